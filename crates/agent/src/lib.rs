@@ -1,0 +1,1 @@
+//! Runs Steps, streams logs, deploys and supervises Instances.

@@ -1,0 +1,1 @@
+//! Content store, OCI manifests, Releases, signatures and certificates.

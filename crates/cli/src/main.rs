@@ -1,0 +1,3 @@
+//! The one binary: server, agent, gateway and command line.
+
+fn main() {}

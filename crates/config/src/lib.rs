@@ -1,0 +1,1 @@
+//! towpath.yaml and environment documents to checked values with located diagnostics.

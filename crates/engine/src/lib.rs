@@ -1,0 +1,1 @@
+//! Loads state, asks the model, commits, performs effects.

@@ -1,0 +1,1 @@
+//! The traffic-splitting reverse proxy.

@@ -1,0 +1,1 @@
+//! Verdicts from measurements: sequential statistics and thresholds.

@@ -1,0 +1,12 @@
+//! The pure core of Towpath: what a Run, a Promotion and a Rollout do next.
+//!
+//! Nothing here reads a clock, draws a random number, touches a file or waits. Time is an
+//! argument; what should happen is a return value. `engine` stores it and makes it true.
+
+pub mod digest;
+pub mod ids;
+pub mod names;
+
+pub use digest::Digest;
+pub use ids::*;
+pub use names::*;

@@ -1,0 +1,1 @@
+//! HTTP edge: authentication, REST, events, git, agents, page.

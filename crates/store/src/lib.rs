@@ -1,0 +1,1 @@
+//! Durable state: aggregates, timeline and outbox in one transaction.

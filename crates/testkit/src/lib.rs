@@ -1,0 +1,1 @@
+//! What tests share: clock, agents, load, browsers and fleets of processes.

@@ -1,0 +1,1 @@
+//! View models, templates and embedded assets of the page.

@@ -1,0 +1,3 @@
+//! Chores of the repository: `ci`, `tidy`, `bench`, `crash`.
+
+fn main() {}
