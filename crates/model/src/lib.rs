@@ -6,7 +6,11 @@
 pub mod digest;
 pub mod ids;
 pub mod names;
+pub mod pipeline;
+pub mod policy;
+pub mod weight;
 
 pub use digest::Digest;
 pub use ids::*;
 pub use names::*;
+pub use weight::Weight;

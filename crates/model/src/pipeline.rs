@@ -1,0 +1,535 @@
+//! What a commit asks for: the checked content of `towpath.yaml`.
+//!
+//! These values are complete and consistent: `config` refuses what is not. They are still
+//! untrusted: an Environment's [`policy`](crate::policy) may demand more, never less.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
+
+/// The checked pipeline file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// The Project's name as the file gives it.
+    pub name: ProjectName,
+    /// What starts a Run.
+    pub triggers: Triggers,
+    /// Environment of every Job.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Whether a newer Run of the same ref cancels an older one that has sealed nothing yet.
+    pub cancel_superseded: bool,
+    /// Jobs in the order of the file.
+    pub jobs: Vec<Job>,
+    /// Workloads in the order of the file.
+    pub workloads: Vec<Workload>,
+    /// Stages in the order of the file; `needs` gives the real order.
+    pub stages: Vec<Stage>,
+}
+
+impl Pipeline {
+    /// Finds a Job.
+    #[must_use]
+    pub fn job(&self, name: &JobName) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == *name)
+    }
+
+    /// Finds a Workload.
+    #[must_use]
+    pub fn workload(&self, name: &WorkloadName) -> Option<&Workload> {
+        self.workloads.iter().find(|workload| workload.name == *name)
+    }
+
+    /// Finds the Stage that lists an Environment.
+    #[must_use]
+    pub fn stage_of(&self, environment: &EnvironmentName) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.environments.contains(environment))
+    }
+}
+
+/// What starts a Run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Triggers {
+    /// A push to a branch.
+    pub push: Option<PushTrigger>,
+    /// A pushed tag.
+    pub tag: Option<TagTrigger>,
+    /// `towpath run start`, the button.
+    pub manual: bool,
+}
+
+/// Which pushes to branches.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PushTrigger {
+    /// Branch patterns with `*`; empty means all.
+    pub branches: Vec<String>,
+    /// Only when one of these path patterns changed; empty means always.
+    pub paths: Vec<String>,
+}
+
+/// Which pushed tags.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TagTrigger {
+    /// Tag patterns with `*`; empty means all.
+    pub patterns: Vec<String>,
+}
+
+/// The value of an environment variable: plain text, or text with `${{ }}` in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnvValue(pub String);
+
+impl EnvValue {
+    /// Whether it has to be evaluated before use.
+    #[must_use]
+    pub fn is_expression(&self) -> bool {
+        self.0.contains("${{")
+    }
+}
+
+/// A condition in CEL, checked when the file was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Condition(pub String);
+
+/// A node of the Run's graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub name: JobName,
+    /// Jobs that must have passed before.
+    pub needs: Vec<JobName>,
+    /// Runs only where this holds.
+    pub condition: Option<Condition>,
+    /// Environment of every Step.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Secrets given as environment.
+    pub secrets: Vec<SecretName>,
+    /// Its Steps.
+    pub steps: Vec<Step>,
+    /// Artifacts that it leaves.
+    pub artifacts: Vec<ArtifactDeclaration>,
+    /// JUnit files, as patterns.
+    pub junit: Vec<String>,
+    /// Labels an agent must have.
+    pub runs_on: BTreeMap<String, String>,
+    /// How it is confined.
+    pub executor: Executor,
+    /// Whether it has the network.
+    pub network: Network,
+    /// The time of one Attempt.
+    pub timeout: SignedDuration,
+    /// What happens after a failed Attempt.
+    pub retry: Retry,
+    /// Only one Job with the same group runs at a time in a Project.
+    pub concurrency: Option<String>,
+    /// A failure of this Job does not fail the Run.
+    pub allow_failure: bool,
+}
+
+/// How a Job is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Executor {
+    /// Bubblewrap where present, else Landlock.
+    Sandbox,
+    /// Not at all; only where the server allows it.
+    Host,
+}
+
+/// Whether Steps have the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// Whatever the agent has.
+    Full,
+    /// None.
+    None,
+}
+
+/// What happens after an Attempt that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Attempts in all after failures that are the Job's own; 1 means no retry.
+    pub attempts: u32,
+    /// Attempts in all after `lost` and `errored`, which are not the Job's fault.
+    pub attempts_lost: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 1, attempts_lost: 3 }
+    }
+}
+
+/// One command of a Job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// For people; the command's first line where the file gives none.
+    pub name: String,
+    /// The script.
+    pub run: String,
+    /// Another interpreter with its arguments.
+    pub shell: Option<Vec<String>>,
+    /// Environment over that of the Job.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Directory relative to the Project's.
+    pub directory: Option<String>,
+    /// Its time.
+    pub timeout: Option<SignedDuration>,
+    /// Whether it runs though an earlier Step failed.
+    pub always: bool,
+}
+
+/// Files that become an Artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactDeclaration {
+    /// Its name.
+    pub name: ArtifactName,
+    /// Patterns relative to the Project's directory.
+    pub files: Vec<String>,
+}
+
+/// The name of a secret, written as an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SecretName(String);
+
+impl SecretName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for SecretName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl std::str::FromStr for SecretName {
+    type Err = InvalidSecretName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecretName> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+        let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if starts_well && text.len() <= 128 && text.chars().all(allowed) && !text.starts_with("TOWPATH_") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidSecretName { text: text.chars().take(100).collect() })
+        }
+    }
+}
+
+impl TryFrom<String> for SecretName {
+    type Error = InvalidSecretName;
+    fn try_from(text: String) -> Result<Self, InvalidSecretName> {
+        text.parse()
+    }
+}
+
+impl From<SecretName> for String {
+    fn from(name: SecretName) -> Self {
+        name.0
+    }
+}
+
+/// A text that cannot name a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` cannot name a secret; use A-Z, 0-9 and `_`, start with a letter, and not with `TOWPATH_`")]
+pub struct InvalidSecretName {
+    /// What was given, cut to 100 characters.
+    pub text: String,
+}
+
+/// Something that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Its name.
+    pub name: WorkloadName,
+    /// The Artifact it is started from.
+    pub artifact: ArtifactName,
+    /// A command for `sh -c`, in the directory where the Artifact was unpacked. `HOST` and `PORT` are in its environment.
+    pub command: String,
+    /// Defaults under the Environment's values.
+    pub env: BTreeMap<String, String>,
+    /// Probes.
+    pub health: Health,
+    /// How it ends.
+    pub stop: Stop,
+    /// What one Instance may use.
+    pub limits: Limits,
+}
+
+/// The probes of a Workload. A probe is an HTTP GET that passes with 2xx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Path of the readiness probe; without one, an Instance is ready when its port accepts.
+    pub ready: Option<String>,
+    /// Path of the liveness probe; without one, an Instance lives as long as its process.
+    pub live: Option<String>,
+    /// How long an Instance may take to become ready.
+    pub start_within: SignedDuration,
+    /// Time between probes.
+    pub period: SignedDuration,
+    /// Time of one probe.
+    pub timeout: SignedDuration,
+    /// Failed liveness probes in a row until the Instance is started again.
+    pub failures: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            ready: None,
+            live: None,
+            start_within: SignedDuration::from_secs(60),
+            period: SignedDuration::from_secs(5),
+            timeout: SignedDuration::from_secs(1),
+            failures: 3,
+        }
+    }
+}
+
+/// How an Instance ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// The first signal: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`.
+    pub signal: String,
+    /// Time until KILL.
+    pub grace: SignedDuration,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(20) }
+    }
+}
+
+/// What one Instance may use; enforced where the host has cgroups.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu: Option<u32>,
+    /// Processes and threads.
+    pub processes: Option<u32>,
+}
+
+/// A step of the route to production.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name.
+    pub name: StageName,
+    /// Stages that a Revision must have passed before.
+    pub needs: Vec<StageName>,
+    /// Where it deploys; one Promotion each.
+    pub environments: Vec<EnvironmentName>,
+    /// Whether a Release is promoted here by itself once `needs` have passed.
+    pub automatic: bool,
+    /// Gates that the commit adds to the Environment's own.
+    pub gates: Vec<Gate>,
+    /// How the Workloads get there.
+    pub strategy: Strategy,
+    /// How the candidate is judged.
+    pub analysis: Analysis,
+    /// Checks after the deployment; the Promotion succeeds only when all pass.
+    pub verify: Vec<Verification>,
+    /// What happens on failure.
+    pub on_failure: OnFailure,
+    /// The whole time of a Promotion's Rollout and verification; then it is rolled back.
+    pub deadline: SignedDuration,
+}
+
+/// A condition for a Promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Gate {
+    /// People say yes.
+    Approval(ApprovalGate),
+    /// Only in certain hours.
+    Window(WindowGate),
+    /// Not in a certain time.
+    Freeze(FreezeGate),
+    /// The Release has run elsewhere for a time.
+    Soak(SoakGate),
+}
+
+/// People say yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalGate {
+    /// Roles, groups or `@login`.
+    pub by: Vec<String>,
+    /// How many different people.
+    pub count: u32,
+    /// How long a request waits until it is rejected.
+    pub expires: SignedDuration,
+    /// Whether author, co-author, pusher and recent editor of the policy count.
+    pub self_approval: SelfApproval,
+    /// Shown to the approver.
+    pub instructions: String,
+}
+
+/// Whether those who made a change may approve it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelfApproval {
+    /// They may not.
+    Deny,
+    /// They may.
+    Allow,
+}
+
+/// Only in certain hours. Several windows of one Environment: any of them opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowGate {
+    /// `mon-thu`, `mon,wed,fri`, `daily`.
+    pub days: String,
+    /// `09:00-16:00`; may cross midnight.
+    pub hours: String,
+    /// An IANA time zone.
+    pub timezone: String,
+}
+
+/// Not in a certain time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeGate {
+    /// Its start, as a date or a date and time in `timezone`.
+    pub from: String,
+    /// Its end.
+    pub until: String,
+    /// An IANA time zone.
+    pub timezone: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The Release has run elsewhere for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoakGate {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// How long, counted from the end of its Promotion there, while it is still what runs there.
+    pub duration: SignedDuration,
+}
+
+/// How a Revision replaces another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Strategy {
+    /// Stop the old, start the new.
+    Recreate,
+    /// Both at once, traffic moved in steps.
+    Canary(Canary),
+}
+
+/// A canary's steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// In order; weights rise. After the last one the candidate gets everything.
+    pub steps: Vec<CanaryStep>,
+}
+
+/// One step of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryStep {
+    /// The candidate's share.
+    pub weight: Weight,
+    /// The least time of the step.
+    pub duration: SignedDuration,
+    /// The most time: then the Rollout holds for a person. Four times `duration` where the file gives none.
+    pub max: SignedDuration,
+    /// Waits for `towpath resume` after the step, whatever the verdict.
+    pub pause: bool,
+}
+
+/// How the candidate is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// The error-rate test.
+    pub error_rate: ErrorRate,
+}
+
+/// The error-rate test. Rates are fractions of requests: 0.005 is half a percentage point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorRate {
+    /// How much higher than stable's the candidate's rate may be and still pass.
+    pub max_increase: f64,
+    /// The rate that is too high whatever stable does.
+    pub max: f64,
+    /// The chance that a good candidate is blamed, over the whole Rollout.
+    pub false_alarm: f64,
+    /// Requests that the candidate must have answered before any verdict.
+    pub min_requests: u64,
+    /// The time within which evidence may grow by 2.5 nats at most, so that one short incident is never enough.
+    pub block: SignedDuration,
+}
+
+impl Default for ErrorRate {
+    fn default() -> Self {
+        Self {
+            max_increase: 0.005,
+            max: 0.05,
+            false_alarm: 0.01,
+            min_requests: 50,
+            block: SignedDuration::from_secs(10),
+        }
+    }
+}
+
+/// A check after the deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Verification {
+    /// A request through the Environment's listener.
+    Http(HttpVerification),
+    /// A script on a runner, on the sealed source tree, with `URL` in its environment.
+    Run(RunVerification),
+}
+
+/// A request through the Environment's listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpVerification {
+    /// Path with a leading `/`.
+    pub path: String,
+    /// The status it must have.
+    pub status: u16,
+    /// A text that the body must contain.
+    pub contains: Option<String>,
+    /// How long it may be tried.
+    pub within: SignedDuration,
+}
+
+/// A script on a runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunVerification {
+    /// For people.
+    pub name: String,
+    /// The script.
+    pub run: String,
+    /// Secrets given as environment.
+    pub secrets: Vec<SecretName>,
+    /// JUnit files, as patterns.
+    pub junit: Vec<String>,
+    /// Its time.
+    pub timeout: SignedDuration,
+}
+
+/// What happens when a Rollout or a verification fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Traffic goes back to what ran before.
+    Rollback,
+    /// The weight stays and a person decides.
+    Hold,
+}

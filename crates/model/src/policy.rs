@@ -1,0 +1,62 @@
+//! What an Environment demands: the checked content of an environment document.
+//!
+//! Documents are trusted. They change only by `towpath apply`, versioned and recorded.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::{Gate, SecretName};
+use crate::{EnvironmentKey, EnvironmentName, ProjectName};
+
+/// The checked environment document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentDocument {
+    /// The Environment's name.
+    pub environment: EnvironmentName,
+    /// Its Project.
+    pub project: ProjectName,
+    /// What starts and stops Instances.
+    pub target: Target,
+    /// Where the gateway listens for it.
+    pub listen: SocketAddr,
+    /// What may be promoted here at all.
+    pub allow: Allow,
+    /// Gates of the Environment; a Stage can add to them, never remove one.
+    pub gates: Vec<Gate>,
+    /// Values of the configuration, given to Instances as environment.
+    pub values: BTreeMap<String, String>,
+    /// Secrets granted to Instances.
+    pub secrets: Vec<SecretName>,
+}
+
+impl EnvironmentDocument {
+    /// Which Environment it is about.
+    #[must_use]
+    pub fn key(&self) -> EnvironmentKey {
+        EnvironmentKey { project: self.project.clone(), environment: self.environment.clone() }
+    }
+}
+
+/// What starts and stops Instances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Deploy agents that have all of these labels.
+    pub hosts: BTreeMap<String, String>,
+    /// Instances of each Workload, spread over the hosts.
+    pub instances: u32,
+}
+
+/// What may be promoted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allow {
+    /// Patterns of full refs: `refs/heads/main`, `refs/tags/v*`.
+    pub refs: Vec<String>,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self { refs: vec!["refs/heads/main".to_owned(), "refs/tags/v*".to_owned()] }
+    }
+}
