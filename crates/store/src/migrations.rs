@@ -1,0 +1,38 @@
+//! The numbered steps that bring a database from any older form to this one.
+//!
+//! A step that was released is never edited: the database remembers its checksum.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// One line per file in `migrations/`, in order.
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "people", include_str!("../migrations/0001_people.sql")),
+    (2, "timeline", include_str!("../migrations/0002_timeline.sql")),
+    (3, "git refs", include_str!("../migrations/0003_git_refs.sql")),
+    (4, "join tokens", include_str!("../migrations/0004_join_tokens.sql")),
+];
+
+/// Every step, ready to run.
+pub(crate) fn migrator() -> Migrator {
+    let step = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(STEPS.iter().map(step).collect())
+}
+
+/// The newest version that this program knows.
+pub(crate) fn newest() -> i64 {
+    STEPS.last().map_or(0, |(version, _, _)| *version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_numbered_without_gaps() {
+        let versions: Vec<i64> = STEPS.iter().map(|(version, _, _)| *version).collect();
+        assert_eq!(versions, (1..=newest()).collect::<Vec<_>>());
+    }
+}
