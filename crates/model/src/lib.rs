@@ -3,11 +3,14 @@
 //! Nothing here reads a clock, draws a random number, touches a file or waits. Time is an
 //! argument; what should happen is a return value. `engine` stores it and makes it true.
 
+pub mod attempt;
 pub mod digest;
 pub mod ids;
 pub mod names;
 pub mod pipeline;
 pub mod policy;
+pub mod run;
+pub mod timeline;
 pub mod weight;
 
 pub use digest::Digest;

@@ -1,0 +1,287 @@
+//! One try of a Job or of a verification.
+//!
+//! An Attempt is leased to an agent under a fence. Reports that carry another fence, or come twice,
+//! change nothing. `lost` is an outcome of its own: nobody knows how far the Attempt came.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, ArtifactName, AttemptId, Digest};
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its identity.
+    pub id: AttemptId,
+    /// 1, 2, 3 … within its Job.
+    pub number: u32,
+    /// Where it is in its life.
+    pub state: AttemptState,
+    /// The fence of the current lease; 0 before the first.
+    pub fence: u64,
+    /// Who runs or ran it.
+    pub agent: Option<AgentId>,
+    /// The confinement in use.
+    pub isolation: Option<String>,
+    /// Its Steps, in order.
+    pub steps: Vec<StepProgress>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When an agent took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// For people: how it ended.
+    pub message: String,
+    /// The highest sequence number of a report that was applied.
+    pub reported: u64,
+    /// Counts of its tests, where it has JUnit files.
+    pub tests: Option<TestCounts>,
+    /// Bytes of log.
+    pub log_bytes: u64,
+}
+
+/// Where an Attempt is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttemptState {
+    /// No agent has it yet.
+    Queued,
+    /// An agent has it.
+    Leased,
+    /// The agent runs it.
+    Running,
+    /// Every Step passed.
+    Passed,
+    /// A Step failed.
+    Failed,
+    /// Its time was up.
+    TimedOut,
+    /// Somebody, or something newer, ended it.
+    Cancelled,
+    /// The agent could not run it.
+    Errored,
+    /// The agent went silent.
+    Lost,
+}
+
+impl AttemptState {
+    /// Whether nothing more happens to it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Leased | Self::Running => false,
+            Self::Passed | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Errored | Self::Lost => {
+                true
+            }
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Leased => "leased",
+            Self::Running => "running",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+            Self::Errored => "errored",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// One Step as far as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// For people.
+    pub name: String,
+    /// Where it is.
+    pub state: StepState,
+    /// When its process started.
+    pub started_at: Option<Timestamp>,
+    /// When its process ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Where a Step is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum StepState {
+    /// Not yet.
+    Pending,
+    /// Its process runs.
+    Running,
+    /// Exit code 0.
+    Passed,
+    /// Another exit code.
+    Failed {
+        /// It.
+        code: i32,
+    },
+    /// Killed by a signal.
+    Killed {
+        /// Its number.
+        signal: i32,
+    },
+    /// Its time was up.
+    TimedOut,
+    /// It was not run.
+    Skipped,
+}
+
+/// Counts over JUnit files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TestCounts {
+    /// Passed.
+    pub passed: u32,
+    /// Failed or errored.
+    pub failed: u32,
+    /// Skipped.
+    pub skipped: u32,
+}
+
+/// What an agent says of an Attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum AttemptReport {
+    /// The agent prepares the workspace.
+    Started {
+        /// The confinement in use.
+        isolation: String,
+    },
+    /// A Step's process started.
+    StepStarted {
+        /// Which.
+        step: usize,
+    },
+    /// A Step's process ended or was not run.
+    StepFinished {
+        /// Which.
+        step: usize,
+        /// How.
+        state: StepState,
+    },
+    /// The Attempt ended.
+    Finished(Finished),
+}
+
+/// The end of an Attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// A final state, never `Lost`.
+    pub state: AttemptState,
+    /// For people.
+    pub message: String,
+    /// What Steps wrote to `$TOWPATH_OUTPUT`.
+    pub outputs: BTreeMap<String, String>,
+    /// The manifests of its Artifacts.
+    pub artifacts: BTreeMap<ArtifactName, Digest>,
+    /// Counts of its tests.
+    pub tests: Option<TestCounts>,
+    /// Bytes of log.
+    pub log_bytes: u64,
+}
+
+/// What a report did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It was old, doubled or fenced off.
+    Nothing,
+    /// The Attempt goes on.
+    Progress,
+    /// The Attempt ended.
+    Ended(Finished),
+}
+
+impl Attempt {
+    /// Makes a queued Attempt.
+    #[must_use]
+    pub fn queued(
+        id: AttemptId,
+        number: u32,
+        steps: impl IntoIterator<Item = String>,
+        now: Timestamp,
+    ) -> Self {
+        let pending =
+            |name| StepProgress { name, state: StepState::Pending, started_at: None, finished_at: None };
+        Self {
+            id,
+            number,
+            state: AttemptState::Queued,
+            fence: 0,
+            agent: None,
+            isolation: None,
+            steps: steps.into_iter().map(pending).collect(),
+            queued_at: now,
+            started_at: None,
+            finished_at: None,
+            message: String::new(),
+            reported: 0,
+            tests: None,
+            log_bytes: 0,
+        }
+    }
+
+    /// Gives it to an agent. Says whether it was still to be had.
+    pub fn lease(&mut self, agent: AgentId, fence: u64, now: Timestamp) -> bool {
+        if self.state != AttemptState::Queued || fence <= self.fence {
+            return false;
+        }
+        self.state = AttemptState::Leased;
+        self.agent = Some(agent);
+        self.fence = fence;
+        self.started_at = Some(now);
+        true
+    }
+
+    /// Applies one report of the agent that holds it.
+    pub fn report(&mut self, fence: u64, sequence: u64, at: Timestamp, report: AttemptReport) -> Applied {
+        if self.state.is_final() || fence != self.fence || sequence <= self.reported {
+            return Applied::Nothing;
+        }
+        self.reported = sequence;
+        match report {
+            AttemptReport::Started { isolation } => {
+                self.state = AttemptState::Running;
+                self.isolation = Some(isolation);
+            }
+            AttemptReport::StepStarted { step } => {
+                if let Some(progress) = self.steps.get_mut(step) {
+                    progress.state = StepState::Running;
+                    progress.started_at = Some(at);
+                }
+            }
+            AttemptReport::StepFinished { step, state } => {
+                if let Some(progress) = self.steps.get_mut(step) {
+                    progress.state = state;
+                    progress.finished_at = Some(at);
+                }
+            }
+            AttemptReport::Finished(finished) => {
+                self.end(finished.state, finished.message.clone(), at);
+                self.tests = finished.tests;
+                self.log_bytes = finished.log_bytes;
+                return Applied::Ended(finished);
+            }
+        }
+        Applied::Progress
+    }
+
+    /// Ends it, whatever it was doing. Steps that had not ended are skipped.
+    pub fn end(&mut self, state: AttemptState, message: String, at: Timestamp) {
+        self.state = state;
+        self.message = message;
+        self.finished_at = Some(at);
+        for step in &mut self.steps {
+            if matches!(step.state, StepState::Pending | StepState::Running) {
+                step.state = StepState::Skipped;
+            }
+        }
+    }
+}

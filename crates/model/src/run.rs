@@ -1,0 +1,884 @@
+//! One execution of the pipeline file at one commit.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished};
+use crate::pipeline::{Condition, EnvValue, Job, Pipeline};
+use crate::timeline::{Actor, Entry};
+use crate::{AgentId, ArtifactName, AttemptId, Digest, JobName, ProjectName, RunId};
+
+/// One execution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its identity.
+    pub id: RunId,
+    /// Its Project.
+    pub project: ProjectName,
+    /// 1, 2, 3 … within the Project.
+    pub number: u64,
+    /// What it was started for.
+    pub cause: Cause,
+    /// What may be done with what it makes.
+    pub trust: Trust,
+    /// The pipeline at that commit; absent where the file is broken.
+    pub pipeline: Option<Pipeline>,
+    /// Digest of the pipeline file's bytes.
+    pub pipeline_digest: Option<Digest>,
+    /// What is wrong with the pipeline file, rendered for people.
+    pub diagnostics: Vec<String>,
+    /// The source tree, once it is packed.
+    pub source: Option<Digest>,
+    /// Where it is in its life.
+    pub state: RunState,
+    /// For people: why it is in this state.
+    pub reason: String,
+    /// Its Jobs, in the order of the file.
+    pub jobs: Vec<JobRun>,
+    /// The Release that it sealed.
+    pub release: Option<SealedRelease>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What a Run was started for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `push`, `tag` or `manual`.
+    pub event: String,
+    /// The full ref: `refs/heads/main`.
+    pub reference: String,
+    /// The commit, in hexadecimal digits.
+    pub commit: String,
+    /// Its subject line.
+    pub subject: String,
+    /// `Name <mail>` of its author.
+    pub author: String,
+    /// Everybody whose approval would be their own: logins of pusher and, where their mail is known, author and co-authors.
+    pub makers: Vec<String>,
+    /// Who pushed or pressed the button.
+    pub actor: Actor,
+}
+
+impl Cause {
+    /// The first seven digits of the commit.
+    #[must_use]
+    pub fn short_commit(&self) -> &str {
+        self.commit.get(..7).unwrap_or(&self.commit)
+    }
+
+    /// The ref without `refs/heads/` or `refs/tags/`.
+    #[must_use]
+    pub fn short_reference(&self) -> &str {
+        let reference = self.reference.as_str();
+        reference
+            .strip_prefix("refs/heads/")
+            .or_else(|| reference.strip_prefix("refs/tags/"))
+            .unwrap_or(reference)
+    }
+}
+
+/// What may be done with what a Run makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// A push or tag on a protected ref: may seal, gets secrets.
+    Protected,
+    /// Another ref of the repository.
+    Internal,
+    /// A contribution from outside.
+    Fork,
+}
+
+impl Trust {
+    /// The word for people and for conditions.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Internal => "internal",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// Where a Run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// The pipeline file is broken; nothing was run.
+    Invalid,
+    /// The source is being packed.
+    Preparing,
+    /// Jobs wait or run.
+    Running,
+    /// Every Job is done and the Release is being sealed.
+    Sealing,
+    /// Everything that was needed passed.
+    Passed,
+    /// Something that was needed did not pass.
+    Failed,
+    /// Somebody, or a newer Run, ended it.
+    Cancelled,
+}
+
+impl RunState {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Preparing | Self::Running | Self::Sealing => false,
+            Self::Invalid | Self::Passed | Self::Failed | Self::Cancelled => true,
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Preparing => "preparing",
+            Self::Running => "running",
+            Self::Sealing => "sealing",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A Job of a Run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRun {
+    /// Its name.
+    pub name: JobName,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// For people: why it is in this state.
+    pub reason: String,
+    /// The names of its Steps.
+    pub steps: Vec<String>,
+    /// Whether its concurrency group was given to it.
+    pub group_granted: bool,
+    /// Its Attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// Outputs of the Attempt that passed.
+    pub outputs: BTreeMap<String, String>,
+    /// Artifacts of the Attempt that passed.
+    pub artifacts: BTreeMap<ArtifactName, Digest>,
+}
+
+/// Where a Job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobState {
+    /// A Job that it needs is not done.
+    Blocked,
+    /// Another Job of its concurrency group runs.
+    Waiting,
+    /// An Attempt is queued or running.
+    Active,
+    /// It passed.
+    Passed,
+    /// It did not pass.
+    Failed,
+    /// Its condition did not hold, or a Job that it needs did not pass.
+    Skipped,
+    /// Somebody, or a newer Run, ended it.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Blocked | Self::Waiting | Self::Active => false,
+            Self::Passed | Self::Failed | Self::Skipped | Self::Cancelled => true,
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Waiting => "waiting",
+            Self::Active => "running",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The Release that a Run sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedRelease {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// Its version.
+    pub version: String,
+}
+
+/// What a condition can see.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The Run, with the outcomes and outputs of its Jobs so far.
+    pub run: &'a Run,
+    /// The Job that asks.
+    pub job: &'a Job,
+}
+
+/// Evaluates conditions and values. `config` implements it; the model only asks.
+pub trait Evaluator {
+    /// Whether a condition holds.
+    ///
+    /// # Errors
+    /// Says in words why it cannot be told.
+    fn holds(&self, condition: &Condition, scope: &Scope<'_>) -> Result<bool, String>;
+
+    /// A value with every `${{ }}` in it replaced.
+    ///
+    /// # Errors
+    /// Says in words why it cannot be told.
+    fn value(&self, value: &EnvValue, scope: &Scope<'_>) -> Result<String, String>;
+}
+
+/// What happens to a Run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum RunEvent {
+    /// The source tree is in the content store.
+    SourcePrepared {
+        /// Its tar.
+        source: Digest,
+    },
+    /// The source tree could not be packed.
+    SourceFailed {
+        /// Why.
+        message: String,
+    },
+    /// An agent took an Attempt.
+    AttemptLeased {
+        /// Which.
+        attempt: AttemptId,
+        /// Who.
+        agent: AgentId,
+        /// Under which fence.
+        fence: u64,
+    },
+    /// An agent said something of an Attempt.
+    AttemptReported {
+        /// Which.
+        attempt: AttemptId,
+        /// Under which fence.
+        fence: u64,
+        /// The number of the report.
+        sequence: u64,
+        /// When, by the agent's clock.
+        at: Timestamp,
+        /// What.
+        report: AttemptReport,
+    },
+    /// The agent that held an Attempt went silent.
+    AttemptLost {
+        /// Which.
+        attempt: AttemptId,
+        /// The fence that was lost.
+        fence: u64,
+        /// What is known.
+        message: String,
+    },
+    /// A concurrency group became free.
+    GroupFreed {
+        /// Which.
+        group: String,
+    },
+    /// Somebody, or a newer Run, wants it to end.
+    CancelRequested {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants the Jobs that did not pass to be tried again.
+    RerunRequested {
+        /// Who.
+        actor: Actor,
+    },
+    /// The Release is in the content store, signed.
+    Sealed {
+        /// It.
+        release: SealedRelease,
+    },
+    /// The Release could not be sealed.
+    SealFailed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// What should happen because of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum RunEffect {
+    /// Pack the source tree; answer with `SourcePrepared` or `SourceFailed`.
+    PrepareSource,
+    /// Put an Attempt into the queue of the agents.
+    QueueAttempt {
+        /// The Job.
+        job: JobName,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Ask whether the group is free; answer with `GroupFreed` when it is.
+    AwaitGroup {
+        /// The Job that waits.
+        job: JobName,
+        /// Which.
+        group: String,
+    },
+    /// End an Attempt wherever it is.
+    CancelAttempt {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// Seal the Release; answer with `Sealed` or `SealFailed`.
+    Seal,
+    /// Offer the Release to the first Stages.
+    Offer {
+        /// It.
+        release: Digest,
+    },
+    /// The Run ended: tell whoever waits for its groups.
+    ReleaseGroups,
+}
+
+/// What handling an event came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "effects that nobody performs never happen"]
+pub struct Handled<E> {
+    /// What should happen.
+    pub effects: Vec<E>,
+    /// What is written down.
+    pub entries: Vec<Entry>,
+}
+
+impl<E> Default for Handled<E> {
+    fn default() -> Self {
+        Self { effects: Vec::new(), entries: Vec::new() }
+    }
+}
+
+impl<E> Handled<E> {
+    pub(crate) fn effect(&mut self, effect: E) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn entry(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+}
+
+/// Derives the identity of an Attempt from what it is a try of, so that the core draws no random numbers.
+#[must_use]
+pub fn attempt_id(owner: uuid::Uuid, name: &str, number: u32) -> AttemptId {
+    let digest = Digest::of(format!("attempt\0{owner}\0{name}\0{number}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_raw()[..16]);
+    AttemptId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// What a Run is made from.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its identity.
+    pub id: RunId,
+    /// Its Project.
+    pub project: ProjectName,
+    /// Its number within the Project.
+    pub number: u64,
+    /// What it was started for.
+    pub cause: Cause,
+    /// What may be done with what it makes.
+    pub trust: Trust,
+    /// The checked pipeline, or what is wrong with the file.
+    pub pipeline: Result<(Pipeline, Digest), Vec<String>>,
+}
+
+impl Run {
+    /// Makes a Run and says what to do first.
+    pub fn start(new: NewRun, now: Timestamp) -> (Self, Handled<RunEffect>) {
+        let NewRun { id, project, number, cause, trust, pipeline } = new;
+        let (pipeline, pipeline_digest, diagnostics) = match pipeline {
+            Ok((pipeline, digest)) => (Some(pipeline), Some(digest), Vec::new()),
+            Err(diagnostics) => (None, None, diagnostics),
+        };
+        let jobs = pipeline.iter().flat_map(|pipeline| &pipeline.jobs).map(JobRun::blocked).collect();
+        let mut run = Self {
+            id,
+            project,
+            number,
+            cause,
+            trust,
+            pipeline,
+            pipeline_digest,
+            diagnostics,
+            source: None,
+            state: RunState::Preparing,
+            reason: "the source is being packed".to_owned(),
+            jobs,
+            release: None,
+            created_at: now,
+            finished_at: None,
+        };
+        let mut handled = Handled::default();
+        let what = format!("{} of {}", run.cause.short_commit(), run.cause.short_reference());
+        handled.entry(
+            Entry::new(
+                "run-created",
+                run.cause.actor.clone(),
+                format!("{} was started for {what}", run.title()),
+            )
+            .fact("commit", &run.cause.commit)
+            .fact("ref", &run.cause.reference)
+            .fact("trust", run.trust.word()),
+        );
+        if run.pipeline.is_some() {
+            handled.effect(RunEffect::PrepareSource);
+        } else {
+            let count = run.diagnostics.len();
+            run.finish(
+                RunState::Invalid,
+                format!("the pipeline file has {count} mistakes"),
+                now,
+                &mut handled,
+            );
+        }
+        (run, handled)
+    }
+
+    /// The name for people: `shop#12`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}#{}", self.project, self.number)
+    }
+
+    /// Finds an Attempt and its Job.
+    #[must_use]
+    pub fn attempt(&self, id: AttemptId) -> Option<(&JobRun, &Attempt)> {
+        self.jobs
+            .iter()
+            .find_map(|job| job.attempts.iter().find(|a| a.id == id).map(|attempt| (job, attempt)))
+    }
+
+    /// Finds a Job.
+    #[must_use]
+    pub fn job(&self, name: &JobName) -> Option<&JobRun> {
+        self.jobs.iter().find(|job| job.name == *name)
+    }
+
+    /// Whether a Release may be made of it.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        self.trust == Trust::Protected && self.pipeline.as_ref().is_some_and(|p| !p.workloads.is_empty())
+    }
+
+    /// Applies one event. An event that no longer fits changes nothing.
+    pub fn handle(
+        &mut self,
+        event: RunEvent,
+        evaluator: &dyn Evaluator,
+        now: Timestamp,
+    ) -> Handled<RunEffect> {
+        let mut handled = Handled::default();
+        match event {
+            RunEvent::SourcePrepared { source } => self.source_prepared(source),
+            RunEvent::SourceFailed { message } => {
+                if self.state == RunState::Preparing {
+                    self.finish(RunState::Failed, message, now, &mut handled);
+                }
+            }
+            RunEvent::AttemptLeased { attempt, agent, fence } => {
+                if let Some((job, index)) = self.locate(attempt)
+                    && job.attempts[index].lease(agent, fence, now)
+                {
+                    job.reason = "an agent runs it".to_owned();
+                }
+            }
+            RunEvent::AttemptReported { attempt, fence, sequence, at, report } => {
+                self.attempt_reported(attempt, fence, sequence, at, report, &mut handled);
+            }
+            RunEvent::AttemptLost { attempt, fence, message } => {
+                self.attempt_lost(attempt, fence, message, now, &mut handled);
+            }
+            RunEvent::GroupFreed { group } => self.group_freed(&group),
+            RunEvent::CancelRequested { actor, reason } => self.cancel(actor, reason, now, &mut handled),
+            RunEvent::RerunRequested { actor } => self.rerun(actor, &mut handled),
+            RunEvent::Sealed { release } => self.sealed(release, now, &mut handled),
+            RunEvent::SealFailed { message } => {
+                if self.state == RunState::Sealing {
+                    self.finish(
+                        RunState::Failed,
+                        format!("the Release was not sealed: {message}"),
+                        now,
+                        &mut handled,
+                    );
+                }
+            }
+        }
+        self.advance(evaluator, now, &mut handled);
+        handled
+    }
+
+    fn source_prepared(&mut self, source: Digest) {
+        if self.state == RunState::Preparing {
+            self.source = Some(source);
+            self.state = RunState::Running;
+            self.reason = "jobs run".to_owned();
+        }
+    }
+
+    fn locate(&mut self, id: AttemptId) -> Option<(&mut JobRun, usize)> {
+        self.jobs.iter_mut().find_map(|job| {
+            let index = job.attempts.iter().position(|attempt| attempt.id == id)?;
+            Some((job, index))
+        })
+    }
+
+    fn declared(&self, name: &JobName) -> Option<&Job> {
+        self.pipeline.as_ref().and_then(|pipeline| pipeline.job(name))
+    }
+
+    fn attempt_reported(
+        &mut self,
+        id: AttemptId,
+        fence: u64,
+        sequence: u64,
+        at: Timestamp,
+        report: AttemptReport,
+        handled: &mut Handled<RunEffect>,
+    ) {
+        let title = self.title();
+        let Some((job, index)) = self.locate(id) else { return };
+        let Applied::Ended(finished) = job.attempts[index].report(fence, sequence, at, report) else {
+            return;
+        };
+        if job.state != JobState::Active {
+            return;
+        }
+        let text = format!("{title} {} {}: {}", job.name, finished.state.word(), finished.message);
+        handled.entry(Entry::new("job-attempt-finished", Actor::Towpath, text).fact("attempt", id));
+        let name = job.name.clone();
+        self.attempt_ended(&name, finished, at, handled);
+    }
+
+    fn attempt_lost(
+        &mut self,
+        id: AttemptId,
+        fence: u64,
+        message: String,
+        now: Timestamp,
+        handled: &mut Handled<RunEffect>,
+    ) {
+        let title = self.title();
+        let Some((job, index)) = self.locate(id) else { return };
+        let attempt = &mut job.attempts[index];
+        if attempt.state.is_final() || attempt.fence != fence {
+            return;
+        }
+        attempt.end(AttemptState::Lost, message.clone(), now);
+        if job.state != JobState::Active {
+            return;
+        }
+        let text = format!("{title} {} was lost: {message}", job.name);
+        handled.entry(Entry::new("job-attempt-lost", Actor::Towpath, text).fact("attempt", id));
+        let finished = Finished {
+            state: AttemptState::Lost,
+            message,
+            outputs: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+            tests: None,
+            log_bytes: 0,
+        };
+        let name = job.name.clone();
+        self.attempt_ended(&name, finished, now, handled);
+    }
+
+    /// Decides what becomes of a Job whose Attempt ended: done, failed, or tried again.
+    fn attempt_ended(
+        &mut self,
+        name: &JobName,
+        finished: Finished,
+        now: Timestamp,
+        handled: &mut Handled<RunEffect>,
+    ) {
+        let retry = self.declared(name).map(|job| job.retry.clone()).unwrap_or_default();
+        let run = self.id;
+        let Some(job) = self.jobs.iter_mut().find(|job| job.name == *name) else { return };
+        let Finished { state, message, outputs, artifacts, tests: _, log_bytes: _ } = finished;
+        let not_its_fault = |state| matches!(state, AttemptState::Lost | AttemptState::Errored);
+        match state {
+            AttemptState::Passed => {
+                job.state = JobState::Passed;
+                job.reason = message;
+                job.outputs = outputs;
+                job.artifacts = artifacts;
+            }
+            AttemptState::Cancelled => {
+                job.state = JobState::Cancelled;
+                job.reason = message;
+            }
+            AttemptState::Queued
+            | AttemptState::Leased
+            | AttemptState::Running
+            | AttemptState::Failed
+            | AttemptState::TimedOut
+            | AttemptState::Errored
+            | AttemptState::Lost => {
+                let same_kind = job
+                    .attempts
+                    .iter()
+                    .rev()
+                    .take_while(|attempt| not_its_fault(attempt.state) == not_its_fault(state))
+                    .count();
+                let allowed = if not_its_fault(state) { retry.attempts_lost } else { retry.attempts };
+                if same_kind < allowed as usize {
+                    job.queue_attempt(run, now, handled);
+                    job.reason = format!(
+                        "try {} because the last one {}: {message}",
+                        job.attempts.len(),
+                        state.word()
+                    );
+                } else {
+                    job.state = JobState::Failed;
+                    job.reason = message;
+                }
+            }
+        }
+    }
+
+    fn group_freed(&mut self, group: &str) {
+        let waits = |job: &JobRun, pipeline: &Pipeline| {
+            job.state == JobState::Waiting
+                && pipeline.job(&job.name).and_then(|declared| declared.concurrency.as_deref()) == Some(group)
+        };
+        let Some(pipeline) = &self.pipeline else { return };
+        if let Some(job) = self.jobs.iter_mut().find(|job| waits(job, pipeline)) {
+            job.state = JobState::Blocked;
+            job.group_granted = true;
+        }
+    }
+
+    fn cancel(&mut self, actor: Actor, reason: String, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        if self.state.is_final() || self.state == RunState::Sealing {
+            return;
+        }
+        for job in &mut self.jobs {
+            if job.state.is_final() {
+                continue;
+            }
+            for attempt in job.attempts.iter_mut().filter(|attempt| !attempt.state.is_final()) {
+                attempt.end(AttemptState::Cancelled, reason.clone(), now);
+                handled.effect(RunEffect::CancelAttempt { attempt: attempt.id, reason: reason.clone() });
+            }
+            job.state = JobState::Cancelled;
+            job.reason.clone_from(&reason);
+        }
+        let text = format!("{} was cancelled: {reason}", self.title());
+        handled.entry(Entry::new("run-cancelled", actor, text));
+        self.finish(RunState::Cancelled, reason, now, handled);
+    }
+
+    fn rerun(&mut self, actor: Actor, handled: &mut Handled<RunEffect>) {
+        if !matches!(self.state, RunState::Failed | RunState::Cancelled) || self.pipeline.is_none() {
+            return;
+        }
+        for job in self.jobs.iter_mut().filter(|job| job.state != JobState::Passed) {
+            job.state = JobState::Blocked;
+            job.group_granted = false;
+            job.reason = format!("{} asked for another try", actor.name());
+        }
+        let text = format!("{} asked {} to try again what had not passed", actor.name(), self.title());
+        handled.entry(Entry::new("run-rerun", actor, text));
+        self.finished_at = None;
+        if self.source.is_some() {
+            self.state = RunState::Running;
+            self.reason = "jobs run".to_owned();
+        } else {
+            self.state = RunState::Preparing;
+            self.reason = "the source is being packed".to_owned();
+            handled.effect(RunEffect::PrepareSource);
+        }
+    }
+
+    fn sealed(&mut self, release: SealedRelease, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        if self.state != RunState::Sealing {
+            return;
+        }
+        let text =
+            format!("{} sealed Release {} ({})", self.title(), release.version, release.digest.short());
+        handled.entry(
+            Entry::new("release-sealed", Actor::Towpath, text)
+                .fact("release", release.digest)
+                .fact("version", &release.version),
+        );
+        handled.effect(RunEffect::Offer { release: release.digest });
+        let reason = format!("sealed Release {}", release.version);
+        self.release = Some(release);
+        self.finish(RunState::Passed, reason, now, handled);
+    }
+
+    fn finish(&mut self, state: RunState, reason: String, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        self.state = state;
+        self.finished_at = Some(now);
+        if state != RunState::Cancelled {
+            let text = format!("{} {}: {reason}", self.title(), state.word());
+            handled.entry(Entry::new("run-finished", Actor::Towpath, text).fact("state", state.word()));
+        }
+        self.reason = reason;
+        handled.effect(RunEffect::ReleaseGroups);
+    }
+
+    /// Starts every Job that can start, and ends the Run when none is left.
+    fn advance(&mut self, evaluator: &dyn Evaluator, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        if self.state != RunState::Running {
+            return;
+        }
+        // A skipped Job can unblock the next one, so this goes on until nothing moves.
+        while let Some((index, next)) = self.next_move(evaluator) {
+            let run = self.id;
+            let job = &mut self.jobs[index];
+            match next {
+                Move::Queue => {
+                    job.queue_attempt(run, now, handled);
+                    "waits for an agent".clone_into(&mut job.reason);
+                }
+                Move::AwaitGroup(group) => {
+                    job.state = JobState::Waiting;
+                    job.reason = format!("waits until no other job of group `{group}` runs");
+                    handled.effect(RunEffect::AwaitGroup { job: job.name.clone(), group });
+                }
+                Move::Skip(reason) => {
+                    job.state = JobState::Skipped;
+                    job.reason = reason;
+                }
+                Move::Fail(reason) => {
+                    job.state = JobState::Failed;
+                    job.reason = reason;
+                }
+            }
+        }
+        if self.jobs.iter().all(|job| job.state.is_final()) {
+            self.conclude(now, handled);
+        }
+    }
+
+    fn conclude(&mut self, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        let fatal = |job: &&JobRun| {
+            let allowed = self.declared(&job.name).is_some_and(|declared| declared.allow_failure);
+            matches!(job.state, JobState::Failed | JobState::Cancelled) && !allowed
+        };
+        if let Some(job) = self.jobs.iter().find(fatal) {
+            let reason = format!("`{}` {}: {}", job.name, job.state.word(), job.reason);
+            self.finish(RunState::Failed, reason, now, handled);
+        } else if self.seals() {
+            self.state = RunState::Sealing;
+            "the Release is being sealed".clone_into(&mut self.reason);
+            handled.effect(RunEffect::Seal);
+        } else {
+            let reason = match self.trust {
+                Trust::Protected => "all jobs are done; nothing to release, since there are no workloads",
+                Trust::Internal | Trust::Fork => "all jobs are done; only a protected ref seals a Release",
+            };
+            self.finish(RunState::Passed, reason.to_owned(), now, handled);
+        }
+    }
+
+    fn next_move(&self, evaluator: &dyn Evaluator) -> Option<(usize, Move)> {
+        self.jobs.iter().enumerate().find_map(|(index, job)| {
+            (job.state == JobState::Blocked)
+                .then(|| self.decide(job, evaluator))
+                .flatten()
+                .map(|next| (index, next))
+        })
+    }
+
+    fn decide(&self, job: &JobRun, evaluator: &dyn Evaluator) -> Option<Move> {
+        let declared = self.declared(&job.name)?;
+        let needed: Vec<&JobRun> = declared.needs.iter().filter_map(|name| self.job(name)).collect();
+        if needed.iter().any(|job| !job.state.is_final()) {
+            return None;
+        }
+        let tolerated =
+            |job: &JobRun| self.declared(&job.name).is_some_and(|declared| declared.allow_failure);
+        match &declared.condition {
+            Some(condition) => match evaluator.holds(condition, &Scope { run: self, job: declared }) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Some(Move::Skip(format!("its condition `{}` does not hold", condition.0)));
+                }
+                Err(message) => return Some(Move::Fail(format!("its condition cannot be told: {message}"))),
+            },
+            None => {
+                let missing = needed.iter().find(|job| job.state != JobState::Passed && !tolerated(job));
+                if let Some(missing) = missing {
+                    return Some(Move::Skip(format!(
+                        "it needs `{}`, which {}",
+                        missing.name,
+                        missing.state.word()
+                    )));
+                }
+            }
+        }
+        match &declared.concurrency {
+            Some(group) if !job.group_granted => Some(Move::AwaitGroup(group.clone())),
+            _ => Some(Move::Queue),
+        }
+    }
+}
+
+/// What a Job that is not blocked any more does.
+enum Move {
+    Queue,
+    AwaitGroup(String),
+    Skip(String),
+    Fail(String),
+}
+
+impl JobRun {
+    fn blocked(job: &Job) -> Self {
+        let reason = if job.needs.is_empty() {
+            "waits for the source".to_owned()
+        } else {
+            let names: Vec<String> = job.needs.iter().map(|name| format!("`{name}`")).collect();
+            format!("waits for {}", names.join(", "))
+        };
+        Self {
+            name: job.name.clone(),
+            state: JobState::Blocked,
+            reason,
+            steps: job.steps.iter().map(|step| step.name.clone()).collect(),
+            group_granted: false,
+            attempts: Vec::new(),
+            outputs: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+        }
+    }
+
+    fn queue_attempt(&mut self, run: RunId, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let id = attempt_id(run.0, self.name.as_str(), number);
+        self.attempts.push(Attempt::queued(id, number, self.steps.iter().cloned(), now));
+        self.state = JobState::Active;
+        handled.effect(RunEffect::QueueAttempt { job: self.name.clone(), attempt: id });
+    }
+}
