@@ -1,0 +1,113 @@
+//! The lines of an Attempt's log as fragments of HTML.
+//!
+//! A stored line is `<RFC 3339 with microseconds, 27 characters> <two-digit step><o|e|s> <text>`:
+//! standard output, standard error, or a word from Towpath itself.
+//!
+//! `GET` [`crate::routes::log`]`?from=N&limit=500` answers with [`lines`] of the lines N, N + 1, … (from 1; a
+//! negative N counts from the end) and the headers `X-Log-First` (number of the first line in the answer),
+//! `X-Log-Total` (lines so far) and `X-Log-Open` (`true` while more may come). The page asks for what it shows and for no more,
+//! so a log of a million lines costs it no more than a log of a thousand.
+
+use maud::{Markup, html};
+
+use crate::ansi::ansi_to_html;
+
+/// The most characters of one line that are shown; the download has the rest.
+const MAX_LINE: usize = 10_000;
+
+/// A stored line, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line<'a> {
+    time: &'a str,
+    step: &'a str,
+    stream: char,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// Takes a line apart; one of another form is shown as it is.
+    fn parse(raw: &'a str) -> Self {
+        let parsed = || {
+            let time = raw.get(..27).filter(|time| time.ends_with('Z') && time.is_ascii())?;
+            let step = raw.get(28..30).filter(|step| step.bytes().all(|byte| byte.is_ascii_digit()))?;
+            let stream =
+                raw.get(30..31)?.chars().next().filter(|stream| matches!(stream, 'o' | 'e' | 's'))?;
+            Some(Self { time, step, stream, text: raw.get(32..).unwrap_or("") })
+        };
+        parsed().unwrap_or(Self { time: "", step: "", stream: 'o', text: raw })
+    }
+}
+
+/// Renders stored lines; `first` is the number of the first, from 1.
+pub fn lines<'a>(first: u64, raw: impl IntoIterator<Item = &'a str>) -> Markup {
+    html! {
+        @for (number, raw) in (first..).zip(raw) {
+            @let line = Line::parse(raw);
+            @let shown = line.text.char_indices().nth(MAX_LINE).map_or(line.text, |(end, _)| &line.text[..end]);
+            div.ln id={ "L" (number) } data-stream=(line.stream) data-step=(line.step) {
+                a.no href={ "#L" (number) } { (number) }
+                time datetime=(line.time) { (line.time.get(11..23).unwrap_or("")) }
+                span.tx {
+                    (ansi_to_html(shown))
+                    @if shown.len() < line.text.len() { em { " … line cut, download the log for all of it" } }
+                }
+            }
+        }
+    }
+}
+
+/// Finds the line that a reader wants to see first in the log of a failed Attempt, from 1.
+///
+/// That is the first line of the failed step that speaks of an error, else the step's last line.
+pub fn failing_line<'a>(raw: impl IntoIterator<Item = &'a str>, failed_step: u32) -> Option<u64> {
+    const WORDS: [&str; 6] = ["error:", "error[", "panicked at", "failed", "fatal:", "traceback"];
+    let mut last = None;
+    for (number, raw) in (1..).zip(raw) {
+        let line = Line::parse(raw);
+        if line.step.parse() != Ok(failed_step) || line.stream == 's' {
+            continue;
+        }
+        let text = line.text.to_lowercase();
+        if WORDS.iter().any(|word| text.contains(word)) {
+            return Some(number);
+        }
+        last = Some(number);
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: [&str; 4] = [
+        "2026-11-21T14:03:07.000001Z 00o compiling <b>",
+        "2026-11-21T14:03:07.100000Z 01o test a ... ok",
+        "2026-11-21T14:03:08.100000Z 01e \u{1b}[31merror:\u{1b}[0m two",
+        "2026-11-21T14:03:09.100000Z 01s exit code 1",
+    ];
+
+    #[test]
+    fn takes_a_line_apart_and_escapes_its_text() {
+        let html = lines(7, LOG).0;
+        assert!(html.contains("id=\"L7\" data-stream=\"o\" data-step=\"00\""), "{html}");
+        assert!(html.contains(">14:03:07.000<") && html.contains("compiling &lt;b&gt;"), "{html}");
+        assert!(html.contains("id=\"L10\""), "{html}");
+    }
+
+    #[test]
+    fn shows_a_foreign_line_as_it_is_and_cuts_a_long_one() {
+        assert!(lines(1, ["<i>"]).0.contains("&lt;i&gt;"));
+        assert!(lines(1, ["ééééééééééééééééééééééééééééééééé"]).0.contains("ééé"));
+        let long = "x".repeat(MAX_LINE * 3);
+        let html = lines(1, [long.as_str()]).0;
+        assert!(html.len() < MAX_LINE * 2 && html.contains("line cut"));
+    }
+
+    #[test]
+    fn finds_the_line_to_jump_to() {
+        assert_eq!(failing_line(LOG, 1), Some(3));
+        assert_eq!(failing_line(LOG, 0), Some(1));
+        assert_eq!(failing_line(LOG, 5), None);
+    }
+}

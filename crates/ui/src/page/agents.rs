@@ -1,0 +1,47 @@
+//! The agents.
+
+use maud::{Markup, html};
+
+use crate::part::action::token;
+use crate::part::frame::{Page, frame};
+use crate::part::small::{badge, command, time};
+use crate::routes;
+use crate::view::{AgentRow, AgentsView, Tone};
+
+/// Renders the agents.
+#[must_use]
+pub fn agents(view: &AgentsView) -> Markup {
+    let body = html! {
+        div.title {
+            h1 { "Agents" }
+            @if view.may_join { form method="post" action=(routes::AGENTS_JOIN) { (token(&view.shell)) button.button.primary type="submit" { "Join another host" } } }
+        }
+        @if let Some(join) = &view.join {
+            section.card.empty { h2 { "Run this on the host" } (command(join)) p.muted { "The token in it works once, and is not shown again." } }
+        }
+        section.card #agents data-region {
+            @if view.agents.is_empty() { p.muted { "No agent has called yet. " code { "towpath serve" } " starts one for its own host." } }
+            @else { div.scroll { table {
+                thead { tr { th { "Host" } th { "State" } th { "Does" } th { "Labels" } th { "Address" } th { "Version" } th { "Last call" } th { "Certificate" } } }
+                tbody { @for row in &view.agents { (agent(view, row)) } }
+            } } }
+        }
+    };
+    frame(&view.shell, &Page { title: "Agents", crumbs: Vec::new(), tone: Tone::Calm, body })
+}
+
+fn agent(view: &AgentsView, row: &AgentRow) -> Markup {
+    let AgentRow { id, hostname, version, address, labels, roles, state, seen, busy, certificate } = row;
+    html! {
+        tr data-filter=(hostname) {
+            td { strong title=(id) { (hostname) } div.muted { (roles.join(", ")) } }
+            td { (badge(*state)) }
+            td.wide { @if busy.is_empty() { span.muted { "nothing" } } @for work in busy { div { (work) } } }
+            td { @for label in labels { span.label { (label) } " " } }
+            td { code { (address) } }
+            td { (version) }
+            td { (time(*seen, view.shell.now)) }
+            td { @match certificate { Some(at) => { "ends " (time(*at, view.shell.now)) }, None => span.muted { "local" } } }
+        }
+    }
+}

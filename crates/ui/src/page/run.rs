@@ -1,0 +1,190 @@
+//! One Run: the graph of its Jobs, and the chosen Job with its Steps and its log.
+
+use maud::{Markup, html};
+
+use crate::part::action::buttons;
+use crate::part::frame::{Page, frame};
+use crate::part::small::{badge, commit, digest, dot, time, took};
+use crate::part::{graph, icon};
+use crate::view::{AttemptView, Diagnostic, JobView, RunView, SnippetLine, State, StepView, TestCounts};
+use crate::{format, routes};
+
+/// Renders a Run.
+#[must_use]
+pub fn run(view: &RunView) -> Markup {
+    let job = chosen(view);
+    let body = html! {
+        (header(view))
+        @if !view.diagnostics.is_empty() {
+            section.card #diagnostics data-region {
+                h2 { "What is wrong with the pipeline file" }
+                @for diagnostic in &view.diagnostics { (self::diagnostic(diagnostic)) }
+            }
+        }
+        @if let Some(job) = job {
+            section.card #graph data-region aria-label="Jobs" { (graph::jobs(view, &job.name)) }
+            (panel(view, job))
+        }
+    };
+    let title = format!("{} #{} {}", view.project, view.number, view.state.label());
+    let crumbs = vec![
+        ("Projects".into(), routes::OVERVIEW.into()),
+        (view.project.clone(), routes::project(&view.project)),
+    ];
+    frame(&view.shell, &Page { title: &title, crumbs, tone: view.state.tone(), body })
+}
+
+/// The Job asked for, else the one that needs a look.
+fn chosen(view: &RunView) -> Option<&JobView> {
+    let asked = view.jobs.iter().find(|job| Some(&job.name) == view.selected.as_ref());
+    let with = |state: State| view.jobs.iter().find(|job| job.state == state);
+    asked.or_else(|| with(State::Failed)).or_else(|| with(State::Running)).or_else(|| view.jobs.first())
+}
+
+fn header(view: &RunView) -> Markup {
+    let now = view.shell.now;
+    html! {
+        div #head data-region {
+            div.title {
+                h1 { "Run #" (view.number) } (badge(view.state))
+                (buttons(&view.shell, "run", &view.actions))
+            }
+            p.lead { (commit(&view.commit)) span.muted { " by " (view.commit.author) } }
+            @if let Some(reason) = &view.reason { p.why { (reason) } }
+            dl.facts {
+                div { dt { "Ref" } dd { span.ref { (icon::branch()) (view.reference) } } }
+                div { dt { "Trigger" } dd { (view.trigger) } }
+                div { dt { "Trust" } dd { (view.trust) } }
+                div { dt { "Came" } dd { (time(view.created, now)) } }
+                div { dt { "Took" } dd { (took(view.started, view.finished, now)) } }
+                @if let Some(version) = &view.release {
+                    div { dt { "Release" } dd { a.strong href=(routes::release(&view.project, version)) { (version) } } }
+                }
+            }
+        }
+    }
+}
+
+fn diagnostic(diagnostic: &Diagnostic) -> Markup {
+    let Diagnostic { error, file, line, column, message, hint, snippet } = diagnostic;
+    html! {
+        article class={ "diagnostic " (if *error { "bad" } else { "warn" }) } {
+            p { strong { (if *error { "error" } else { "warning" }) ": " } (message) }
+            p.muted { code { (file) ":" (line) ":" (column) } }
+            pre.snippet { code { @for line in snippet { (snippet_line(line)) } } }
+            @if let Some(hint) = hint { p.hint { strong { "hint: " } (hint) } }
+        }
+    }
+}
+
+fn snippet_line(line: &SnippetLine) -> Markup {
+    let SnippetLine { number, text, mark } = line;
+    let (start, end) = mark.unwrap_or((0, 0));
+    let part = |skip: usize, take: usize| text.chars().skip(skip).take(take).collect::<String>();
+    html! {
+        span.code-line {
+            span.no { (number) }
+            @if mark.is_some() { (part(0, start)) mark { (part(start, end.saturating_sub(start))) } (part(end.max(start), usize::MAX)) }
+            @else { (text) }
+            "\n"
+        }
+    }
+}
+
+fn panel(view: &RunView, job: &JobView) -> Markup {
+    let attempt =
+        job.attempts.iter().find(|attempt| Some(attempt.number) == view.attempt).or(job.attempts.last());
+    html! {
+        section.card.job #job aria-label={ "Job " (job.name) } {
+            div #job-head data-region {
+                div.title { h2 { (job.name) } (badge(job.state)) @if let Some(tests) = job.tests { (counts(tests)) } }
+                @if let Some(reason) = &job.reason { p.why { (reason) } }
+                @if job.attempts.len() > 1 { (attempts(view, job, attempt)) }
+                (artifacts(job))
+            }
+            @match attempt {
+                Some(attempt) => {
+                    div.job-body {
+                        div #steps data-region { (steps(view, attempt)) }
+                        (log(attempt))
+                    }
+                }
+                None => p.muted #steps data-region { "No agent has taken this job, so there is no log." },
+            }
+        }
+    }
+}
+
+fn counts(tests: TestCounts) -> Markup {
+    html! {
+        span.tests {
+            (format::count(tests.passed)) " tests passed"
+            @if tests.failed > 0 { ", " strong.bad-text { (format::count(tests.failed)) " failed" } }
+            @if tests.skipped > 0 { ", " (format::count(tests.skipped)) " skipped" }
+        }
+    }
+}
+
+fn attempts(view: &RunView, job: &JobView, shown: Option<&AttemptView>) -> Markup {
+    html! {
+        nav.tabs aria-label="Attempts" {
+            @for attempt in &job.attempts {
+                @let current = shown.is_some_and(|shown| shown.number == attempt.number);
+                a href=(routes::attempt(&view.project, view.number, &job.name, attempt.number)) aria-current=[current.then_some("true")] {
+                    (dot(attempt.state)) " Attempt " (attempt.number)
+                }
+            }
+        }
+    }
+}
+
+fn artifacts(job: &JobView) -> Markup {
+    html! {
+        @if !job.artifacts.is_empty() {
+            ul.artifacts { @for artifact in &job.artifacts {
+                li { strong { (artifact.name) } " " span.muted { (artifact.kind) ", " (format::bytes(artifact.bytes)) } " " (digest(&artifact.digest)) }
+            } }
+        }
+    }
+}
+
+fn steps(view: &RunView, attempt: &AttemptView) -> Markup {
+    html! {
+        @if let Some(reason) = &attempt.reason { p.why { (reason) } }
+        ol.steps start="0" {
+            @for (index, step) in attempt.steps.iter().enumerate() {
+                @let StepView { name, state, note, started, finished } = step;
+                li {
+                    button type="button" data-step=(format!("{index:02}")) title="Show this step in the log" {
+                        (dot(*state)) span.name { (name) } (took(*started, *finished, view.shell.now))
+                    }
+                    @if let Some(note) = note { p.reason { (note) } }
+                }
+            }
+        }
+        p.muted {
+            (took(attempt.started, attempt.finished, view.shell.now))
+            @if let Some(agent) = &attempt.agent { " on " (agent) }
+            @if let Some(isolation) = &attempt.isolation { " · " (isolation) }
+        }
+    }
+}
+
+/// The frame of the log; `log.js` fills it. Not a region: its content is its own.
+fn log(attempt: &AttemptView) -> Markup {
+    html! {
+        div.log #log data-log=(routes::log(&attempt.id)) data-failing=[attempt.failing_line] {
+            div.log-bar role="toolbar" aria-label="Log" {
+                button.chip type="button" data-log-do="follow" aria-pressed="false" { "Follow" }
+                button.chip type="button" data-log-do="times" aria-pressed="false" { "Times" }
+                button.chip type="button" data-log-do="wrap" aria-pressed="true" { "Wrap" }
+                @if attempt.failing_line.is_some() { button.chip.bad type="button" data-log-do="failing" { "Jump to the failing line" } }
+                span.muted #log-size { (format::bytes(attempt.log_bytes)) }
+                a.chip href=(routes::log_text(&attempt.id)) download { (icon::download()) "Download" }
+            }
+            div.log-lines tabindex="0" role="log" aria-label="Log lines" aria-live="off" {
+                noscript { p { "The log needs JavaScript; the download does not." } }
+            }
+        }
+    }
+}

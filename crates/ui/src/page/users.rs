@@ -1,0 +1,78 @@
+//! People and their roles, for admins.
+
+use maud::{Markup, html};
+
+use crate::part::action::token;
+use crate::part::frame::{Page, frame};
+use crate::part::small::{command, time};
+use crate::routes;
+use crate::view::{Grant, Shell, Tone, UserRow, UsersView};
+
+/// Renders the users.
+#[must_use]
+pub fn users(view: &UsersView) -> Markup {
+    let body = html! {
+        div.title { h1 { "Users" } }
+        @if let Some(link) = &view.invitation {
+            section.card.empty { h2 { "Give them this link" } (command(link)) p.muted { "It works once: whoever opens it chooses the password. It is not shown again." } }
+        }
+        section.card #users data-region {
+            div.scroll { table {
+                thead { tr { th { "Login" } th { "Roles" } th { "Last here" } th { "Since" } th { span.sr { "Action" } } } }
+                tbody { @for user in &view.users { (row(view, user)) } }
+            } }
+        }
+        section.card {
+            h2 { "Give a role" }
+            form.inline method="post" action=(routes::USERS) {
+                (token(&view.shell))
+                label { "Login" input name="login" required autocomplete="off" pattern="[a-z0-9][a-z0-9._\\-]*" maxlength="63" title="1 to 63 of a-z, 0-9, -, _ and .";
+                }
+                (project_choice(view)) (role_choice(view))
+                button.button.primary type="submit" { "Give it" }
+            }
+            p.muted { "A login that does not exist yet is made, and you get a one-time link for it." }
+        }
+    };
+    frame(&view.shell, &Page { title: "Users", crumbs: Vec::new(), tone: Tone::Calm, body })
+}
+
+fn project_choice(view: &UsersView) -> Markup {
+    html! {
+        label { "Project" select name="project" {
+            option value="" { "all projects" }
+            @for project in &view.projects { option value=(project) { (project) } }
+        } }
+    }
+}
+
+fn role_choice(view: &UsersView) -> Markup {
+    html! { label { "Role" select name="role" { @for role in &view.roles { option value=(role) { (role) } } } } }
+}
+
+fn row(view: &UsersView, user: &UserRow) -> Markup {
+    let UserRow { login, active, grants, created, seen } = user;
+    let (verb, label) = if *active { ("disable", "Disable") } else { ("enable", "Enable") };
+    html! {
+        tr data-filter=(login) {
+            td { strong { (login) } @if !active { div.reason { "may not sign in" } } }
+            td.wide { @for grant in grants { (self::grant(&view.shell, login, grant)) } @if grants.is_empty() { span.muted { "none" } } }
+            td { @match seen { Some(at) => (time(*at, view.shell.now)), None => span.muted { "never" } } }
+            td { (time(*created, view.shell.now)) }
+            td { form method="post" action=(routes::user(login, verb)) { (token(&view.shell)) button.button.small type="submit" { (label) } } }
+        }
+    }
+}
+
+fn grant(shell: &Shell, login: &str, grant: &Grant) -> Markup {
+    let project = grant.project.as_deref();
+    html! {
+        form.label method="post" action=(routes::user(login, "revoke")) {
+            (token(shell))
+            input type="hidden" name="project" value=(project.unwrap_or(""));
+            input type="hidden" name="role" value=(grant.role);
+            (grant.role) " in " (project.unwrap_or("all projects"))
+            button type="submit" aria-label={ "Take " (grant.role) " from " (login) } title="Take it away" { "×" }
+        }
+    }
+}

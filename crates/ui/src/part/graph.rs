@@ -1,0 +1,103 @@
+//! The Jobs of a Run as a drawn graph.
+
+use dagre::graph::{Graph, GraphOptions};
+use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankDir, layout};
+use maud::{Markup, html};
+
+use super::icon;
+use super::small::tone;
+use crate::view::{JobView, RunView};
+use crate::{format, routes};
+
+const HEIGHT: f64 = 46.0;
+/// Of one character of a Job's name, generously.
+const CHARACTER: f64 = 7.6;
+
+/// Draws the graph, left to right. Every Job is a link.
+pub fn jobs(view: &RunView, selected: &str) -> Markup {
+    let graph = arrange(&view.jobs);
+    let (width, height) = extent(&graph);
+    html! {
+        div.scroll.graph {
+            svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="group" aria-label="Jobs and what they need" {
+                @for edge in graph.edges() {
+                    @if let Some(label) = graph.edge(&edge.v, &edge.w, None) { path.edge d=(curve(label)) {} }
+                }
+                @for job in &view.jobs {
+                    @if let Some(node) = graph.node(&job.name) { (node_of(view, job, node, selected)) }
+                }
+            }
+        }
+    }
+}
+
+fn arrange(jobs: &[JobView]) -> Graph<NodeLabel, EdgeLabel> {
+    let mut graph = Graph::with_options(GraphOptions { directed: true, multigraph: false, compound: false });
+    for job in jobs {
+        let width = (job.name.chars().count() as f64 * CHARACTER + 52.0).max(130.0);
+        graph.set_node(job.name.clone(), Some(NodeLabel { width, height: HEIGHT, ..NodeLabel::default() }));
+    }
+    for job in jobs {
+        for need in job.needs.iter().filter(|need| jobs.iter().any(|other| other.name == **need)) {
+            graph.set_edge(need.as_str(), job.name.as_str(), Some(EdgeLabel::default()), None);
+        }
+    }
+    let options = LayoutOptions {
+        rankdir: RankDir::LR,
+        nodesep: 16.0,
+        ranksep: 56.0,
+        marginx: 4.0,
+        marginy: 4.0,
+        ..LayoutOptions::default()
+    };
+    layout(&mut graph, Some(options));
+    graph
+}
+
+fn extent(graph: &Graph<NodeLabel, EdgeLabel>) -> (f64, f64) {
+    let nodes = || graph.nodes().into_iter().filter_map(|name| graph.node(&name));
+    let right = nodes().map(|node| node.x.unwrap_or(0.0) + node.width / 2.0).fold(0.0, f64::max);
+    let bottom = nodes().map(|node| node.y.unwrap_or(0.0) + node.height / 2.0).fold(0.0, f64::max);
+    ((right + 4.0).ceil(), (bottom + 4.0).ceil())
+}
+
+/// A soft line through the points of an edge.
+fn curve(edge: &EdgeLabel) -> String {
+    let points: Vec<(f64, f64)> = edge.points.iter().map(|point| (point.x, point.y)).collect();
+    let Some((&first, rest)) = points.split_first() else { return String::new() };
+    let mut path = format!("M{:.1} {:.1}", first.0, first.1);
+    let mut from = first;
+    for &to in rest {
+        let middle = f64::midpoint(from.0, to.0);
+        path.push_str(&format!("C{middle:.1} {:.1} {middle:.1} {:.1} {:.1} {:.1}", from.1, to.1, to.0, to.1));
+        from = to;
+    }
+    path
+}
+
+fn node_of(view: &RunView, job: &JobView, node: &NodeLabel, selected: &str) -> Markup {
+    let left = node.x.unwrap_or(0.0) - node.width / 2.0;
+    let top = node.y.unwrap_or(0.0) - node.height / 2.0;
+    let chosen = job.name == selected;
+    html! {
+        a href=(routes::job(&view.project, view.number, &job.name)) class={ "node " (tone(job.state.tone())) @if chosen { " chosen" } }
+            aria-current=[chosen.then_some("true")] {
+            rect x=(left) y=(top) width=(node.width) height=(node.height) rx="8" {}
+            svg x=(left + 12.0) y=(top + 15.0) width="16" height="16" { (icon::state(job.state)) }
+            text x=(left + 38.0) y=(top + 20.0) { (job.name) }
+            text.sub x=(left + 38.0) y=(top + 36.0) { (under(view, job)) }
+        }
+    }
+}
+
+/// The second line of a node: the state, and how long it took.
+fn under(view: &RunView, job: &JobView) -> String {
+    let times = job.attempts.last().and_then(|attempt| Some((attempt.started?, attempt.finished)));
+    match times {
+        Some((started, finished)) => {
+            let took = format::duration(started, finished.unwrap_or(view.shell.now));
+            format!("{} {took}", job.state.label())
+        }
+        None => job.state.label().to_owned(),
+    }
+}

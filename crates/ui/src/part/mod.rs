@@ -1,0 +1,8 @@
+//! Pieces that several pages are made of.
+
+pub mod action;
+pub mod frame;
+pub mod graph;
+pub mod icon;
+pub mod route;
+pub mod small;

@@ -1,0 +1,203 @@
+//! The address of everything, built in one place.
+//!
+//! Names are checked elsewhere, and versions and logins may hold anything: each part is
+//! percent-encoded here, so a part can never become another path.
+
+/// The overview.
+pub const OVERVIEW: &str = "/";
+/// Who did what.
+pub const TIMELINE: &str = "/timeline";
+/// What waits for me.
+pub const APPROVALS: &str = "/approvals";
+/// The agents.
+pub const AGENTS: &str = "/agents";
+/// Asks for a join token, by POST.
+pub const AGENTS_JOIN: &str = "/agents/join";
+/// People and roles.
+pub const USERS: &str = "/users";
+/// My account.
+pub const ACCOUNT: &str = "/account";
+/// Changes my password, by POST.
+pub const ACCOUNT_PASSWORD: &str = "/account/password";
+/// Makes an API token, by POST.
+pub const ACCOUNT_TOKENS: &str = "/account/tokens";
+/// Findings.
+pub const DOCTOR: &str = "/doctor";
+/// Signs in, by GET and POST.
+pub const LOGIN: &str = "/login";
+/// Signs out, by POST.
+pub const LOGOUT: &str = "/logout";
+
+/// Every page and form, as the server's router writes them; tests hold the links against it.
+pub const TEMPLATES: &[&str] = &[
+    "/",
+    "/timeline",
+    "/approvals",
+    "/agents",
+    "/agents/join",
+    "/users",
+    "/users/{login}/grant",
+    "/users/{login}/revoke",
+    "/users/{login}/disable",
+    "/users/{login}/enable",
+    "/account",
+    "/account/password",
+    "/account/tokens",
+    "/account/tokens/{token}/revoke",
+    "/doctor",
+    "/login",
+    "/logout",
+    "/setup/{token}",
+    "/p/{project}",
+    "/p/{project}/runs/{number}",
+    "/p/{project}/runs/{number}/cancel",
+    "/p/{project}/runs/{number}/rerun",
+    "/p/{project}/releases/{version}",
+    "/p/{project}/releases/{version}/promote",
+    "/p/{project}/env/{environment}",
+    "/p/{project}/env/{environment}/hold",
+    "/p/{project}/env/{environment}/resume",
+    "/p/{project}/env/{environment}/rollback",
+    "/p/{project}/env/{environment}/release",
+    "/promotions/{promotion}",
+    "/promotions/{promotion}/series",
+    "/promotions/{promotion}/approve",
+    "/promotions/{promotion}/reject",
+    "/promotions/{promotion}/hold",
+    "/promotions/{promotion}/resume",
+    "/promotions/{promotion}/rollback",
+    "/attempts/{attempt}/log",
+    "/attempts/{attempt}/log.txt",
+    "/assets/{hash}/{file}",
+];
+
+/// A Project.
+#[must_use]
+pub fn project(project: &str) -> String {
+    format!("/p/{}", encode(project))
+}
+
+/// A Run.
+#[must_use]
+pub fn run(project: &str, number: u64) -> String {
+    format!("/p/{}/runs/{number}", encode(project))
+}
+
+/// One Job of a Run.
+#[must_use]
+pub fn job(project: &str, number: u64, job: &str) -> String {
+    format!("{}?job={}#job", run(project, number), encode(job))
+}
+
+/// One Attempt of one Job of a Run, by number.
+#[must_use]
+pub fn attempt(project: &str, number: u64, job: &str, attempt: u32) -> String {
+    format!("{}?job={}&attempt={attempt}#job", run(project, number), encode(job))
+}
+
+/// A Release.
+#[must_use]
+pub fn release(project: &str, version: &str) -> String {
+    format!("/p/{}/releases/{}", encode(project), encode(version))
+}
+
+/// An Environment.
+#[must_use]
+pub fn environment(project: &str, environment: &str) -> String {
+    format!("/p/{}/env/{}", encode(project), encode(environment))
+}
+
+/// A Promotion.
+#[must_use]
+pub fn promotion(id: &str) -> String {
+    format!("/promotions/{}", encode(id))
+}
+
+/// The measurements of a Promotion's Rollout, as JSON.
+#[must_use]
+pub fn series(promotion: &str) -> String {
+    format!("/promotions/{}/series", encode(promotion))
+}
+
+/// The form that does `verb` to what lives at `page`: one of the addresses above.
+#[must_use]
+pub fn act(page: &str, verb: crate::view::ActionKind) -> String {
+    format!("{page}/{}", verb.verb())
+}
+
+/// An Attempt's log as fragments of HTML.
+#[must_use]
+pub fn log(attempt: &str) -> String {
+    format!("/attempts/{}/log", encode(attempt))
+}
+
+/// An Attempt's log as it was written.
+#[must_use]
+pub fn log_text(attempt: &str) -> String {
+    format!("/attempts/{}/log.txt", encode(attempt))
+}
+
+/// The form behind a one-time link.
+#[must_use]
+pub fn setup(token: &str) -> String {
+    format!("/setup/{}", encode(token))
+}
+
+/// Ends an API token, by POST.
+#[must_use]
+pub fn revoke_token(token: &str) -> String {
+    format!("/account/tokens/{}/revoke", encode(token))
+}
+
+/// Changes a user, by POST: `grant`, `revoke`, `disable`, `enable`.
+#[must_use]
+pub fn user(login: &str, verb: &str) -> String {
+    format!("/users/{}/{verb}", encode(login))
+}
+
+/// The timeline, narrowed. Empty strings are left out.
+#[must_use]
+pub fn timeline(project: &str, environment: &str, actor: &str, before: Option<u64>) -> String {
+    let mut query: Vec<String> = [("project", project), ("environment", environment), ("actor", actor)]
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| format!("{key}={}", encode(value)))
+        .collect();
+    query.extend(before.map(|sequence| format!("before={sequence}")));
+    if query.is_empty() { TIMELINE.to_owned() } else { format!("{TIMELINE}?{}", query.join("&")) }
+}
+
+fn encode(part: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mut encoded = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_never_becomes_another_path() {
+        assert_eq!(project("../users"), "/p/..%2Fusers");
+        assert_eq!(release("shop", "1.0?x#y\"<"), "/p/shop/releases/1.0%3Fx%23y%22%3C");
+        assert_eq!(job("shop", 3, "a b"), "/p/shop/runs/3?job=a%20b#job");
+    }
+
+    #[test]
+    fn the_timeline_leaves_empty_filters_out() {
+        assert_eq!(timeline("", "", "", None), "/timeline");
+        assert_eq!(timeline("shop", "", "mona", Some(7)), "/timeline?project=shop&actor=mona&before=7");
+    }
+}

@@ -1,0 +1,43 @@
+//! The agents.
+
+use jiff::Timestamp;
+
+use super::{Shell, State};
+
+/// All agents.
+#[derive(Debug, Clone)]
+pub struct AgentsView {
+    /// The frame.
+    pub shell: Shell,
+    /// The agents.
+    pub agents: Vec<AgentRow>,
+    /// The command that joins another one, with its one-use token, right after it was asked for.
+    pub join: Option<String>,
+    /// Whether this person may ask for it.
+    pub may_join: bool,
+}
+
+/// An agent.
+#[derive(Debug, Clone)]
+pub struct AgentRow {
+    /// Its id.
+    pub id: String,
+    /// Its host's name.
+    pub hostname: String,
+    /// Its version of Towpath.
+    pub version: String,
+    /// The address at which its Instances are reached.
+    pub address: String,
+    /// Its labels: `role=web`.
+    pub labels: Vec<String>,
+    /// `runner`, `deploy`.
+    pub roles: Vec<String>,
+    /// Whether it is there.
+    pub state: State,
+    /// When it last called.
+    pub seen: Timestamp,
+    /// What it does: `shop#12 test`, `3 instances`.
+    pub busy: Vec<String>,
+    /// When its certificate ends.
+    pub certificate: Option<Timestamp>,
+}

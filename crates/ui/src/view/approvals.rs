@@ -1,0 +1,39 @@
+//! What waits for a person.
+
+use jiff::Timestamp;
+
+use super::{Action, Commit, Shell};
+
+/// The Promotions that wait for the person who looks.
+#[derive(Debug, Clone)]
+pub struct ApprovalsView {
+    /// The frame.
+    pub shell: Shell,
+    /// Longest waiting first.
+    pub waiting: Vec<ApprovalRequest>,
+}
+
+/// A Promotion that waits for approval.
+#[derive(Debug, Clone)]
+pub struct ApprovalRequest {
+    /// Its id.
+    pub promotion: String,
+    /// The Project.
+    pub project: String,
+    /// The Environment.
+    pub environment: String,
+    /// What is promoted.
+    pub version: String,
+    /// What runs there now.
+    pub current: Option<String>,
+    /// The commit it was built from.
+    pub commit: Commit,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// When the request dies.
+    pub expires: Option<Timestamp>,
+    /// What it needs, in words: `1 of 2 approvals from release-manager`.
+    pub needs: String,
+    /// Approve, reject.
+    pub actions: Vec<Action>,
+}

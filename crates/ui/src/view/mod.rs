@@ -1,0 +1,36 @@
+//! View models: everything a page shows, as plain data.
+//!
+//! The server fills them. Ids are strings, shares are thousandths, times are timestamps; nothing
+//! here computes or decides.
+
+mod account;
+mod agents;
+mod approvals;
+mod common;
+mod doctor;
+mod environment;
+mod error;
+mod overview;
+mod project;
+mod promotion;
+mod release;
+mod run;
+mod sign_in;
+mod timeline;
+mod users;
+
+pub use account::*;
+pub use agents::*;
+pub use approvals::*;
+pub use common::*;
+pub use doctor::*;
+pub use environment::*;
+pub use error::*;
+pub use overview::*;
+pub use project::*;
+pub use promotion::*;
+pub use release::*;
+pub use run::*;
+pub use sign_in::*;
+pub use timeline::*;
+pub use users::*;
