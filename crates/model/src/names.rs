@@ -107,6 +107,10 @@ name! {
     /// A role or a group of people: `release-manager`.
     RoleName
 }
+name! {
+    /// The name by which a person or a machine account signs in.
+    Login
+}
 
 /// One Environment of one Project, written `shop/production`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

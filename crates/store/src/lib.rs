@@ -5,6 +5,7 @@
 //! TEXT, times are BIGINT microseconds, placeholders are `$1`.
 
 pub mod db;
+pub mod git_refs;
 pub mod lock;
 mod migrations;
 pub mod people;
