@@ -1,8 +1,8 @@
 //! Canonical JSON: one value, one sequence of bytes, so that a value has one digest.
 //!
 //! Keys are sorted by their UTF-8 bytes, nothing stands between tokens, text is escaped only where
-//! JSON demands it, and numbers are integers. Reading is strict: other bytes for the same value are
-//! refused, so that two different documents never mean the same thing.
+//! JSON demands it, and a number has the shortest form that reads back the same. Reading is strict:
+//! other bytes for the same value are refused, so that no two documents mean the same thing.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,4 +95,67 @@ fn separate(index: usize, out: &mut Vec<u8>) {
 
 fn write_token(token: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
     serde_json::to_writer(out, token).expect("a token written to memory cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::btree_map(".*", inner, 0..8)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn reads_back_what_it_writes(value in values()) {
+            let bytes = to_vec(&value);
+            prop_assert_eq!(from_slice::<Value>(&bytes, bytes.len()).unwrap(), value);
+        }
+
+        #[test]
+        fn the_order_of_fields_does_not_matter(map in prop::collection::btree_map(".*", any::<i64>(), 0..12)) {
+            let forward: Value = Value::Object(map.iter().map(|(key, n)| (key.clone(), json!(n))).collect());
+            let backward: Value = Value::Object(map.iter().rev().map(|(key, n)| (key.clone(), json!(n))).collect());
+            prop_assert_eq!(to_vec(&forward), to_vec(&backward));
+        }
+
+        #[test]
+        fn any_other_spelling_is_refused(value in values(), at in any::<prop::sample::Index>()) {
+            let mut bytes = to_vec(&value);
+            // A space outside of text means nothing to JSON, and inside of text another value.
+            bytes.insert(at.index(bytes.len() + 1), b' ');
+            let read = from_slice::<Value>(&bytes, bytes.len());
+            prop_assert!(read.is_err() || read.unwrap() != value);
+        }
+    }
+
+    #[test]
+    fn looks_like_this() {
+        let value = json!({ "b": [1, -2, 0.5], "a": { "ü": "é\n\u{1}/\"" }, "B": null });
+        let text = String::from_utf8(to_vec(&value)).unwrap();
+        assert_eq!(text, "{\"B\":null,\"a\":{\"ü\":\"é\\n\\u0001/\\\"\"},\"b\":[1,-2,0.5]}");
+        assert!(matches!(from_slice::<Value>(b"[1, 2]", 100), Err(CanonicalError::Form { at: 3 })));
+        assert!(matches!(
+            from_slice::<Value>(b"[1,2]", 4),
+            Err(CanonicalError::TooLarge { found: 5, limit: 4 })
+        ));
+    }
 }
