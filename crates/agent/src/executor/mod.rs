@@ -1,0 +1,307 @@
+//! Runs the Steps of one Attempt in a workspace: bounded in time and output, cancellable at any
+//! moment, leaving no process behind.
+//!
+//! Where the workspace comes from and where lines and events go is the caller's business, so
+//! `towpath run` and the agent share every line of this.
+
+mod bound;
+mod cancel;
+mod environment;
+mod lines;
+mod mask;
+mod outputs;
+mod step;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOrder, StepOutcome};
+use towpath_model::AttemptId;
+
+pub use self::cancel::{Cancel, CancelReason};
+pub use self::environment::SHARED_VARIABLES;
+pub use self::lines::LONGEST_LINE;
+pub use self::mask::{Masker, SHORTEST_SECRET};
+pub use self::outputs::{OUTPUT_LIMIT, OutputError};
+use self::bound::LogBound;
+use self::step::{StepEnd, StepRun};
+use crate::processes::{ATTEMPT_MARKER, Marker};
+use crate::sandbox::{Isolation, Policy};
+
+/// Which of a process's outputs a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Towpath itself, about the Attempt.
+    Towpath,
+}
+
+/// One line of an Attempt's log: masked, valid UTF-8, without its line feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLine<'a> {
+    /// When its bytes were read.
+    pub at: Timestamp,
+    /// The index of the Step that printed it; `None` where Towpath speaks of the Attempt.
+    pub step: Option<u32>,
+    /// Where it came from.
+    pub stream: Stream,
+    /// The text. Terminal escapes are in it as printed.
+    pub text: &'a str,
+}
+
+/// Takes what happens in an Attempt, as it happens.
+///
+/// A slow sink slows the Steps down, so it must not wait for a network.
+pub trait Sink: Send + Sync {
+    /// Takes one line of log.
+    fn line(&self, line: LogLine<'_>);
+    /// Takes a Step's start or end.
+    fn event(&self, event: AttemptEvent);
+}
+
+/// Bounds that hold for each Attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of log that are kept from the beginning; of each later Step its last lines are kept too.
+    pub log_bytes: u64,
+    /// How long processes may take to end between TERM and KILL.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { log_bytes: 64 << 20, grace: Duration::from_secs(5) }
+    }
+}
+
+/// What to run.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// Marks its processes.
+    pub id: AttemptId,
+    /// For people: `shop#12 test`.
+    pub title: &'a str,
+    /// Where the Steps start.
+    pub directory: &'a Path,
+    /// A directory of this Attempt only, for scripts, outputs, home and temporary files.
+    pub scratch: &'a Path,
+    /// The Steps, in order.
+    pub steps: &'a [StepOrder],
+    /// Environment of every Step.
+    pub env: &'a BTreeMap<String, String>,
+    /// Environment whose values are masked in the log.
+    pub secrets: &'a BTreeMap<String, Secret>,
+    /// The time of all Steps together.
+    pub timeout: Duration,
+    /// How the Steps are confined.
+    pub isolation: &'a Isolation,
+    /// What a confined Step may touch besides its own directories.
+    pub policy: &'a Policy,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// How an Attempt's Steps ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The outcome.
+    pub outcome: AttemptOutcome,
+    /// For people: the Step and why.
+    pub message: String,
+    /// What the Steps wrote to `$TOWPATH_OUTPUT`.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// Runs every Step and reports to `sink`. No process of the Attempt is left when it returns.
+pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
+    let mut running = match Running::start(attempt, cancel, sink) {
+        Ok(running) => running,
+        Err(error) => {
+            return Ended {
+                outcome: AttemptOutcome::Errored,
+                message: format!("{} could not be prepared in {}: {error}", attempt.title, attempt.scratch.display()),
+                outputs: BTreeMap::new(),
+            };
+        }
+    };
+    for (index, step) in attempt.steps.iter().enumerate() {
+        running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
+    }
+    running.marker.kill_all_since(running.first_pid);
+    let (outcome, message) = running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
+    Ended { outcome, message, outputs: running.outputs }
+}
+
+struct Running<'a> {
+    attempt: &'a Attempt<'a>,
+    cancel: &'a Cancel,
+    sink: &'a dyn Sink,
+    bound: LogBound<'a>,
+    marker: Marker,
+    deadline: Instant,
+    first_pid: i32,
+    outputs: BTreeMap<String, String>,
+    verdict: Option<(AttemptOutcome, String)>,
+}
+
+impl<'a> Running<'a> {
+    fn start(attempt: &'a Attempt<'a>, cancel: &'a Cancel, sink: &'a dyn Sink) -> std::io::Result<Self> {
+        for directory in ["home", "tmp", "steps"] {
+            std::fs::create_dir_all(attempt.scratch.join(directory))?;
+        }
+        let masker = Masker::new(attempt.secrets.values().map(Secret::expose));
+        Ok(Self {
+            attempt,
+            cancel,
+            sink,
+            bound: LogBound::new(masker, attempt.limits.log_bytes, sink),
+            marker: Marker::new(ATTEMPT_MARKER, &attempt.id.to_string()),
+            deadline: Instant::now() + attempt.timeout,
+            first_pid: i32::MAX,
+            outputs: BTreeMap::new(),
+            verdict: None,
+        })
+    }
+
+    fn step(&mut self, index: u32, step: &StepOrder) {
+        // `always` is for cleaning up after a failure; after a cancellation or at the deadline nothing is started.
+        let failed_only = matches!(self.verdict, Some((AttemptOutcome::Failed, _)));
+        let runs = self.verdict.is_none() || (step.always && failed_only);
+        if !runs || self.stopped_before(step) {
+            self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Skipped });
+            return;
+        }
+        let outcome = match self.run_step(index, step) {
+            Ok(end) => self.judge(step, end),
+            Err(error) => {
+                let message = format!("step `{}` could not be started: {}", step.name, chain(&error));
+                self.bound.notice(&message);
+                self.fail(AttemptOutcome::Errored, message);
+                StepOutcome::Skipped
+            }
+        };
+        self.sink.event(AttemptEvent::StepFinished { step: index, outcome });
+    }
+
+    /// Whether the Attempt ends before this Step begins.
+    fn stopped_before(&mut self, step: &StepOrder) -> bool {
+        if let Some(reason) = self.cancel.reason() {
+            self.fail(AttemptOutcome::Cancelled, cancelled(reason, &step.name));
+            return true;
+        }
+        if Instant::now() >= self.deadline {
+            self.fail(AttemptOutcome::TimedOut, self.timed_out(&step.name));
+            return true;
+        }
+        false
+    }
+
+    fn run_step(&mut self, index: u32, step: &StepOrder) -> Result<StepEnd, step::StepError> {
+        let own = step.timeout_ms.map(|time| Instant::now() + Duration::from_millis(time));
+        let mut prepared = step::prepare(self.attempt, index, step)?;
+        let child = prepared.spawn()?;
+        let pid = i32::try_from(child.id()).unwrap_or(0);
+        self.first_pid = self.first_pid.min(pid);
+        self.sink.event(AttemptEvent::StepStarted { step: index });
+        let run = StepRun {
+            child,
+            step: index,
+            deadline: own.map_or(self.deadline, |own| own.min(self.deadline)),
+            grace: self.attempt.limits.grace,
+            cancel: self.cancel,
+            marker: &self.marker,
+            group_is_wrapper: matches!(self.attempt.isolation, Isolation::Bubblewrap { .. }),
+        };
+        let end = run.supervise(&mut self.bound)?;
+        self.bound.finish_step(index);
+        outputs::read(&prepared.output_file, &mut self.outputs).map_err(step::StepError::Outputs)?;
+        Ok(end)
+    }
+
+    fn judge(&mut self, step: &StepOrder, end: StepEnd) -> StepOutcome {
+        match end {
+            StepEnd::Exited(0) => StepOutcome::Passed,
+            StepEnd::Exited(code) => {
+                self.fail(AttemptOutcome::Failed, format!("step `{}` failed with exit code {code}", step.name));
+                StepOutcome::Failed { code }
+            }
+            StepEnd::Killed(signal) => {
+                self.fail(AttemptOutcome::Failed, format!("step `{}` was killed by signal {signal}", step.name));
+                StepOutcome::Killed { signal }
+            }
+            StepEnd::TimedOut => {
+                let message = match step.timeout_ms.filter(|_| Instant::now() < self.deadline) {
+                    Some(time) => format!("step `{}` was ended after its {}", step.name, seconds(Duration::from_millis(time))),
+                    None => self.timed_out(&step.name),
+                };
+                self.bound.notice(&message);
+                self.fail(AttemptOutcome::TimedOut, message);
+                StepOutcome::TimedOut
+            }
+            StepEnd::Cancelled(signal) => {
+                let message = self.cancel.reason().map_or_else(String::new, |reason| cancelled(reason, &step.name));
+                self.bound.notice(&message);
+                self.fail(AttemptOutcome::Cancelled, message);
+                StepOutcome::Killed { signal }
+            }
+        }
+    }
+
+    fn timed_out(&self, step: &str) -> String {
+        format!("step `{step}` was ended: the attempt's {} were up", seconds(self.attempt.timeout))
+    }
+
+    /// Keeps the first reason: a failed clean-up step does not hide what failed before it, except
+    /// that a cancellation or a deadline ends everything.
+    fn fail(&mut self, outcome: AttemptOutcome, message: String) {
+        if self.verdict.is_none() || outcome != AttemptOutcome::Failed {
+            self.verdict = Some((outcome, message));
+        }
+    }
+}
+
+fn cancelled(reason: &CancelReason, step: &str) -> String {
+    let (CancelReason::Cancelled(why) | CancelReason::Abandoned(why)) = reason;
+    format!("cancelled at step `{step}`: {why}")
+}
+
+fn seconds(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{} s", time.as_secs()) } else { format!("{:.3} s", time.as_secs_f64()) }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The directories of one Attempt below a common one: `source/` and `scratch/`.
+#[derive(Debug, Clone)]
+pub struct AttemptDirectory {
+    /// The one that holds both; writable for the Attempt.
+    pub root: PathBuf,
+    /// The source tree.
+    pub source: PathBuf,
+    /// Scripts, outputs, home, temporary files.
+    pub scratch: PathBuf,
+}
+
+impl AttemptDirectory {
+    /// Names the directories of `attempt` below `work`.
+    #[must_use]
+    pub fn new(work: &Path, attempt: AttemptId) -> Self {
+        let root = work.join(attempt.to_string());
+        Self { source: root.join("source"), scratch: root.join("scratch"), root }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a confined Step may touch.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// System directories that every Step may read.
+///
+/// Not among them: `/home`, `/root`, `/run` (sockets of other services), `/var`, `/tmp`, `/mnt`.
+const SYSTEM: &[&str] =
+    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/sys", "/run/systemd/resolve"];
+
+/// The rules for one Attempt. A path that does not exist is left out.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What may be read and executed, besides what is writable.
+    pub readable: Vec<PathBuf>,
+    /// What may be changed.
+    pub writable: Vec<PathBuf>,
+    /// What is denied though it lies below something readable: Towpath's own data.
+    pub hidden: Vec<PathBuf>,
+    /// Where the Step's `/tmp` is (bubblewrap) or its `TMPDIR` (Landlock).
+    pub tmp: PathBuf,
+    /// A directory that outlives the Attempt, for downloads of package managers.
+    pub cache: Option<PathBuf>,
+    /// Whether the network may be used.
+    pub network: bool,
+}
+
+impl Policy {
+    /// The usual rules: read the system and the toolchains of this user, write the Attempt's own
+    /// directory and the cache, never see `data`.
+    #[must_use]
+    pub fn for_attempt(attempt: &Path, data: &Path, cache: Option<PathBuf>, network: bool) -> Self {
+        let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+        readable.extend(toolchains());
+        let mut writable = vec![attempt.to_owned()];
+        writable.extend(cache.clone());
+        Self { readable, writable, hidden: vec![data.to_owned()], tmp: attempt.join("scratch/tmp"), cache, network }
+    }
+
+    /// Points package managers at the cache, so that `cargo build`, `npm ci`, `pip install` and
+    /// `go build` work without writing to the agent user's home.
+    #[must_use]
+    pub fn cache_environment(&self) -> Vec<(&'static str, OsString)> {
+        let Some(cache) = &self.cache else { return Vec::new() };
+        let mut variables: Vec<(&'static str, OsString)> =
+            [("CARGO_HOME", "cargo"), ("GOPATH", "go"), ("npm_config_cache", "npm"), ("XDG_CACHE_HOME", "xdg")]
+                .into_iter()
+                .map(|(name, directory)| (name, cache.join(directory).into_os_string()))
+                .collect();
+        if let Some(rustup) = rustup_home() {
+            variables.push(("RUSTUP_HOME", rustup.into_os_string()));
+        }
+        variables
+    }
+
+    /// Makes the cache ready: cargo's own configuration (mirrors, registries) is taken over from the
+    /// agent's user, its credentials are not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the cache cannot be written.
+    pub fn prepare_cache(&self) -> std::io::Result<()> {
+        let Some(cache) = &self.cache else { return Ok(()) };
+        let cargo = cache.join("cargo");
+        std::fs::create_dir_all(&cargo)?;
+        if let Some(config) = cargo_home().map(|home| home.join("config.toml")).filter(|config| config.is_file()) {
+            std::fs::copy(config, cargo.join("config.toml"))?;
+        }
+        Ok(())
+    }
+
+    /// What may be read, with every hidden path cut out: a directory above a hidden one is replaced
+    /// by those of its entries that do not lead there.
+    pub(super) fn carved_readable(&self) -> Vec<PathBuf> {
+        let hidden: Vec<PathBuf> = self.hidden.iter().map(|path| real(path)).collect();
+        let mut carved = Vec::new();
+        for path in &self.readable {
+            carve(path, &hidden, &mut carved);
+        }
+        carved
+    }
+}
+
+fn carve(path: &Path, hidden: &[PathBuf], carved: &mut Vec<PathBuf>) {
+    let real = real(path);
+    if !path.exists() || hidden.iter().any(|hidden| real.starts_with(hidden)) {
+        return;
+    }
+    if !hidden.iter().any(|hidden| hidden.starts_with(&real)) {
+        carved.push(path.to_owned());
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return };
+    for entry in entries.flatten() {
+        carve(&entry.path(), hidden, carved);
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".cargo")))
+}
+
+fn rustup_home() -> Option<PathBuf> {
+    let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".rustup")));
+    rustup.filter(|rustup| rustup.is_dir())
+}
+
+/// Toolchains outside the system directories: what is in PATH, and what rustup keeps.
+fn toolchains() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_home = |path: &PathBuf| home().is_some_and(|home| home.starts_with(path));
+    let mut found: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|path| path.is_absolute() && !is_home(path)).collect();
+    found.extend(rustup_home());
+    found.extend(cargo_home().map(|cargo| cargo.join("bin")));
+    found.retain(|path| !SYSTEM.iter().any(|system| path.starts_with(system)));
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_hidden_paths_out_of_readable_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        for directory in ["opt/tool", "opt/towpath/bin", "opt/towpath/data/keys"] {
+            std::fs::create_dir_all(at(directory)).unwrap();
+        }
+        let policy = Policy { readable: vec![at("opt")], hidden: vec![at("opt/towpath/data")], ..Policy::default() };
+        let mut carved = policy.carved_readable();
+        carved.sort();
+        assert_eq!(carved, [at("opt/tool"), at("opt/towpath/bin")]);
+    }
+}
