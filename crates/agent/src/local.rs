@@ -96,7 +96,13 @@ impl LocalRunner {
         ended
     }
 
-    fn run_in(&self, place: &AttemptDirectory, job: &LocalJob<'_>, cancel: &Cancel, sink: &dyn Sink) -> Result<Ended, CloneError> {
+    fn run_in(
+        &self,
+        place: &AttemptDirectory,
+        job: &LocalJob<'_>,
+        cancel: &Cancel,
+        sink: &dyn Sink,
+    ) -> Result<Ended, CloneError> {
         let mut policy = Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network);
         let source = match job.workspace {
             Workspace::Shared(directory) => {
@@ -108,7 +114,8 @@ impl LocalRunner {
                 &place.source
             }
         };
-        std::fs::create_dir_all(&place.scratch).map_err(|source| CloneError::Copy { path: place.scratch.clone(), source })?;
+        std::fs::create_dir_all(&place.scratch)
+            .map_err(|source| CloneError::Copy { path: place.scratch.clone(), source })?;
         if self.isolation != Isolation::Host {
             policy.prepare_cache().map_err(|source| CloneError::Copy { path: self.work.clone(), source })?;
         }
@@ -138,7 +145,10 @@ impl LocalRunner {
 ///
 /// See [`CloneError`].
 pub fn clone_source(source: &Path, target: &Path) -> Result<usize, CloneError> {
-    let failed = |path: &Path| { let path = path.to_owned(); move |source| CloneError::Copy { path, source } };
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CloneError::Copy { path, source }
+    };
     std::fs::create_dir_all(target).map_err(failed(target))?;
     let files = if in_git(source) { listed_by_git(source)? } else { walk(source).map_err(failed(source))? };
     for file in &files {

@@ -1,5 +1,7 @@
 //! The executor with real processes: time, cancellation, output, what is left behind.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -53,7 +55,10 @@ fn a_failed_step_skips_the_rest_except_what_always_runs() {
     let (ended, recorder) = bench().run(&[step("false; echo not reached"), step("echo skipped"), clean_up]);
     assert_eq!(ended.outcome, AttemptOutcome::Failed);
     assert_eq!(ended.message, "step `step` failed with exit code 1");
-    assert_eq!(outcomes(&recorder), [StepOutcome::Failed { code: 1 }, StepOutcome::Skipped, StepOutcome::Passed]);
+    assert_eq!(
+        outcomes(&recorder),
+        [StepOutcome::Failed { code: 1 }, StepOutcome::Skipped, StepOutcome::Passed]
+    );
     assert_eq!(recorder.text(), "cleaned");
 }
 
@@ -68,7 +73,8 @@ fn the_environment_of_the_agent_stays_outside() {
 #[test]
 fn a_step_that_ignores_term_is_killed_when_its_time_is_up() {
     let (attempt, marker) = new_attempt();
-    let slow = StepOrder { timeout_ms: Some(100), ..step("trap '' TERM; echo started; while :; do sleep 1; done") };
+    let slow =
+        StepOrder { timeout_ms: Some(100), ..step("trap '' TERM; echo started; while :; do sleep 1; done") };
     let recorder = Recorder::default();
     let begun = Instant::now();
     let ended = bench().run_with(attempt, &[slow, step("echo never")], &Cancel::new().unwrap(), &recorder);
@@ -102,7 +108,9 @@ fn cancelling_ends_everything_and_lets_it_clean_up() {
 fn nothing_stays_running_that_left_session_and_group() {
     let (attempt, marker) = new_attempt();
     let recorder = Recorder::default();
-    let daemon = step("setsid sh -c 'setsid sleep 1000 >/dev/null 2>&1 & sleep 1000' >/dev/null 2>&1 & sleep 0.1; echo done");
+    let daemon = step(
+        "setsid sh -c 'setsid sleep 1000 >/dev/null 2>&1 & sleep 1000' >/dev/null 2>&1 & sleep 0.1; echo done",
+    );
     let ended = bench().run_with(attempt, &[daemon], &Cancel::new().unwrap(), &recorder);
     assert_eq!(ended.outcome, AttemptOutcome::Passed);
     assert_eq!(marker.processes(), []);
@@ -138,7 +146,9 @@ fn a_gigabyte_of_output_keeps_its_beginning_and_its_end() {
 fn secrets_are_masked() {
     let mut bench = bench();
     bench.secrets.insert("TOKEN".to_owned(), Secret::new("hunter2-hunter2".to_owned()));
-    let (_, recorder) = bench.run(&[step("echo \"a $TOKEN b\"; printf hunter2-; sleep 0.05; echo hunter2; printf $TOKEN | base64")]);
+    let (_, recorder) = bench.run(&[step(
+        "echo \"a $TOKEN b\"; printf hunter2-; sleep 0.05; echo hunter2; printf $TOKEN | base64",
+    )]);
     assert_eq!(recorder.text().replace("==", "").replace('=', ""), "a **** b\n****\n****");
 }
 

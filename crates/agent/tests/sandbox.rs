@@ -1,5 +1,7 @@
 //! What a confined Step cannot do.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
 mod support;
 
 use std::process::{Command, Stdio};
@@ -72,8 +74,12 @@ fn processes_outside_cannot_be_killed_or_read() {
         }
         let name = isolation.name();
         let bench = Bench::new(isolation);
-        let mut outsider =
-            Command::new("sleep").arg("1000").env("OUTSIDER", "secret-value").stdin(Stdio::null()).spawn().unwrap();
+        let mut outsider = Command::new("sleep")
+            .arg("1000")
+            .env("OUTSIDER", "secret-value")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
         let script = format!("cat /proc/{0}/environ || true; kill -9 {0} && echo killed", outsider.id());
         let (ended, recorder) = bench.run(&[step(&script)]);
         let alive = outsider.try_wait().unwrap().is_none();

@@ -32,7 +32,15 @@ pub(super) struct LogBound<'a> {
 
 impl<'a> LogBound<'a> {
     pub(super) fn new(masker: Masker, bytes: u64, sink: &'a dyn Sink) -> Self {
-        Self { masker, sink, left: bytes, pending: Default::default(), tail: VecDeque::new(), tail_bytes: 0, left_out: 0 }
+        Self {
+            masker,
+            sink,
+            left: bytes,
+            pending: Default::default(),
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            left_out: 0,
+        }
     }
 
     /// Makes sure that a Step's first lines are seen though earlier ones used up the bound.
@@ -58,7 +66,8 @@ impl<'a> LogBound<'a> {
         }
         let tail = std::mem::take(&mut self.tail);
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let mut bytes: Vec<u8> = tail.iter().filter(|(of, _)| *of == stream).flat_map(|(_, bytes)| bytes.clone()).collect();
+            let mut bytes: Vec<u8> =
+                tail.iter().filter(|(of, _)| *of == stream).flat_map(|(_, bytes)| bytes.clone()).collect();
             if cut {
                 let skip = self.unsafe_beginning(&bytes);
                 bytes.drain(..skip);

@@ -15,16 +15,36 @@ use crate::sandbox::Isolation;
 /// They say where tools are, how to speak to the network and which language to use. Everything
 /// else, tokens above all, stays out.
 pub const SHARED_VARIABLES: &[&str] = &[
-    "PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "RUSTUP_HOME", "JAVA_HOME", "GOROOT", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "RUSTUP_HOME",
+    "JAVA_HOME",
+    "GOROOT",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
 ];
 
 /// Variables that an unconfined Step inherits besides: its own user's places.
-const HOST_VARIABLES: &[&str] = &["HOME", "USER", "LOGNAME", "SHELL", "CARGO_HOME", "GOPATH", "XDG_CACHE_HOME"];
+const HOST_VARIABLES: &[&str] =
+    &["HOME", "USER", "LOGNAME", "SHELL", "CARGO_HOME", "GOPATH", "XDG_CACHE_HOME"];
 
 /// Puts the environment of one Step together. Later entries win: allow-list, Towpath's own,
 /// Attempt, secrets, Step. The marker cannot be replaced.
-pub(super) fn of_step(attempt: &Attempt<'_>, step: &StepOrder, output_file: &Path) -> BTreeMap<OsString, OsString> {
+pub(super) fn of_step(
+    attempt: &Attempt<'_>,
+    step: &StepOrder,
+    output_file: &Path,
+) -> BTreeMap<OsString, OsString> {
     let mut env = BTreeMap::new();
     let host = matches!(attempt.isolation, Isolation::Host);
     let inherited = SHARED_VARIABLES.iter().chain(HOST_VARIABLES.iter().filter(|_| host));

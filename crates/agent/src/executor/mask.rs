@@ -42,7 +42,10 @@ impl Masker {
         let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
         let patterns = if needles.is_empty() { None } else { AhoCorasick::new(&needles).ok() };
         // The builder refuses only sets beyond 2^31 states; secrets are bounded far below that.
-        assert!(patterns.is_some() || needles.is_empty(), "the secrets of one Attempt exceed what can be masked");
+        assert!(
+            patterns.is_some() || needles.is_empty(),
+            "the secrets of one Attempt exceed what can be masked"
+        );
         Self { patterns, longest }
     }
 

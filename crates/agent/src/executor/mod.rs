@@ -20,12 +20,12 @@ use jiff::Timestamp;
 use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOrder, StepOutcome};
 use towpath_model::AttemptId;
 
+use self::bound::LogBound;
 pub use self::cancel::{Cancel, CancelReason};
 pub use self::environment::SHARED_VARIABLES;
 pub use self::lines::LONGEST_LINE;
 pub use self::mask::{Masker, SHORTEST_SECRET};
 pub use self::outputs::{OUTPUT_LIMIT, OutputError};
-use self::bound::LogBound;
 use self::step::{StepEnd, StepRun};
 use crate::processes::{ATTEMPT_MARKER, Marker};
 use crate::sandbox::{Isolation, Policy};
@@ -124,7 +124,11 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
         Err(error) => {
             return Ended {
                 outcome: AttemptOutcome::Errored,
-                message: format!("{} could not be prepared in {}: {error}", attempt.title, attempt.scratch.display()),
+                message: format!(
+                    "{} could not be prepared in {}: {error}",
+                    attempt.title,
+                    attempt.scratch.display()
+                ),
                 outputs: BTreeMap::new(),
             };
         }
@@ -133,7 +137,8 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
         running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
     }
     running.marker.kill_all_since(running.first_pid);
-    let (outcome, message) = running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
+    let (outcome, message) =
+        running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
     Ended { outcome, message, outputs: running.outputs }
 }
 
@@ -227,16 +232,26 @@ impl<'a> Running<'a> {
         match end {
             StepEnd::Exited(0) => StepOutcome::Passed,
             StepEnd::Exited(code) => {
-                self.fail(AttemptOutcome::Failed, format!("step `{}` failed with exit code {code}", step.name));
+                self.fail(
+                    AttemptOutcome::Failed,
+                    format!("step `{}` failed with exit code {code}", step.name),
+                );
                 StepOutcome::Failed { code }
             }
             StepEnd::Killed(signal) => {
-                self.fail(AttemptOutcome::Failed, format!("step `{}` was killed by signal {signal}", step.name));
+                self.fail(
+                    AttemptOutcome::Failed,
+                    format!("step `{}` was killed by signal {signal}", step.name),
+                );
                 StepOutcome::Killed { signal }
             }
             StepEnd::TimedOut => {
                 let message = match step.timeout_ms.filter(|_| Instant::now() < self.deadline) {
-                    Some(time) => format!("step `{}` was ended after its {}", step.name, seconds(Duration::from_millis(time))),
+                    Some(time) => format!(
+                        "step `{}` was ended after its {}",
+                        step.name,
+                        seconds(Duration::from_millis(time))
+                    ),
                     None => self.timed_out(&step.name),
                 };
                 self.bound.notice(&message);
@@ -244,7 +259,8 @@ impl<'a> Running<'a> {
                 StepOutcome::TimedOut
             }
             StepEnd::Cancelled(signal) => {
-                let message = self.cancel.reason().map_or_else(String::new, |reason| cancelled(reason, &step.name));
+                let message =
+                    self.cancel.reason().map_or_else(String::new, |reason| cancelled(reason, &step.name));
                 self.bound.notice(&message);
                 self.fail(AttemptOutcome::Cancelled, message);
                 StepOutcome::Killed { signal }
@@ -271,7 +287,11 @@ fn cancelled(reason: &CancelReason, step: &str) -> String {
 }
 
 fn seconds(time: Duration) -> String {
-    if time.subsec_millis() == 0 { format!("{} s", time.as_secs()) } else { format!("{:.3} s", time.as_secs_f64()) }
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{:.3} s", time.as_secs_f64())
+    }
 }
 
 /// An error and its causes in one line.

@@ -14,7 +14,9 @@ pub enum OutputError {
     #[error("failed to read the outputs of the step")]
     Unreadable(#[source] std::io::Error),
     /// It is larger than [`OUTPUT_LIMIT`].
-    #[error("the step wrote more than {OUTPUT_LIMIT} bytes to $TOWPATH_OUTPUT; pass large data on as an artifact")]
+    #[error(
+        "the step wrote more than {OUTPUT_LIMIT} bytes to $TOWPATH_OUTPUT; pass large data on as an artifact"
+    )]
     TooLarge,
     /// A line is not `NAME=value`.
     #[error("line {line} of $TOWPATH_OUTPUT is not NAME=value: `{text}`")]
@@ -48,7 +50,9 @@ pub fn read(file: &Path, outputs: &mut BTreeMap<String, String>) -> Result<(), O
         }
         match line.split_once('=') {
             Some((name, value)) if is_name(name) => outputs.insert(name.to_owned(), value.to_owned()),
-            _ => return Err(OutputError::Malformed { line: index + 1, text: line.chars().take(80).collect() }),
+            _ => {
+                return Err(OutputError::Malformed { line: index + 1, text: line.chars().take(80).collect() });
+            }
         };
     }
     Ok(())

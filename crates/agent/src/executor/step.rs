@@ -31,7 +31,11 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StepError {
     #[error("failed to write its script to {}", path.display())]
-    Script { path: PathBuf, #[source] source: io::Error },
+    Script {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("its directory `{0}` leads out of the workspace")]
     Outside(String),
     #[error("its directory {} does not exist", .0.display())]
@@ -41,10 +45,16 @@ pub(super) enum StepError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("failed to start `{program}`")]
-    Spawn { program: String, #[source] source: io::Error },
+    Spawn {
+        program: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("lost track of its process")]
     Wait(#[source] io::Error),
-    #[error("its process {pid} did not end within {PATIENCE:?} of SIGKILL; it hangs in the kernel, perhaps on a dead network disk")]
+    #[error(
+        "its process {pid} did not end within {PATIENCE:?} of SIGKILL; it hangs in the kernel, perhaps on a dead network disk"
+    )]
     Unkillable { pid: u32 },
     #[error(transparent)]
     Outputs(OutputError),
@@ -96,7 +106,8 @@ pub(super) fn prepare(attempt: &Attempt<'_>, index: u32, step: &StepOrder) -> Re
 
 fn directory_of(root: &Path, relative: Option<&str>) -> Result<PathBuf, StepError> {
     let Some(relative) = relative else { return existing(root.to_owned()) };
-    let within = Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let within =
+        Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !within {
         return Err(StepError::Outside(relative.to_owned()));
     }
@@ -145,7 +156,8 @@ impl StepRun<'_> {
     /// Reads output until the process has ended. Every process of the Step is gone afterwards.
     pub(super) fn supervise(mut self, bound: &mut LogBound<'_>) -> Result<StepEnd, StepError> {
         bound.begin_step();
-        let mut pipes = Pipes { stdout: self.child.stdout.take().map(file), stderr: self.child.stderr.take().map(file) };
+        let mut pipes =
+            Pipes { stdout: self.child.stdout.take().map(file), stderr: self.child.stderr.take().map(file) };
         let watched = self.watch(&mut pipes, bound);
         // Before the process is reaped, while its number cannot belong to another group.
         self.kill();
@@ -158,18 +170,24 @@ impl StepRun<'_> {
                 Some(code) => StepEnd::Exited(code),
                 None => StepEnd::Killed(signal),
             },
-            Ending::Asked { cause: Cause::Time, .. } | Ending::Killed { cause: Cause::Time, .. } => StepEnd::TimedOut,
-            Ending::Asked { cause: Cause::Cancel, .. } | Ending::Killed { cause: Cause::Cancel, .. } => StepEnd::Cancelled(signal),
+            Ending::Asked { cause: Cause::Time, .. } | Ending::Killed { cause: Cause::Time, .. } => {
+                StepEnd::TimedOut
+            }
+            Ending::Asked { cause: Cause::Cancel, .. } | Ending::Killed { cause: Cause::Cancel, .. } => {
+                StepEnd::Cancelled(signal)
+            }
         })
     }
 
     fn watch(&self, pipes: &mut Pipes, bound: &mut LogBound<'_>) -> Result<Ending, StepError> {
-        let exit = pidfd_open(self.pid(), PidfdFlags::empty()).map_err(|error| StepError::Wait(error.into()))?;
+        let exit =
+            pidfd_open(self.pid(), PidfdFlags::empty()).map_err(|error| StepError::Wait(error.into()))?;
         let mut ending = Ending::NotAsked;
         let mut buffer = vec![0; CHUNK];
         loop {
             let cancel = matches!(ending, Ending::NotAsked).then(|| self.cancel.descriptor());
-            let ready = pipes.wait(Some(exit.as_fd()), cancel, self.next_moment(ending)).map_err(StepError::Wait)?;
+            let ready =
+                pipes.wait(Some(exit.as_fd()), cancel, self.next_moment(ending)).map_err(StepError::Wait)?;
             pipes.read(ready, &mut buffer, &mut |stream, bytes| bound.take(self.step, stream, bytes));
             if ready.exit {
                 return Ok(ending);
@@ -254,20 +272,32 @@ impl Pipes {
     }
 
     /// Waits until a pipe, the exit or the cancellation has news, or until the moment has come.
-    fn wait(&self, exit: Option<BorrowedFd<'_>>, cancel: Option<BorrowedFd<'_>>, until: Instant) -> io::Result<Ready> {
-        let sources = [self.stdout.as_ref().map(AsFd::as_fd), self.stderr.as_ref().map(AsFd::as_fd), exit, cancel];
+    fn wait(
+        &self,
+        exit: Option<BorrowedFd<'_>>,
+        cancel: Option<BorrowedFd<'_>>,
+        until: Instant,
+    ) -> io::Result<Ready> {
+        let sources =
+            [self.stdout.as_ref().map(AsFd::as_fd), self.stderr.as_ref().map(AsFd::as_fd), exit, cancel];
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let left = until.saturating_duration_since(Instant::now());
         // Far deadlines are cut: the loop comes round again, and the kernel's type cannot overflow.
-        let left = Timespec::try_from(left.min(Duration::from_secs(3600))).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let left = Timespec::try_from(left.min(Duration::from_secs(3600)))
+            .unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
         match poll(&mut fds, Some(&left)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let mut results = fds.iter().map(|fd| !fd.revents().is_empty());
         let mut of = |source: &Option<BorrowedFd<'_>>| source.is_some() && results.next().unwrap_or(false);
-        Ok(Ready { stdout: of(&sources[0]), stderr: of(&sources[1]), exit: of(&sources[2]), cancel: of(&sources[3]) })
+        Ok(Ready {
+            stdout: of(&sources[0]),
+            stderr: of(&sources[1]),
+            exit: of(&sources[2]),
+            cancel: of(&sources[3]),
+        })
     }
 
     fn read(&mut self, ready: Ready, buffer: &mut [u8], take: &mut impl FnMut(Stream, &[u8])) {

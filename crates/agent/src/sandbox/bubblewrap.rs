@@ -11,8 +11,17 @@ const PROBE: Duration = Duration::from_secs(5);
 
 /// Namespaces and habits of every sandbox.
 const ALWAYS: &[&str] = &[
-    "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-    "--proc", "/proc", "--dev", "/dev",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--die-with-parent",
+    "--new-session",
+    "--cap-drop",
+    "ALL",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
 ];
 
 /// Finds `bwrap` and runs it once the way that Steps are run: in containers it is often there and
@@ -36,7 +45,9 @@ pub(super) fn probe() -> Result<PathBuf, String> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(program),
-            Ok(Some(status)) => return Err(format!("({}) may not make namespaces here ({status})", program.display())),
+            Ok(Some(status)) => {
+                return Err(format!("({}) may not make namespaces here ({status})", program.display()));
+            }
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
             Ok(None) | Err(_) => {
                 let _ended = child.kill().and_then(|()| child.wait());

@@ -6,16 +6,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, Scope,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::{Policy, Refusal};
 
 /// Devices that programs expect.
-const DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm", "/dev/pts", "/dev/ptmx", "/dev/tty"];
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/shm",
+    "/dev/pts",
+    "/dev/ptmx",
+    "/dev/tty",
+];
 
 /// The hidden command that applies the rules.
 pub(super) const SUBCOMMAND: &str = "sandbox-exec";
@@ -36,9 +48,13 @@ struct Rules {
 pub(super) fn supported_abi() -> Result<i32, String> {
     let abi = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6];
     let works = |abi: &ABI| {
-        let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(*abi));
+        let ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(*abi));
         let ruleset = match abi {
-            ABI::V4 | ABI::V5 | ABI::V6 => ruleset.and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(*abi))),
+            ABI::V4 | ABI::V5 | ABI::V6 => {
+                ruleset.and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(*abi)))
+            }
             _ => ruleset,
         };
         let ruleset = match abi {
@@ -90,17 +106,38 @@ fn restrict_and_exec(arguments: Vec<OsString>) -> Result<std::convert::Infallibl
         return Err("usage: sandbox-exec --policy JSON -- PROGRAM [ARGUMENT…]".to_owned());
     }
     let json = json.to_str().ok_or("the policy is not UTF-8")?;
-    let rules: Rules = serde_json::from_str(json).map_err(|error| format!("the policy cannot be read: {error}"))?;
+    let rules: Rules =
+        serde_json::from_str(json).map_err(|error| format!("the policy cannot be read: {error}"))?;
+    drop_capabilities().map_err(|error| format!("capabilities cannot be dropped: {error}"))?;
     restrict(&rules).map_err(|error| format!("Landlock refused: {error}"))?;
     let error = Command::new(program).args(rest).exec();
     Err(format!("`{}` cannot be executed: {error}", program.to_string_lossy()))
 }
 
+/// Gives up what root may do: a capability to trace others would read `/proc/*/environ` past Landlock.
+///
+/// The bounding set goes too, because a program that root starts would get everything back from it.
+fn drop_capabilities() -> rustix::io::Result<()> {
+    let held = capabilities(None)?;
+    if held.effective.contains(CapabilitySet::SETPCAP) {
+        for capability in CapabilitySet::all().iter() {
+            match remove_capability_from_bounding_set(capability) {
+                // This kernel does not know it.
+                Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+}
+
 fn restrict(rules: &Rules) -> Result<(), landlock::RulesetError> {
     let abi = ABI::from(rules.abi);
     // What was found at the start must hold now: no silent weakening.
-    let mut ruleset =
-        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(abi))?;
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(abi))?;
     if !rules.network {
         ruleset = ruleset.handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?;
     }

@@ -110,7 +110,13 @@ impl Isolation {
     /// # Errors
     ///
     /// Fails closed where `policy` asks for more than this confinement can do.
-    pub fn command(&self, policy: &Policy, directory: &Path, program: &str, arguments: &[String]) -> Result<Command, Refusal> {
+    pub fn command(
+        &self,
+        policy: &Policy,
+        directory: &Path,
+        program: &str,
+        arguments: &[String],
+    ) -> Result<Command, Refusal> {
         let mut command = match self {
             Self::Bubblewrap { program: bwrap } => bubblewrap::command(bwrap, policy, directory),
             Self::Landlock { abi, helper } => landlocked::command(helper, *abi, policy)?,

@@ -6,8 +6,20 @@ use std::path::{Path, PathBuf};
 /// System directories that every Step may read.
 ///
 /// Not among them: `/home`, `/root`, `/run` (sockets of other services), `/var`, `/tmp`, `/mnt`.
-const SYSTEM: &[&str] =
-    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/sys", "/run/systemd/resolve"];
+const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/nix",
+    "/sys",
+    "/run/systemd/resolve",
+];
 
 /// The rules for one Attempt. A path that does not exist is left out.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +47,14 @@ impl Policy {
         readable.extend(toolchains());
         let mut writable = vec![attempt.to_owned()];
         writable.extend(cache.clone());
-        Self { readable, writable, hidden: vec![data.to_owned()], tmp: attempt.join("scratch/tmp"), cache, network }
+        Self {
+            readable,
+            writable,
+            hidden: vec![data.to_owned()],
+            tmp: attempt.join("scratch/tmp"),
+            cache,
+            network,
+        }
     }
 
     /// Points package managers at the cache, so that `cargo build`, `npm ci`, `pip install` and
@@ -43,11 +62,15 @@ impl Policy {
     #[must_use]
     pub fn cache_environment(&self) -> Vec<(&'static str, OsString)> {
         let Some(cache) = &self.cache else { return Vec::new() };
-        let mut variables: Vec<(&'static str, OsString)> =
-            [("CARGO_HOME", "cargo"), ("GOPATH", "go"), ("npm_config_cache", "npm"), ("XDG_CACHE_HOME", "xdg")]
-                .into_iter()
-                .map(|(name, directory)| (name, cache.join(directory).into_os_string()))
-                .collect();
+        let mut variables: Vec<(&'static str, OsString)> = [
+            ("CARGO_HOME", "cargo"),
+            ("GOPATH", "go"),
+            ("npm_config_cache", "npm"),
+            ("XDG_CACHE_HOME", "xdg"),
+        ]
+        .into_iter()
+        .map(|(name, directory)| (name, cache.join(directory).into_os_string()))
+        .collect();
         if let Some(rustup) = rustup_home() {
             variables.push(("RUSTUP_HOME", rustup.into_os_string()));
         }
@@ -64,7 +87,9 @@ impl Policy {
         let Some(cache) = &self.cache else { return Ok(()) };
         let cargo = cache.join("cargo");
         std::fs::create_dir_all(&cargo)?;
-        if let Some(config) = cargo_home().map(|home| home.join("config.toml")).filter(|config| config.is_file()) {
+        if let Some(config) =
+            cargo_home().map(|home| home.join("config.toml")).filter(|config| config.is_file())
+        {
             std::fs::copy(config, cargo.join("config.toml"))?;
         }
         Ok(())
@@ -110,7 +135,9 @@ fn cargo_home() -> Option<PathBuf> {
 }
 
 fn rustup_home() -> Option<PathBuf> {
-    let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".rustup")));
+    let rustup = std::env::var_os("RUSTUP_HOME")
+        .map(PathBuf::from)
+        .or_else(|| home().map(|home| home.join(".rustup")));
     rustup.filter(|rustup| rustup.is_dir())
 }
 
@@ -139,7 +166,8 @@ mod tests {
         for directory in ["opt/tool", "opt/towpath/bin", "opt/towpath/data/keys"] {
             std::fs::create_dir_all(at(directory)).unwrap();
         }
-        let policy = Policy { readable: vec![at("opt")], hidden: vec![at("opt/towpath/data")], ..Policy::default() };
+        let policy =
+            Policy { readable: vec![at("opt")], hidden: vec![at("opt/towpath/data")], ..Policy::default() };
         let mut carved = policy.carved_readable();
         carved.sort();
         assert_eq!(carved, [at("opt/tool"), at("opt/towpath/bin")]);

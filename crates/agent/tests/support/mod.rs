@@ -1,5 +1,9 @@
 //! What the tests of the agent share.
-#![allow(dead_code, reason = "each test binary uses another part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses another part; a failed helper fails the test"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,7 +77,14 @@ impl Bench {
             data,
             limits: Limits { grace: Duration::from_millis(300), ..Limits::default() },
         };
-        Self { root, runner, env: BTreeMap::new(), secrets: BTreeMap::new(), network: true, timeout: Duration::from_secs(60) }
+        Self {
+            root,
+            runner,
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            network: true,
+            timeout: Duration::from_secs(60),
+        }
     }
 
     pub fn source(&self) -> PathBuf {
@@ -90,7 +101,13 @@ impl Bench {
         (ended, recorder)
     }
 
-    pub fn run_with(&self, attempt: AttemptId, steps: &[StepOrder], cancel: &Cancel, sink: &dyn Sink) -> Ended {
+    pub fn run_with(
+        &self,
+        attempt: AttemptId,
+        steps: &[StepOrder],
+        cancel: &Cancel,
+        sink: &dyn Sink,
+    ) -> Ended {
         let source = self.source();
         let job = LocalJob {
             attempt,
