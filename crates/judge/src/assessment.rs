@@ -308,20 +308,55 @@ mod tests {
     #[test]
     fn reasons_speak_plainly() {
         let (candidate, stable) = (Counts::ended(1_000, 51), Counts::ended(9_000, 9));
-        check(Reason::Regression { candidate, stable, nats: 7.6 }, expect!["candidate fails 5.1 % of its requests, stable 0.1 %: 2000 times more likely under a regression than under none"]);
-        check(Reason::OverLimit { candidate, limit: 0.01, nats: 40.0 }, expect!["candidate fails 5.1 % of its requests, more than the limit of 1 %: over a million times more likely than within it"]);
-        check(Reason::Starved { candidate: 0, both: 950, due: 0.05 }, expect!["no traffic reaches the candidate: it was given none of 950 requests, 5 % were due; look at its Instances' health and at the gateway"]);
-        check(Reason::Starved { candidate: 12, both: 950, due: 0.05 }, expect!["too little traffic reaches the candidate: it was given 12 of 950 requests, 5 % were due; look at its Instances' health and at the gateway"]);
+        check(
+            Reason::Regression { candidate, stable, nats: 7.6 },
+            expect![
+                "candidate fails 5.1 % of its requests, stable 0.1 %: 2000 times more likely under a regression than under none"
+            ],
+        );
+        check(
+            Reason::OverLimit { candidate, limit: 0.01, nats: 40.0 },
+            expect![
+                "candidate fails 5.1 % of its requests, more than the limit of 1 %: over a million times more likely than within it"
+            ],
+        );
+        check(
+            Reason::Starved { candidate: 0, both: 950, due: 0.05 },
+            expect![
+                "no traffic reaches the candidate: it was given none of 950 requests, 5 % were due; look at its Instances' health and at the gateway"
+            ],
+        );
+        check(
+            Reason::Starved { candidate: 12, both: 950, due: 0.05 },
+            expect![
+                "too little traffic reaches the candidate: it was given 12 of 950 requests, 5 % were due; look at its Instances' health and at the gateway"
+            ],
+        );
         check(
             Reason::WithinMargin { candidate: 0.0021, stable: 0.002, allowed: 0.007, confidence: 0.95 },
-            expect!["candidate fails 0.21 % of its requests, stable 0.2 %: more than the allowed 0.7 % is excluded with 95 % confidence"],
+            expect![
+                "candidate fails 0.21 % of its requests, stable 0.2 %: more than the allowed 0.7 % is excluded with 95 % confidence"
+            ],
         );
-        check(Reason::WithinLimit { candidate: 0.0, limit: 0.01, confidence: 0.95 }, expect!["candidate fails 0 % of its requests: more than the limit of 1 % is excluded with 95 % confidence"]);
-        check(Reason::Stale { age_seconds: 61.2, most_seconds: 15.0 }, expect!["the newest measurement is 61 s old, the most is 15 s; is the gateway connected?"]);
-        check(Reason::TooFewRequests { seen: 12, needed: 100 }, expect!["the candidate got 12 requests in this step; the policy asks for 100"]);
+        check(
+            Reason::WithinLimit { candidate: 0.0, limit: 0.01, confidence: 0.95 },
+            expect![
+                "candidate fails 0 % of its requests: more than the limit of 1 % is excluded with 95 % confidence"
+            ],
+        );
+        check(
+            Reason::Stale { age_seconds: 61.2, most_seconds: 15.0 },
+            expect!["the newest measurement is 61 s old, the most is 15 s; is the gateway connected?"],
+        );
+        check(
+            Reason::TooFewRequests { seen: 12, needed: 100 },
+            expect!["the candidate got 12 requests in this step; the policy asks for 100"],
+        );
         check(
             Reason::Undecided { candidate: 0.00051, stable: Some(0.0), more_requests: Some(740) },
-            expect!["candidate fails 0.051 % of its requests, stable 0 %: not decided yet; if it is good, that takes about 740 more"],
+            expect![
+                "candidate fails 0.051 % of its requests, stable 0 %: not decided yet; if it is good, that takes about 740 more"
+            ],
         );
     }
 }

@@ -43,8 +43,10 @@ impl Capital {
     }
 
     /// The capital now, with `cap` the factor by which it may grow within one block.
+    ///
+    /// What earlier blocks lost may be won back beyond the cap: it limits evidence, not recovery.
     pub(crate) fn value(&self, cash: f64, cap: f64) -> f64 {
-        (self.stakes.iter().sum::<f64>() + cash).min(self.block_start * cap)
+        (self.stakes.iter().sum::<f64>() + cash).min(self.block_start.max(1.0) * cap)
     }
 
     /// The capital's logarithm: the evidence in nats.
