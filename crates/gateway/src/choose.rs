@@ -1,0 +1,143 @@
+//! Which arm takes the next request, and which endpoint of that arm. Pure.
+
+use std::cmp::Reverse;
+
+/// The thousandths that all weights of a route sum to.
+pub const WHOLE: u16 = 1000;
+
+/// Steps through the thousandths: each visits all of them once per thousand, evenly at every scale.
+///
+/// Of all numbers without a common divisor with 1000, these stray least: never by more than three requests from the
+/// exact share within a thousand. A block draws one of them, so that no regular pattern in the requests can stay in
+/// step with the choice.
+const STEPS: [u64; 4] = [379, 621, 297, 703];
+
+/// The place of the `turn`th request of a sequence, 0 to 999.
+///
+/// Each aligned thousand of turns meets each place exactly once, so weights are met exactly; each block starts at
+/// a place that only `seed` knows.
+#[must_use]
+pub fn place(seed: u64, turn: u64) -> u16 {
+    let (block, within) = (turn / u64::from(WHOLE), turn % u64::from(WHOLE));
+    let drawn = mix(seed ^ block.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let step = STEPS[(drawn >> 62) as usize];
+    ((drawn % u64::from(WHOLE) + within * step) % u64::from(WHOLE)) as u16
+}
+
+/// The finaliser of SplitMix64: every bit of the input moves every bit of the output.
+fn mix(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// The arm whose share covers `place`; `None` if no arm has a share there.
+pub fn arm_at(weights: impl Iterator<Item = u16>, place: u16) -> Option<usize> {
+    let mut edge = 0u32;
+    weights.into_iter().position(|weight| {
+        edge += u32::from(weight);
+        u32::from(place) < edge
+    })
+}
+
+/// What is known of an endpoint at the moment of the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Requests that it works on.
+    pub in_flight: u32,
+    /// When it may be tried again, in milliseconds; 0 for one that takes connections.
+    pub retry_at: u64,
+    /// Whether this very request tried it already.
+    pub tried: bool,
+}
+
+/// The endpoint to try next: of those that are up the least busy, counted from `turn` so that equals take turns.
+///
+/// If all are down, the one whose back-off ends first: an attempt costs less than a certain error.
+pub fn endpoint(candidates: &[Candidate], turn: u64, now: u64) -> Option<usize> {
+    let count = candidates.len();
+    let first = if count == 0 { 0 } else { (turn % count as u64) as usize };
+    (0..count).map(|offset| (first + offset) % count).filter(|&index| !candidates[index].tried).max_by_key(
+        |&index| {
+            let candidate = &candidates[index];
+            let down = candidate.retry_at > now;
+            let until = if down { candidate.retry_at } else { 0 };
+            // Of equals, `max_by_key` takes the last; the distance from `first` makes that the first.
+            let distance = (index + count - first) % count;
+            (Reverse(until), Reverse(candidate.in_flight), Reverse(distance))
+        },
+    )
+}
+
+/// How long an endpoint that refused `failures` connections in a row is left alone, in milliseconds.
+#[must_use]
+pub fn back_off(failures: u32) -> u64 {
+    (100u64 << failures.clamp(1, 6)).min(5_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thousand_turns_meet_the_weights_exactly() {
+        for weights in [[1, 999], [5, 995], [250, 750], [500, 500], [999, 1]] {
+            for block in 0..8 {
+                let first = (block * 1000..(block + 1) * 1000)
+                    .filter(|&turn| arm_at(weights.into_iter(), place(42, turn)) == Some(0))
+                    .count();
+                assert_eq!(first, usize::from(weights[0]), "block {block}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_window_is_near_its_share() {
+        for weight in [1u16, 10, 50, 100, 250, 333, 500] {
+            let hits: Vec<bool> = (0..5000).map(|turn| place(7, turn) < weight).collect();
+            let mut sums = vec![0i64];
+            for hit in &hits {
+                sums.push(sums[sums.len() - 1] + i64::from(*hit));
+            }
+            for length in [20usize, 100, 300, 777] {
+                for start in 0..hits.len() - length {
+                    let share = (length as f64) * f64::from(weight) / 1000.0;
+                    let off = (sums[start + length] - sums[start]) as f64 - share;
+                    assert!(off.abs() <= 6.0, "weight {weight}, {length} from {start}: off by {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_that_alternates_does_not_choose_its_arm() {
+        for period in [2usize, 3, 5, 10] {
+            let hits = (0..20_000).step_by(period).filter(|&turn| place(3, turn as u64) < 100).count();
+            let share = hits as f64 / (20_000 / period) as f64;
+            assert!((share - 0.1).abs() < 0.02, "every {period}th request: {share}");
+        }
+    }
+
+    #[test]
+    fn prefers_endpoints_that_are_up_and_idle_and_takes_turns() {
+        let up = |in_flight| Candidate { in_flight, retry_at: 0, tried: false };
+        let down = |retry_at| Candidate { in_flight: 0, retry_at, tried: false };
+        assert_eq!(endpoint(&[up(3), up(1), up(2)], 0, 10), Some(1));
+        assert_eq!(
+            (0..4).map(|turn| endpoint(&[up(1), up(1)], turn, 10)).collect::<Vec<_>>(),
+            [Some(0), Some(1), Some(0), Some(1)]
+        );
+        assert_eq!(endpoint(&[down(50), up(9)], 0, 10), Some(1));
+        assert_eq!(endpoint(&[down(50), down(40)], 0, 10), Some(1), "all are down: the first to come back");
+        assert_eq!(endpoint(&[down(5), up(9)], 0, 10), Some(0), "its back-off is over");
+        let tried = Candidate { tried: true, ..up(0) };
+        assert_eq!(endpoint(&[tried, up(9)], 0, 10), Some(1));
+        assert_eq!(endpoint(&[tried], 0, 10), None);
+        assert_eq!(endpoint(&[], 0, 10), None);
+    }
+
+    #[test]
+    fn backs_off_longer_each_time_and_never_for_long() {
+        assert_eq!([1, 2, 3, 6, 99].map(back_off), [200, 400, 800, 5_000, 5_000]);
+    }
+}

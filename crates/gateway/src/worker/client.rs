@@ -1,0 +1,214 @@
+//! One client's connection: request after request until one side has had enough.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Worker;
+use super::buffer::{Buffer, Filled};
+use super::deadline::Deadline;
+use super::exchange::exchange;
+use crate::table::Site;
+use crate::wire::answer::Answer;
+use crate::wire::request::{self, Forwarding, Request};
+
+/// How long, and for how many bytes, a closed connection is still listened to, so that the client reads the answer
+/// before its unread bytes reset the connection.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
+
+/// What a resting connection keeps of its output buffers.
+const KEPT_CAPACITY: usize = 4 * 1024;
+
+/// A client's connection.
+pub(super) struct Client {
+    pub(super) worker: Rc<Worker>,
+    pub(super) site: Arc<Site>,
+    pub(super) stream: TcpStream,
+    /// What the client sent and nobody took yet.
+    pub(super) buffer: Buffer,
+    /// The request's head as the backend gets it, and what of the body came along with it.
+    pub(super) to_backend: Vec<u8>,
+    /// A response's head or the gateway's own answer, on its way to the client.
+    pub(super) to_client: Vec<u8>,
+    pub(super) deadline: Rc<Deadline>,
+    deadline_id: u64,
+    address: IpAddr,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, site: Arc<Site>) {
+    // Without it, only latency would suffer.
+    let _ = stream.set_nodelay(true);
+    let (deadline_id, deadline) = worker.deadlines.add(&site);
+    let mut client = Client {
+        worker,
+        site,
+        stream,
+        buffer: Buffer::default(),
+        to_backend: Vec::new(),
+        to_client: Vec::new(),
+        deadline,
+        deadline_id,
+        address: peer.ip().to_canonical(),
+    };
+    client.run().await;
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.deadlines.remove(self.deadline_id);
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.freed.notify_one();
+    }
+}
+
+/// What a client does next.
+enum Next {
+    Request(Request),
+    Refuse(Answer),
+    Leave,
+}
+
+/// Why no more bytes came.
+enum Silence {
+    Closed,
+    TimedOut,
+}
+
+impl Client {
+    async fn run(&mut self) {
+        loop {
+            match self.next_request().await {
+                Next::Request(request) => {
+                    if !exchange(self, request).await {
+                        return;
+                    }
+                }
+                Next::Refuse(answer) => {
+                    self.answer(&answer, false, true).await;
+                    return;
+                }
+                Next::Leave => return,
+            }
+        }
+    }
+
+    /// Reads a head; the head for the backend is then in `to_backend`.
+    async fn next_request(&mut self) -> Next {
+        self.to_backend.clear();
+        self.to_backend.shrink_to(KEPT_CAPACITY);
+        self.deadline.rest(self.worker.millis(self.worker.limits.keep_alive));
+        let mut begun = false;
+        loop {
+            if !self.buffer.is_empty() {
+                if !std::mem::replace(&mut begun, true) {
+                    self.deadline.set(self.worker.millis(self.worker.limits.head));
+                }
+                match self.parse() {
+                    Ok(Some(request)) => return Next::Request(request),
+                    Ok(None) => {}
+                    Err(answer) => return Next::Refuse(answer),
+                }
+            }
+            match self.fill().await {
+                Ok(()) => {}
+                Err(Silence::TimedOut) if begun => {
+                    return Next::Refuse(Answer::new(408, "the request's head did not arrive in time"));
+                }
+                Err(Silence::TimedOut | Silence::Closed) => return Next::Leave,
+            }
+        }
+    }
+
+    fn parse(&mut self) -> Result<Option<Request>, Answer> {
+        let mut ids = self.worker.ids.borrow_mut();
+        let forwarding = Forwarding { client: self.address, request_id: ids.next() };
+        let request = request::forward(self.buffer.bytes(), forwarding, &mut self.to_backend)?;
+        drop(ids);
+        if let Some(request) = &request {
+            self.buffer.consume(request.head_length);
+        }
+        Ok(request)
+    }
+
+    async fn fill(&mut self) -> Result<(), Silence> {
+        poll_fn(|context| {
+            if self.deadline.has_passed(context) {
+                return Poll::Ready(Err(Silence::TimedOut));
+            }
+            match self.buffer.poll_fill(context, &mut self.stream, &self.worker.buffers) {
+                Poll::Ready(Ok(Filled::Some)) => Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Filled::Closed) | Err(_)) => Poll::Ready(Err(Silence::Closed)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Whether this connection may take another request.
+    pub(super) fn may_stay(&self) -> bool {
+        !self.worker.draining.get() && !self.site.closed.load(Relaxed)
+    }
+
+    /// Gives the gateway's own answer; says whether the connection stays open.
+    pub(super) async fn answer(&mut self, answer: &Answer, keep_alive: bool, with_body: bool) -> bool {
+        self.to_client.clear();
+        answer.write(&mut self.to_client, keep_alive, with_body);
+        self.deadline.set(self.worker.millis(self.worker.limits.idle));
+        if !self.flush().await {
+            return false;
+        }
+        if !keep_alive {
+            self.linger().await;
+        }
+        keep_alive
+    }
+
+    /// Sends all of `to_client`.
+    async fn flush(&mut self) -> bool {
+        let mut sent = 0;
+        let whole = poll_fn(|context| {
+            while sent < self.to_client.len() {
+                if self.deadline.has_passed(context) {
+                    return Poll::Ready(false);
+                }
+                match Pin::new(&mut self.stream).poll_write(context, &self.to_client[sent..]) {
+                    Poll::Ready(Ok(count)) if count > 0 => sent += count,
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await;
+        self.to_client.clear();
+        whole
+    }
+
+    /// Closes so that the client can still read what it was sent.
+    pub(super) async fn linger(&mut self) {
+        let (limit, bytes) = LINGER;
+        let discard = async {
+            let mut scratch = vec![0u8; 4096];
+            let mut left = bytes;
+            self.stream.shutdown().await?;
+            loop {
+                match self.stream.read(&mut scratch).await? {
+                    0 => return Ok::<(), std::io::Error>(()),
+                    count if count > left => return Ok(()),
+                    count => left -= count,
+                }
+            }
+        };
+        // It is closed in any case; whether the client listened makes no difference to anyone.
+        let _ = tokio::time::timeout(limit, discard).await;
+    }
+}
