@@ -1,1 +1,29 @@
 //! towpath.yaml and environment documents to checked values with located diagnostics.
+//!
+//! ```
+//! let (pipeline, diagnostics) = towpath_config::parse_pipeline("towpath.yaml", "name: shop\njobs: { test: { stepz: [make] } }\n");
+//! assert!(pipeline.is_none());
+//! assert!(diagnostics.iter().any(|diagnostic| diagnostic.hints == ["did you mean `steps`?"]));
+//! ```
+//!
+//! Reading goes from text to a located tree, is lowered by hand to the values of `model`,
+//! and then checked as a whole; each part reports what it finds and goes on, so that one run shows
+//! every mistake. What a file may hold is written once, in `spec`: the lowering, the
+//! JSON Schema and the reference all read it there.
+
+mod check;
+pub mod diagnostic;
+pub mod expression;
+mod fields;
+pub mod file;
+mod lower;
+mod parse;
+pub mod reference;
+pub mod schema;
+mod spec;
+mod tree;
+mod values;
+
+pub use diagnostic::{Colour, Diagnostic, Severity, has_errors};
+pub use parse::{MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline, parse_pipeline_bytes};
+pub use values::show_duration;

@@ -1,0 +1,159 @@
+//! Jobs and their Steps.
+
+use towpath_model::JobName;
+use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, Step};
+
+use super::{DAY, HOUR, Places, SECOND, check_relative, condition, env, first_line, labels, neither, patterns, script, script_text, small};
+use crate::diagnostic::{Problem, Report};
+use crate::fields::{Fields, Located, items, parse_name, text};
+use crate::spec::pipeline::{ARTIFACT, JOB, REPORTS, RETRY, STEP};
+use crate::tree::{Entry, Node, Value};
+
+/// Lowers one Job.
+pub(super) fn lower(name: JobName, entry: &Entry, places: &mut Places, report: &Report<'_>) -> Option<Job> {
+    places.jobs.insert(name.clone(), entry.key_span.clone());
+    let mut fields = Fields::open(&entry.value, &entry.key_span, &JOB, report)?;
+    let needs = fields.names::<JobName>("needs");
+    places.job_needs.extend(needs.iter().map(|need| (name.clone(), need.clone())));
+    let condition = condition(&mut fields, &name, places);
+    let env = env(&mut fields, Some(&name), places);
+    let secrets = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
+    let steps = steps(&mut fields, &name, places);
+    let artifacts = artifacts(&mut fields, &name, places);
+    let junit = junit(&mut fields);
+    let runs_on = fields.node("runs_on").map(|node| labels(node, "runs_on", report)).unwrap_or_default();
+    let executor = match fields.choice("executor") {
+        Some("host") => Executor::Host,
+        _ => Executor::Sandbox,
+    };
+    let network = match fields.choice("network") {
+        Some("none") => Network::None,
+        _ => Network::Full,
+    };
+    let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(HOUR);
+    let retry = retry(&mut fields);
+    let concurrency = fields.text("concurrency").map(|group| group.value);
+    let allow_failure = fields.boolean("allow_failure", false);
+    fields.close();
+    let needs = needs.into_iter().map(|need| need.value).collect();
+    Some(Job {
+        name,
+        needs,
+        condition,
+        env,
+        secrets,
+        steps,
+        artifacts,
+        junit,
+        runs_on,
+        executor,
+        network,
+        timeout,
+        retry,
+        concurrency,
+        allow_failure,
+    })
+}
+
+fn steps(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec<Step> {
+    let report = fields.report;
+    let Some(entry) = fields.entry("steps") else { return Vec::new() };
+    let nodes = items(&entry.value);
+    if nodes.len() == 0 {
+        let problem = Problem::error("no-steps", format!("job `{job}` has no steps")).hint("for example `steps: [make test]`");
+        report.at(&entry.key_span, problem);
+    }
+    nodes.filter_map(|node| step(node, job, places, report)).collect()
+}
+
+fn step(node: &Node, job: &JobName, places: &mut Places, report: &Report<'_>) -> Option<Step> {
+    if !matches!(node.value, Value::Map(_)) {
+        let run = script_text(node, report)?;
+        return Some(plain_step(run));
+    }
+    let mut fields = Fields::open(node, &node.span, &STEP, report)?;
+    let run = script(&mut fields);
+    let name = fields.text("name").map(|name| name.value);
+    let shell = shell(&mut fields);
+    let env = env(&mut fields, Some(job), places);
+    let directory = fields.text("directory");
+    if let Some(directory) = &directory {
+        check_relative(directory, "directory", report);
+    }
+    let timeout = fields.duration("timeout", (SECOND, DAY));
+    let always = fields.boolean("always", false);
+    fields.close();
+    let run = run?;
+    let name = name.unwrap_or_else(|| first_line(&run));
+    Some(Step { name, run, shell, env, directory: directory.map(|directory| directory.value), timeout, always })
+}
+
+fn plain_step(run: String) -> Step {
+    let name = first_line(&run);
+    Step { name, run, shell: None, env: Default::default(), directory: None, timeout: None, always: false }
+}
+
+/// `python3 -u` or `[python3, -u]`.
+fn shell(fields: &mut Fields<'_, '_>) -> Option<Vec<String>> {
+    let words: Vec<Located<String>> = fields.texts("shell");
+    let words: Vec<String> = match words.as_slice() {
+        [line] => line.value.split_whitespace().map(str::to_owned).collect(),
+        _ => words.into_iter().map(|word| word.value).collect(),
+    };
+    (!words.is_empty()).then_some(words)
+}
+
+fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec<ArtifactDeclaration> {
+    let report = fields.report;
+    let mut artifacts = Vec::new();
+    for entry in fields.map("artifacts") {
+        let Some(name) = parse_name(&entry.key, &entry.key_span, report) else { continue };
+        let located = Located { value: name, span: entry.key_span.clone() };
+        places.artifacts.push((job.clone(), located.clone()));
+        let files = match &entry.value.value {
+            Value::Text(_) | Value::List(_) => {
+                let files: Vec<_> = items(&entry.value).filter_map(|item| text(item, "files", report)).collect();
+                files.iter().for_each(|file| check_relative(file, "files", report));
+                files.into_iter().map(|file| file.value).collect()
+            }
+            Value::Map(_) => {
+                let Some(mut artifact) = Fields::open(&entry.value, &entry.key_span, &ARTIFACT, report) else { continue };
+                let files = patterns(&mut artifact, "files");
+                artifact.close();
+                files
+            }
+            Value::Null | Value::Boolean(_) | Value::Number(_) => {
+                neither("artifacts", "a path, a list of patterns, or a map with `files`", &entry.value, report);
+                continue;
+            }
+        };
+        artifacts.push(ArtifactDeclaration { name: located.value, files });
+    }
+    artifacts
+}
+
+/// The JUnit patterns under `reports`.
+pub(super) fn junit(fields: &mut Fields<'_, '_>) -> Vec<String> {
+    let report = fields.report;
+    let Some(entry) = fields.entry("reports") else { return Vec::new() };
+    let Some(mut reports) = Fields::open(&entry.value, &entry.key_span, &REPORTS, report) else { return Vec::new() };
+    let junit = patterns(&mut reports, "junit");
+    reports.close();
+    junit
+}
+
+/// `2`, which repeats twice, or the whole map.
+fn retry(fields: &mut Fields<'_, '_>) -> Retry {
+    let report = fields.report;
+    let default = Retry::default();
+    let Some(entry) = fields.entry("retry") else { return default };
+    if !matches!(entry.value.value, Value::Map(_)) {
+        let repetitions: u32 = small(fields.integer("retry"), 0);
+        return Retry { attempts: repetitions + 1, ..default };
+    }
+    let Some(mut map) = Fields::open(&entry.value, &entry.key_span, &RETRY, report) else { return default };
+    let attempts = small(map.integer("attempts"), default.attempts);
+    let attempts_lost = small(map.integer("attempts_lost"), default.attempts_lost);
+    map.close();
+    Retry { attempts, attempts_lost }
+}

@@ -1,0 +1,250 @@
+//! Stages: strategy, analysis, verification.
+
+use jiff::SignedDuration;
+use towpath_model::pipeline::{
+    Analysis, Canary, CanaryStep, ErrorRate, HttpVerification, OnFailure, RunVerification, Stage, Strategy, Verification,
+};
+use towpath_model::{EnvironmentName, StageName, Weight};
+
+use super::{DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, job, request_path, script, small};
+use crate::diagnostic::{Problem, Report};
+use crate::fields::{Fields, Located, share};
+use crate::spec::pipeline::{ANALYSIS, CANARY_STEP, DEPLOY, ERROR_RATE, HTTP, STAGE, VERIFY};
+use crate::tree::{Node, Value};
+use crate::values::show_duration;
+
+/// How long a step of a canary lasts that gives only its weight.
+const STEP: SignedDuration = SignedDuration::from_mins(5);
+
+/// Lowers one Stage.
+pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Option<Stage> {
+    let mut fields = Fields::open(node, &node.span, &STAGE, report)?;
+    let name = fields.name::<StageName>("name");
+    let needs = fields.names::<StageName>("needs");
+    let environments = environments(&mut fields, name.as_ref());
+    let automatic = fields.boolean("automatic", true);
+    let gates = gate::lower_all(&mut fields);
+    let strategy = strategy(&mut fields);
+    let analysis = Analysis { error_rate: error_rate(&mut fields) };
+    let verify: Vec<_> = fields.list("verify").iter().filter_map(|node| verification(node, report)).collect();
+    let on_failure = match fields.choice("on_failure") {
+        Some("hold") => OnFailure::Hold,
+        _ => OnFailure::Rollback,
+    };
+    let deadline = deadline(&mut fields, &strategy);
+    fields.close();
+    let name = name?;
+    places.stages.push(name.clone());
+    places.stage_needs.extend(needs.iter().map(|need| (name.value.clone(), need.clone())));
+    places.environments.extend(environments.iter().map(|environment| (name.value.clone(), environment.clone())));
+    places.soaks.extend(gates.iter().filter_map(|gate| Some((name.value.clone(), gate.soak.clone()?))));
+    Some(Stage {
+        name: name.value,
+        needs: needs.into_iter().map(|need| need.value).collect(),
+        environments: environments.into_iter().map(|environment| environment.value).collect(),
+        automatic,
+        gates: gates.into_iter().map(|gate| gate.gate).collect(),
+        strategy,
+        analysis,
+        verify,
+        on_failure,
+        deadline,
+    })
+}
+
+/// The Environments; a Stage without any deploys to the one of its own name.
+fn environments(fields: &mut Fields<'_, '_>, name: Option<&Located<StageName>>) -> Vec<Located<EnvironmentName>> {
+    let present = fields.has("environments");
+    let environments = fields.names("environments");
+    if !environments.is_empty() {
+        return environments;
+    }
+    if present {
+        if !fields.report.has_errors() {
+            let problem = Problem::error("no-environments", "this stage has no environments").hint("for example `environments: [dev]`");
+            fields.report.at(&fields.span, problem);
+        }
+        return Vec::new();
+    }
+    let own = name.and_then(|name| Some(Located { value: name.value.as_str().parse().ok()?, span: name.span.clone() }));
+    own.into_iter().collect()
+}
+
+fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
+    let report = fields.report;
+    let Some(entry) = fields.entry("deploy") else { return Strategy::Recreate };
+    let Some(mut deploy) = Fields::open(&entry.value, &entry.key_span, &DEPLOY, report) else { return Strategy::Recreate };
+    let strategy = deploy.choice("strategy");
+    let steps_entry = deploy.entry("steps");
+    let nodes = deploy.list("steps");
+    let steps: Vec<_> = nodes.iter().filter_map(|node| canary_step(node, report)).collect();
+    let place = steps_entry.map_or(entry.key_span.clone(), |entry| entry.key_span.clone());
+    deploy.close();
+    match strategy {
+        Some("canary") => {
+            if nodes.is_empty() {
+                let problem = Problem::error("no-steps", "a canary needs steps").hint("for example `steps: [{ weight: 5%, for: 5m }, { weight: 50%, for: 5m }]`");
+                report.at(&place, problem);
+            }
+            check_rising(&steps, report);
+            Strategy::Canary(Canary { steps: steps.into_iter().map(|(step, _)| step).collect() })
+        }
+        Some(_) => {
+            if steps_entry.is_some() {
+                let problem = Problem::error("useless-steps", "`recreate` has no steps: it stops the old and starts the new").hint("write `strategy: canary`, or drop `steps`");
+                report.at(&place, problem);
+            }
+            Strategy::Recreate
+        }
+        None => Strategy::Recreate,
+    }
+}
+
+fn check_rising(steps: &[(CanaryStep, std::ops::Range<usize>)], report: &Report<'_>) {
+    for pair in steps.windows(2) {
+        let [(before, _), (step, span)] = pair else { continue };
+        if step.weight <= before.weight {
+            let message = format!("the weight goes from {} to {}: weights must rise", before.weight, step.weight);
+            report.at(span, Problem::error("weights", message).hint("order the steps by weight, from small to large"));
+        }
+    }
+}
+
+fn canary_step(node: &Node, report: &Report<'_>) -> Option<(CanaryStep, std::ops::Range<usize>)> {
+    if !matches!(node.value, Value::Map(_)) {
+        let weight = weight(share(node, "weight", report)?, report)?;
+        let step = CanaryStep { weight, duration: STEP, max: STEP * 4, pause: false };
+        return Some((step, node.span.clone()));
+    }
+    let mut fields = Fields::open(node, &node.span, &CANARY_STEP, report)?;
+    let share = fields.share("weight");
+    let duration = fields.duration("for", (SECOND, DAY)).unwrap_or(STEP);
+    let max = fields.node("max").cloned();
+    let given = fields.duration("max", (SECOND, DAY * 7));
+    if let (Some(node), Some(given)) = (&max, given)
+        && given < duration
+    {
+        let message = format!("`max` is {}, which is less than `for`, {}", show_duration(given), show_duration(duration));
+        report.at(&node.span, Problem::error("out-of-bounds", message).hint("give `max` more time than `for`"));
+    }
+    let pause = fields.boolean("pause", false);
+    fields.close();
+    let share = share?;
+    let span = share.span.clone();
+    Some((CanaryStep { weight: weight(share, report)?, duration, max: given.unwrap_or(duration * 4), pause }, span))
+}
+
+/// A share of traffic to a tenth of a percent.
+fn weight(share: Located<f64>, report: &Report<'_>) -> Option<Weight> {
+    let permille = share.value * 1000.0;
+    let whole = permille.round();
+    if (permille - whole).abs() > 1e-6 || whole < 1.0 {
+        let problem = Problem::error("weights", "a weight must be at least 0.1%, in steps of 0.1%").hint("for example `0.5%` or `5%`");
+        report.at(&share.span, problem);
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is 0 to 1")]
+    let weight = Weight::from_permille(whole as u16).ok();
+    if weight == Some(Weight::FULL) {
+        let problem = Problem::warning("weights", "a step of 100% has no stable side left to compare with")
+            .hint("drop it: after the last step the candidate gets everything anyway");
+        report.at(&share.span, problem);
+    }
+    weight
+}
+
+fn error_rate(fields: &mut Fields<'_, '_>) -> ErrorRate {
+    let report = fields.report;
+    let default = ErrorRate::default();
+    let Some(entry) = fields.entry("analysis") else { return default };
+    let Some(mut analysis) = Fields::open(&entry.value, &entry.key_span, &ANALYSIS, report) else { return default };
+    let rate = analysis.entry("error_rate");
+    analysis.close();
+    let Some(entry) = rate else { return default };
+    let Some(mut rate) = Fields::open(&entry.value, &entry.key_span, &ERROR_RATE, report) else { return default };
+    let max_increase = positive(rate.share("max_increase"), "max_increase", report).unwrap_or(default.max_increase);
+    let max = positive(rate.share("max"), "max", report).unwrap_or(default.max);
+    let false_alarm = rate.share("false_alarm");
+    if let Some(chance) = false_alarm.as_ref().filter(|chance| !(0.0001..=0.2).contains(&chance.value)) {
+        let problem = Problem::error("out-of-bounds", "`false_alarm` is out of bounds").hint("it may be 0.01% to 20%; less needs more requests until a verdict");
+        report.at(&chance.span, problem);
+    }
+    let lowered = ErrorRate {
+        max_increase,
+        max,
+        false_alarm: false_alarm.map_or(default.false_alarm, |chance| chance.value),
+        min_requests: rate.integer("min_requests").unwrap_or(default.min_requests),
+        block: rate.duration("block", (SECOND, HOUR)).unwrap_or(default.block),
+    };
+    rate.close();
+    lowered
+}
+
+/// A share above nothing: no candidate passes a test that allows no increase at all.
+fn positive(share: Option<Located<f64>>, what: &str, report: &Report<'_>) -> Option<f64> {
+    let share = share?;
+    if share.value <= 0.0 {
+        let problem = Problem::error("out-of-bounds", format!("`{what}` is 0, and no number of requests could show that"))
+            .hint("say what is tolerable: `0.1pp` is one request in a thousand");
+        report.at(&share.span, problem);
+    }
+    Some(share.value)
+}
+
+fn verification(node: &Node, report: &Report<'_>) -> Option<Verification> {
+    let mut fields = Fields::open(node, &node.span, &VERIFY, report)?;
+    let http = fields.entry("http").map(|entry| http(entry, report));
+    let run = script(&mut fields);
+    let name = fields.text("name").map(|name| name.value);
+    let secrets: Vec<_> = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
+    let junit = job::junit(&mut fields);
+    let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(MINUTE * 10);
+    let (has_http, has_run) = (fields.has("http"), fields.has("run"));
+    let only_with_run = ["name", "secrets", "reports", "timeout"].into_iter().find(|key| fields.has(key));
+    fields.close();
+    if has_http == has_run {
+        let problem = Problem::error("bad-verify", "a check is either `http` or `run`").hint("for example `- http: /health`, or `- run: ./ci/smoke.sh`");
+        report.at(&node.span, problem);
+        return None;
+    }
+    if let (true, Some(key)) = (has_http, only_with_run) {
+        let problem = Problem::error("bad-verify", format!("`{key}` belongs to `run`, and this check is `http`")).hint("`http` has `path`, `status`, `contains` and `within`");
+        report.at(&node.span, problem);
+    }
+    if let Some(http) = http {
+        return http.map(Verification::Http);
+    }
+    let run = run?;
+    let name = name.unwrap_or_else(|| first_line(&run));
+    Some(Verification::Run(RunVerification { name, run, secrets, junit, timeout }))
+}
+
+fn http(entry: &crate::tree::Entry, report: &Report<'_>) -> Option<HttpVerification> {
+    let within = SECOND * 30;
+    if !matches!(entry.value.value, Value::Map(_)) {
+        let path = crate::fields::text(&entry.value, "http", report)?;
+        return Some(HttpVerification { path: request_path(path, "http", report), status: 200, contains: None, within });
+    }
+    let mut fields = Fields::open(&entry.value, &entry.key_span, &HTTP, report)?;
+    let path = fields.text("path").map(|path| request_path(path, "path", report));
+    let status = small(fields.integer("status"), 200);
+    let contains = fields.text("contains").map(|text| text.value);
+    let within = fields.duration("within", (SECOND, HOUR)).unwrap_or(within);
+    fields.close();
+    Some(HttpVerification { path: path?, status, contains, within })
+}
+
+/// The deadline; it must leave time for the steps.
+fn deadline(fields: &mut Fields<'_, '_>, strategy: &Strategy) -> SignedDuration {
+    let steps = match strategy {
+        Strategy::Recreate => SignedDuration::ZERO,
+        Strategy::Canary(canary) => canary.steps.iter().fold(SignedDuration::ZERO, |sum, step| sum + step.duration),
+    };
+    let node = fields.node("deadline").cloned();
+    let Some(deadline) = fields.duration("deadline", (MINUTE, DAY * 30)) else { return HOUR.max(steps * 2) };
+    if let Some(node) = node.filter(|_| deadline <= steps) {
+        let message = format!("the deadline of {} comes before the steps of {} are over", show_duration(deadline), show_duration(steps));
+        fields.report.at(&node.span, Problem::error("out-of-bounds", message).hint("every rollout would be rolled back: give it more time"));
+    }
+    deadline
+}
