@@ -37,7 +37,8 @@ impl<'n, 'r> Fields<'n, 'r> {
         report: &'r Report<'r>,
     ) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
-            report.at(if matches!(node.value, Value::Null) { owner } else { &node.span }, wrong_kind(object.name, "a map", node));
+            let place = if matches!(node.value, Value::Null) { owner } else { &node.span };
+            report.at(place, not_a_map(object, node));
             return None;
         };
         let mut known: Vec<(&'static str, &'n Entry)> = Vec::new();
@@ -331,6 +332,13 @@ pub(crate) fn wrong_kind(what: &str, expected: &str, node: &Node) -> Problem {
         None => node.kind().to_owned(),
     };
     Problem::error("wrong-kind", format!("`{what}` must be {expected}, not {found}")).label(format!("expected {expected}"))
+}
+
+fn not_a_map(object: &Object, node: &Node) -> Problem {
+    let found = node.scalar().map_or_else(|| node.kind().to_owned(), |text| format!("`{}`", quote(text)));
+    let problem = Problem::error("wrong-kind", format!("{} must be a map, not {found}", with_article(object.name)));
+    let keys: Vec<_> = object.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+    problem.label("expected a map").hint(format!("its keys are {}", keys.join(", ")))
 }
 
 fn unknown_key(object: &Object, spelling: &str) -> Problem {

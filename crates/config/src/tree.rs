@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Options, Spanned, UserMessageFormatter};
 
-use crate::diagnostic::{Problem, Report};
+use crate::diagnostic::{Problem, Report, quote};
 
 /// The deepest nesting. The format needs 8.
 const MAX_DEPTH: usize = 32;
@@ -98,7 +98,15 @@ fn options() -> Options {
 fn report_syntax(report: &Report<'_>, location: Option<Location>, message: &str) {
     let message = message.lines().next().unwrap_or("this is not YAML");
     let message = message.split(" at line ").next().unwrap_or(message);
-    let problem = Problem::error("syntax", message.to_owned());
+    let problem = if message.contains("limits breached") {
+        Problem::error("too-complex", "this file is nested too deeply, or its aliases unfold to too much")
+            .hint(format!("at most {MAX_DEPTH} levels and {MAX_NODES} values are read"))
+    } else if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split(' ').next().unwrap_or(rest);
+        Problem::error("duplicate-key", format!("`{}` is there twice", quote(key))).hint("remove one of them, or rename it")
+    } else {
+        Problem::error("syntax", message.to_owned())
+    };
     match location.filter(|location| location.line() > 0) {
         Some(location) => report.at(&offset_of(report.text(), &location), problem),
         None => report.file_wide(problem),

@@ -11,7 +11,7 @@ use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located};
 use crate::spec::Object;
 use crate::spec::pipeline::{APPROVAL, FREEZE, GATE, SOAK, WINDOW};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// A Gate, and where it names another Environment.
 pub(super) struct Lowered {
@@ -34,6 +34,11 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
     let present = ["approval", "window", "freeze", "soak"].iter().filter(|name| fields.has(name)).count();
     fields.close();
     if present != 1 {
+        // An unknown key has been reported already, and says more.
+        let misspelled = present == 0 && matches!(&node.value, Value::Map(entries) if !entries.is_empty());
+        if misspelled {
+            return None;
+        }
         let problem = Problem::error("bad-gate", format!("a gate must be exactly one thing, not {present}"))
             .hint("write one of `approval`, `window`, `freeze`, `soak` for each item of `gates`");
         report.at(&node.span, problem);
