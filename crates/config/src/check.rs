@@ -26,13 +26,22 @@ pub(crate) fn check_route(pipeline: &Pipeline, places: &Places, report: &Report<
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let Some(place) = place_of_stage(stage, places) else { continue };
         if no_workloads {
-            let problem = Problem::error("nothing-to-deploy", format!("stage `{}` has nothing to deploy: the file has no workloads", stage.name))
-                .hint("for example `workloads: { shop: { artifact: shop, command: ./shop } }`");
+            let problem = Problem::error(
+                "nothing-to-deploy",
+                format!("stage `{}` has nothing to deploy: the file has no workloads", stage.name),
+            )
+            .hint("for example `workloads: { shop: { artifact: shop, command: ./shop } }`");
             report.at(&place, problem);
         }
         if index > 0 && stage.needs.is_empty() && stage.automatic {
-            let problem = Problem::warning("parallel-stage", format!("stage `{}` needs no other stage, so it starts as soon as the Release is sealed", stage.name))
-                .hint(format!("to come after `{0}`, write `needs: [{0}]`", pipeline.stages[index - 1].name));
+            let problem = Problem::warning(
+                "parallel-stage",
+                format!(
+                    "stage `{}` needs no other stage, so it starts as soon as the Release is sealed",
+                    stage.name
+                ),
+            )
+            .hint(format!("to come after `{0}`, write `needs: [{0}]`", pipeline.stages[index - 1].name));
             report.at(&place, problem);
         }
     }
@@ -46,20 +55,34 @@ fn check_job_needs(places: &Places, report: &Report<'_>) {
     let known = || places.jobs.keys().map(JobName::as_str);
     for (job, need) in &places.job_needs {
         if *job == need.value {
-            report.at(&need.span, Problem::error("cycle", format!("job `{job}` needs itself")).hint("remove it from `needs`"));
+            report.at(
+                &need.span,
+                Problem::error("cycle", format!("job `{job}` needs itself")).hint("remove it from `needs`"),
+            );
         } else if !places.jobs.contains_key(&need.value) {
             report.at(&need.span, unknown("job", "needs", job.as_str(), need.value.as_str(), known()));
         }
     }
-    check_twice(places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), &need.span)), report);
-    let edges = places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), need.span.clone()));
+    check_twice(
+        places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), &need.span)),
+        report,
+    );
+    let edges =
+        places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), need.span.clone()));
     check_cycles("jobs", edges.collect(), report);
 }
 
-fn unknown<'n>(kind: &str, verb: &str, owner: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Problem {
+fn unknown<'n>(
+    kind: &str,
+    verb: &str,
+    owner: &str,
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+) -> Problem {
     let known: Vec<&str> = known.filter(|other| *other != owner).collect();
-    let problem = Problem::error("unknown-name", format!("{kind} `{owner}` {verb} `{name}`, which is not defined"))
-        .label(format!("no such {kind}"));
+    let problem =
+        Problem::error("unknown-name", format!("{kind} `{owner}` {verb} `{name}`, which is not defined"))
+            .label(format!("no such {kind}"));
     match closest(name, known.iter().copied()) {
         Some(name) => problem.hint(format!("did you mean `{name}`?")),
         None if known.is_empty() => problem,
@@ -71,7 +94,10 @@ fn check_twice<'p>(pairs: impl Iterator<Item = (&'p str, &'p str, &'p Range<usiz
     let mut seen = BTreeSet::new();
     for (owner, name, span) in pairs {
         if !seen.insert((owner, name)) {
-            report.at(span, Problem::warning("twice", format!("`{name}` is listed twice")).hint("remove one of them"));
+            report.at(
+                span,
+                Problem::warning("twice", format!("`{name}` is listed twice")).hint("remove one of them"),
+            );
         }
     }
 }
@@ -99,9 +125,12 @@ fn check_cycles(what: &str, edges: Vec<(&str, &str, Range<usize>)>, report: &Rep
             if let Some(first) = path.iter().position(|(known, _)| *known == to) {
                 let mut round: Vec<&str> = path[first..].iter().map(|(node, _)| *node).collect();
                 round.push(to);
-                let problem = Problem::error("cycle", format!("these {what} wait for each other: {}", round.join(" -> ")))
-                    .label("closes the circle")
-                    .hint("remove one of the `needs`");
+                let problem = Problem::error(
+                    "cycle",
+                    format!("these {what} wait for each other: {}", round.join(" -> ")),
+                )
+                .label("closes the circle")
+                .hint("remove one of the `needs`");
                 report.at(span, problem);
             } else if !done.contains(to) {
                 path.push((to, 0));
@@ -115,30 +144,41 @@ fn check_artifacts(places: &Places, report: &Report<'_>) {
         let before = places.artifacts[..index].iter().find(|(_, other)| other.value == artifact.value);
         if let Some((other, _)) = before {
             let message = format!("artifact `{}` is made by both `{other}` and `{job}`", artifact.value);
-            report.at(&artifact.span, Problem::error("made-twice", message).hint("give them different names"));
+            report
+                .at(&artifact.span, Problem::error("made-twice", message).hint("give them different names"));
         }
     }
     for (workload, artifact) in &places.workloads {
         if places.artifacts.iter().any(|(_, made)| made.value == artifact.value) {
             continue;
         }
-        let message = format!("workload `{}` is started from artifact `{}`, which no job makes", workload.value, artifact.value);
+        let message = format!(
+            "workload `{}` is started from artifact `{}`, which no job makes",
+            workload.value, artifact.value
+        );
         let problem = Problem::error("unknown-name", message);
         let made = places.artifacts.iter().map(|(_, made)| made.value.as_str());
-        report.at(&artifact.span, match closest(artifact.value.as_str(), made.clone()) {
-            Some(name) => problem.hint(format!("did you mean `{name}`?")),
-            None if made.clone().next().is_some() => {
-                problem.hint(format!("the artifacts are `{}`", made.collect::<Vec<_>>().join("`, `")))
-            }
-            None => problem.hint(format!("a Job must declare it: `artifacts: {{ {}: target/release/shop }}`", artifact.value)),
-        });
+        report.at(
+            &artifact.span,
+            match closest(artifact.value.as_str(), made.clone()) {
+                Some(name) => problem.hint(format!("did you mean `{name}`?")),
+                None if made.clone().next().is_some() => {
+                    problem.hint(format!("the artifacts are `{}`", made.collect::<Vec<_>>().join("`, `")))
+                }
+                None => problem.hint(format!(
+                    "a Job must declare it: `artifacts: {{ {}: target/release/shop }}`",
+                    artifact.value
+                )),
+            },
+        );
     }
 }
 
 fn check_stage_names(places: &Places, report: &Report<'_>) {
     for (index, stage) in places.stages.iter().enumerate() {
         if places.stages[..index].iter().any(|other| other.value == stage.value) {
-            let problem = Problem::error("duplicate-name", format!("there are two stages `{}`", stage.value)).hint("rename one of them");
+            let problem = Problem::error("duplicate-name", format!("there are two stages `{}`", stage.value))
+                .hint("rename one of them");
             report.at(&stage.span, problem);
         }
     }
@@ -147,29 +187,47 @@ fn check_stage_names(places: &Places, report: &Report<'_>) {
         if let Some((other, _)) = before {
             let message = match other == stage {
                 true => format!("environment `{}` is listed twice", environment.value),
-                false => format!("environment `{}` belongs to both stage `{other}` and stage `{stage}`", environment.value),
+                false => format!(
+                    "environment `{}` belongs to both stage `{other}` and stage `{stage}`",
+                    environment.value
+                ),
             };
-            let problem = Problem::error("environment-twice", message).hint("an Environment has one place on the route");
+            let problem = Problem::error("environment-twice", message)
+                .hint("an Environment has one place on the route");
             report.at(&environment.span, problem);
         }
     }
     let known = || places.stages.iter().map(|stage| stage.value.as_str());
     for (stage, need) in &places.stage_needs {
         if *stage == need.value {
-            report.at(&need.span, Problem::error("cycle", format!("stage `{stage}` needs itself")).hint("remove it from `needs`"));
+            report.at(
+                &need.span,
+                Problem::error("cycle", format!("stage `{stage}` needs itself"))
+                    .hint("remove it from `needs`"),
+            );
         } else if !places.stages.iter().any(|other| other.value == need.value) {
             report.at(&need.span, unknown("stage", "needs", stage.as_str(), need.value.as_str(), known()));
         }
     }
-    check_twice(places.stage_needs.iter().map(|(stage, need)| (stage.as_str(), need.value.as_str(), &need.span)), report);
-    let edges = places.stage_needs.iter().map(|(stage, need)| (stage.as_str(), need.value.as_str(), need.span.clone()));
+    check_twice(
+        places.stage_needs.iter().map(|(stage, need)| (stage.as_str(), need.value.as_str(), &need.span)),
+        report,
+    );
+    let edges = places
+        .stage_needs
+        .iter()
+        .map(|(stage, need)| (stage.as_str(), need.value.as_str(), need.span.clone()));
     check_cycles("stages", edges.collect(), report);
 }
 
 /// A soak passes only where the Revision has been before: in an Environment of a Stage that this one needs.
 fn check_soaks(places: &Places, report: &Report<'_>) {
     for (stage, soak) in &places.soaks {
-        let owner = places.environments.iter().find(|(_, environment)| environment.value == soak.value).map(|(stage, _)| stage);
+        let owner = places
+            .environments
+            .iter()
+            .find(|(_, environment)| environment.value == soak.value)
+            .map(|(stage, _)| stage);
         let Some(owner) = owner else {
             let known = places.environments.iter().map(|(_, environment)| environment.value.as_str());
             let message = format!("this gate can never pass: no stage deploys to `{}`", soak.value);
@@ -179,8 +237,10 @@ fn check_soaks(places: &Places, report: &Report<'_>) {
         };
         let edges = places.stage_needs.iter().map(|(stage, need)| (stage.as_str(), need.value.as_str()));
         if !reach(stage.as_str(), &edges.collect::<Vec<_>>()).contains(owner.as_str()) {
-            let message = format!("this gate can never pass: stage `{stage}` does not come after `{}`", soak.value);
-            let problem = Problem::error("impossible-gate", message).hint(format!("add `needs: [{owner}]` to stage `{stage}`"));
+            let message =
+                format!("this gate can never pass: stage `{stage}` does not come after `{}`", soak.value);
+            let problem = Problem::error("impossible-gate", message)
+                .hint(format!("add `needs: [{owner}]` to stage `{stage}`"));
             report.at(&soak.span, problem);
         }
     }
@@ -201,10 +261,12 @@ fn reach<'p>(start: &'p str, edges: &[(&'p str, &'p str)]) -> BTreeSet<&'p str> 
 }
 
 fn check_expressions(places: &Places, report: &Report<'_>) {
-    let edges: Vec<(&str, &str)> = places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str())).collect();
+    let edges: Vec<(&str, &str)> =
+        places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str())).collect();
     for placed in &places.expressions {
         let job = placed.job.as_ref().map(JobName::as_str);
-        let needs: Vec<&str> = edges.iter().filter(|(owner, _)| Some(*owner) == job).map(|(_, need)| *need).collect();
+        let needs: Vec<&str> =
+            edges.iter().filter(|(owner, _)| Some(*owner) == job).map(|(_, need)| *need).collect();
         let jobs: Vec<&str> = job.map(|job| reach(job, &edges).into_iter().collect()).unwrap_or_default();
         check_expression(placed, &Names { needs: &needs, jobs: &jobs }, report);
     }
@@ -223,7 +285,10 @@ fn check_expression(placed: &Placed, names: &Names<'_>, report: &Report<'_>) {
     };
     for error in errors {
         let ExpressionError { message, span, hint } = error;
-        report.at(&place_within(text, &span, report.text()), Problem::error("expression", message).maybe_hint(hint));
+        report.at(
+            &place_within(text, &span, report.text()),
+            Problem::error("expression", message).maybe_hint(hint),
+        );
     }
 }
 

@@ -38,7 +38,8 @@ impl Expression {
     /// Fails with the place of the first mistake.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         if text.len() > MAX_LENGTH {
-            return Err(ExpressionError::new("this expression is too long", 0..text.len()).hint("it may have 4096 bytes"));
+            return Err(ExpressionError::new("this expression is too long", 0..text.len())
+                .hint("it may have 4096 bytes"));
         }
         parser::parse(text).map(|root| Self { root })
     }

@@ -54,7 +54,9 @@ impl<'n, 'r> Fields<'n, 'r> {
         }
         let fields = Self { object, entries: known, taken: Vec::new(), report, span: owner.clone() };
         for key in object.keys {
-            if matches!(key.presence, Presence::Required) && !fields.entries.iter().any(|(name, _)| *name == key.name) {
+            if matches!(key.presence, Presence::Required)
+                && !fields.entries.iter().any(|(name, _)| *name == key.name)
+            {
                 report.at(owner, missing(object, key));
             }
         }
@@ -64,7 +66,12 @@ impl<'n, 'r> Fields<'n, 'r> {
     /// Ends the reading. Every key of the table must have been asked for: what is documented is also read.
     pub(crate) fn close(self) {
         for key in self.object.keys {
-            debug_assert!(self.taken.contains(&key.name), "{}.{} is documented, but not read", self.object.name, key.name);
+            debug_assert!(
+                self.taken.contains(&key.name),
+                "{}.{} is documented, but not read",
+                self.object.name,
+                key.name
+            );
         }
     }
 
@@ -98,7 +105,8 @@ impl<'n, 'r> Fields<'n, 'r> {
 
     /// Where a key of the map under `name` stands.
     pub(crate) fn key_place(&self, name: &str, key: &str) -> Range<usize> {
-        let under = self.entries.iter().find(|(known, _)| *known == name).map(|(_, entry)| &entry.value.value);
+        let under =
+            self.entries.iter().find(|(known, _)| *known == name).map(|(_, entry)| &entry.value.value);
         let found = match under {
             Some(Value::Map(entries)) => entries.iter().find(|entry| entry.key == key),
             _ => None,
@@ -180,7 +188,11 @@ impl<'n, 'r> Fields<'n, 'r> {
     }
 
     /// A duration within bounds.
-    pub(crate) fn duration(&mut self, name: &'static str, range: (SignedDuration, SignedDuration)) -> Option<SignedDuration> {
+    pub(crate) fn duration(
+        &mut self,
+        name: &'static str,
+        range: (SignedDuration, SignedDuration),
+    ) -> Option<SignedDuration> {
         let node = self.node(name)?;
         let Some(duration) = node.scalar().and_then(values::duration) else {
             let bare = node.scalar().filter(|text| text.parse::<u64>().is_ok());
@@ -244,7 +256,9 @@ pub(crate) fn text(node: &Node, what: &str, report: &Report<'_>) -> Option<Locat
             report.at(&node.span, Problem::error("bad-text", format!("`{what}` holds a NUL character")));
             None
         }
-        Some(text) if !text.trim().is_empty() => Some(Located { value: text.to_owned(), span: node.span.clone() }),
+        Some(text) if !text.trim().is_empty() => {
+            Some(Located { value: text.to_owned(), span: node.span.clone() })
+        }
         Some(_) => {
             report.at(&node.span, Problem::error("empty", format!("`{what}` is empty")));
             None
@@ -278,7 +292,8 @@ where
             let hint = respelled::<T>(text).map(|name| format!("for example `{name}`"));
             let message = error.to_string();
             let (message, rule) = message.split_once("; ").unwrap_or((&message, ""));
-            let problem = Problem::error("bad-name", message).maybe_hint((!rule.is_empty()).then(|| rule.to_owned()));
+            let problem =
+                Problem::error("bad-name", message).maybe_hint((!rule.is_empty()).then(|| rule.to_owned()));
             report.at(span, problem.maybe_hint(hint));
             None
         }
@@ -288,14 +303,23 @@ where
 /// A spelling of a bad name that would be taken: `My App` becomes `my-app`, `db-url` becomes `DB_URL`.
 fn respelled<T: FromStr>(text: &str) -> Option<String> {
     let with = |gap: char, text: String| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { gap }).collect::<String>().trim_matches(gap).to_owned()
+        text.chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { gap })
+            .collect::<String>()
+            .trim_matches(gap)
+            .to_owned()
     };
     let candidates = [with('-', text.to_lowercase()), with('_', text.to_uppercase())];
     candidates.into_iter().find(|candidate| candidate.parse::<T>().is_ok())
 }
 
 /// One of some words.
-pub(crate) fn choice(node: &Node, what: &str, words: &'static [&'static str], report: &Report<'_>) -> Option<&'static str> {
+pub(crate) fn choice(
+    node: &Node,
+    what: &str,
+    words: &'static [&'static str],
+    report: &Report<'_>,
+) -> Option<&'static str> {
     let listed = || words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     let Some(text) = node.scalar() else {
         report.at(&node.span, wrong_kind(what, &format!("one of {}", listed()), node));
@@ -308,7 +332,10 @@ pub(crate) fn choice(node: &Node, what: &str, words: &'static [&'static str], re
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("write one of {}", listed()),
     };
-    report.at(&node.span, Problem::error("unknown-word", format!("`{}` is not a value of `{what}`", quote(text))).hint(hint));
+    report.at(
+        &node.span,
+        Problem::error("unknown-word", format!("`{}` is not a value of `{what}`", quote(text))).hint(hint),
+    );
     None
 }
 
@@ -317,7 +344,10 @@ pub(crate) fn share(node: &Node, what: &str, report: &Report<'_>) -> Option<Loca
     if let Some(value) = node.scalar().and_then(values::share) {
         return Some(Located { value, span: node.span.clone() });
     }
-    let hint = match node.scalar().filter(|text| text.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number))) {
+    let hint = match node
+        .scalar()
+        .filter(|text| text.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number)))
+    {
         Some(number) => format!("add the unit: `{number}%`"),
         None => "write it as `5%` or `0.5pp`, from 0% to 100%".to_owned(),
     };
@@ -331,18 +361,23 @@ pub(crate) fn wrong_kind(what: &str, expected: &str, node: &Node) -> Problem {
         Some(text) => format!("`{}`", quote(text)),
         None => node.kind().to_owned(),
     };
-    Problem::error("wrong-kind", format!("`{what}` must be {expected}, not {found}")).label(format!("expected {expected}"))
+    Problem::error("wrong-kind", format!("`{what}` must be {expected}, not {found}"))
+        .label(format!("expected {expected}"))
 }
 
 fn not_a_map(object: &Object, node: &Node) -> Problem {
     let found = node.scalar().map_or_else(|| node.kind().to_owned(), |text| format!("`{}`", quote(text)));
-    let problem = Problem::error("wrong-kind", format!("{} must be a map, not {found}", with_article(object.name)));
+    let problem =
+        Problem::error("wrong-kind", format!("{} must be a map, not {found}", with_article(object.name)));
     let keys: Vec<_> = object.keys.iter().map(|key| format!("`{}`", key.name)).collect();
     problem.label("expected a map").hint(format!("its keys are {}", keys.join(", ")))
 }
 
 fn unknown_key(object: &Object, spelling: &str) -> Problem {
-    let problem = Problem::error("unknown-key", format!("`{}` is not a key of {}", quote(spelling), with_article(object.name)));
+    let problem = Problem::error(
+        "unknown-key",
+        format!("`{}` is not a key of {}", quote(spelling), with_article(object.name)),
+    );
     let canonical = canonical(spelling);
     if let Some((_, advice)) = object.foreign.iter().find(|(key, _)| *key == canonical) {
         return problem.hint(*advice);

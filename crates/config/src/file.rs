@@ -18,7 +18,9 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// It points elsewhere.
-    #[error("{path} is a symbolic link, which is not followed: what it points to may not belong to the repository; put the file itself there")]
+    #[error(
+        "{path} is a symbolic link, which is not followed: what it points to may not belong to the repository; put the file itself there"
+    )]
     Symlink {
         /// Which.
         path: PathBuf,

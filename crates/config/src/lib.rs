@@ -25,5 +25,8 @@ mod tree;
 mod values;
 
 pub use diagnostic::{Colour, Diagnostic, Severity, has_errors};
-pub use parse::{MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline, parse_pipeline_bytes};
+pub use parse::{
+    MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline,
+    parse_pipeline_bytes,
+};
 pub use values::show_duration;

@@ -65,7 +65,10 @@ fn variable_name(entry: &Entry, report: &Report<'_>) -> bool {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !starts_well || name.len() > 128 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         let message = format!("`{}` cannot name an environment variable", quote(name));
-        report.at(&entry.key_span, Problem::error("bad-name", message).hint("use letters, digits and `_`, and start with a letter"));
+        report.at(
+            &entry.key_span,
+            Problem::error("bad-name", message).hint("use letters, digits and `_`, and start with a letter"),
+        );
         return false;
     }
     if name.starts_with("TOWPATH_") {
@@ -83,7 +86,9 @@ fn variables(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(String, Loc
     for entry in fields.map(key) {
         let value = match &entry.value.value {
             Value::Null => Some(Located { value: String::new(), span: entry.key_span.clone() }),
-            Value::Text(text) if text.is_empty() => Some(Located { value: String::new(), span: entry.value.span.clone() }),
+            Value::Text(text) if text.is_empty() => {
+                Some(Located { value: String::new(), span: entry.value.span.clone() })
+            }
             _ => text(&entry.value, &entry.key, report),
         };
         if let (true, Some(value)) = (variable_name(entry, report), value) {
@@ -94,7 +99,11 @@ fn variables(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(String, Loc
 }
 
 /// Variables whose values may hold `${{ }}`.
-fn env(fields: &mut Fields<'_, '_>, job: Option<&JobName>, places: &mut Places) -> BTreeMap<String, EnvValue> {
+fn env(
+    fields: &mut Fields<'_, '_>,
+    job: Option<&JobName>,
+    places: &mut Places,
+) -> BTreeMap<String, EnvValue> {
     let mut env = BTreeMap::new();
     for (name, text) in variables(fields, "env") {
         let value = EnvValue(text.value.clone());
@@ -164,7 +173,8 @@ fn script_text(node: &Node, report: &Report<'_>) -> Option<String> {
 
 /// A name for the variable that carries an expression: `needs.build.outputs.tag` becomes `TAG`.
 fn variable_for(expression: &str) -> String {
-    let last = expression.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|word| !word.is_empty());
+    let last =
+        expression.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(|word| !word.is_empty());
     let name: String = last.unwrap_or("VALUE").to_uppercase();
     if name.starts_with(|c: char| c.is_ascii_digit()) { "VALUE".to_owned() } else { name }
 }
@@ -174,7 +184,11 @@ fn check_relative(path: &Located<String>, what: &str, report: &Report<'_>) {
     let climbs = path.value.split('/').any(|part| part == "..");
     if path.value.starts_with('/') || climbs {
         let message = format!("`{what}` leaves the Project's directory: `{}`", quote(&path.value));
-        report.at(&path.span, Problem::error("bad-path", message).hint("write a path relative to the Project's directory, without `..`"));
+        report.at(
+            &path.span,
+            Problem::error("bad-path", message)
+                .hint("write a path relative to the Project's directory, without `..`"),
+        );
     }
 }
 

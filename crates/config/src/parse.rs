@@ -87,14 +87,21 @@ fn decode<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
         Err(error) => {
             let before = &bytes[..error.valid_up_to()];
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            let problem = Problem::error("not-utf8", format!("the file is not UTF-8: the byte {:#04x} in line {line} is none", bytes[before.len()]));
+            let problem = Problem::error(
+                "not-utf8",
+                format!(
+                    "the file is not UTF-8: the byte {:#04x} in line {line} is none",
+                    bytes[before.len()]
+                ),
+            );
             refuse(problem.hint("save it as UTF-8"))
         }
     }
 }
 
 pub(crate) fn too_large(bytes: usize) -> Problem {
-    Problem::error("too-large", format!("the file has {bytes} bytes; at most {MAX_FILE} are read")).hint("move scripts into files of their own and call them")
+    Problem::error("too-large", format!("the file has {bytes} bytes; at most {MAX_FILE} are read"))
+        .hint("move scripts into files of their own and call them")
 }
 
 fn documents_of(report: &Report<'_>) -> Vec<tree::Node> {
@@ -104,7 +111,9 @@ fn documents_of(report: &Report<'_>) -> Vec<tree::Node> {
     }
     let documents = tree::read(report);
     if documents.is_empty() && !report.has_errors() {
-        report.file_wide(Problem::error("empty", "the file is empty").hint("`towpath init` writes one for your project"));
+        report.file_wide(
+            Problem::error("empty", "the file is empty").hint("`towpath init` writes one for your project"),
+        );
     }
     documents
 }
@@ -127,17 +136,34 @@ fn first_line(text: &str, from: usize) -> Range<usize> {
     from..end
 }
 
-fn check_unique(key: EnvironmentKey, span: &Range<usize>, before: &[(EnvironmentDocument, Range<usize>)], report: &Report<'_>) {
+fn check_unique(
+    key: EnvironmentKey,
+    span: &Range<usize>,
+    before: &[(EnvironmentDocument, Range<usize>)],
+    report: &Report<'_>,
+) {
     if before.iter().any(|(other, _)| other.key() == key) {
-        let problem = Problem::error("duplicate-name", format!("environment `{key}` is described twice")).hint("keep one of the documents");
+        let problem = Problem::error("duplicate-name", format!("environment `{key}` is described twice"))
+            .hint("keep one of the documents");
         report.at(span, problem);
     }
 }
 
 /// Two Environments cannot share a listener.
-fn check_listen(document: &EnvironmentDocument, span: &Range<usize>, before: &[(EnvironmentDocument, Range<usize>)], report: &Report<'_>) {
+fn check_listen(
+    document: &EnvironmentDocument,
+    span: &Range<usize>,
+    before: &[(EnvironmentDocument, Range<usize>)],
+    report: &Report<'_>,
+) {
     if let Some((other, _)) = before.iter().find(|(other, _)| other.listen == document.listen) {
-        let message = format!("`{}` and `{}` both listen on {}", other.environment, document.environment, document.listen);
-        report.at(span, Problem::error("listen-twice", message).hint("give each Environment an address of its own"));
+        let message = format!(
+            "`{}` and `{}` both listen on {}",
+            other.environment, document.environment, document.listen
+        );
+        report.at(
+            span,
+            Problem::error("listen-twice", message).hint("give each Environment an address of its own"),
+        );
     }
 }

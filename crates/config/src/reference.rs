@@ -42,7 +42,10 @@ const ENVIRONMENT_NOTES: &str = "\
 prints the JSON Schema for your editor. Locally, `towpath lint` and `towpath plan` read `.towpath/*.yaml`.\n\n";
 
 fn page(title: &str, root: &'static Object, notes: &str) -> String {
-    let mut page = format!("# {title}\n\n<!-- Generated from the tables that the parser reads. Regenerate with: UPDATE=1 cargo test -p towpath-config -->\n\n{}\n\n{notes}", root.doc);
+    let mut page = format!(
+        "# {title}\n\n<!-- Generated from the tables that the parser reads. Regenerate with: UPDATE=1 cargo test -p towpath-config -->\n\n{}\n\n{notes}",
+        root.doc
+    );
     for object in root.reachable() {
         section(&mut page, object);
     }
@@ -51,7 +54,11 @@ fn page(title: &str, root: &'static Object, notes: &str) -> String {
 
 fn section(page: &mut String, object: &'static Object) {
     let _ = writeln!(page, "## {}\n", object.name);
-    let _ = writeln!(page, "{}\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|", object.doc);
+    let _ = writeln!(
+        page,
+        "{}\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|",
+        object.doc
+    );
     for key in object.keys {
         let default = match key.presence {
             Presence::Required => "**required**".to_owned(),

@@ -40,8 +40,12 @@ fn schema_of(object: &'static Object) -> Value {
         schema.insert("description".to_owned(), json!(described(key.doc, key.presence)));
         properties.insert(key.name.to_owned(), Value::Object(schema));
     }
-    let required: Vec<_> =
-        object.keys.iter().filter(|key| matches!(key.presence, Presence::Required)).map(|key| key.name).collect();
+    let required: Vec<_> = object
+        .keys
+        .iter()
+        .filter(|key| matches!(key.presence, Presence::Required))
+        .map(|key| key.name)
+        .collect();
     json!({
         "type": "object",
         "description": object.doc,
@@ -67,7 +71,9 @@ fn schema_of_kind(kind: &'static Kind) -> Map<String, Value> {
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|min|h|d|w))+$" }),
         Kind::Share => json!({ "type": "string", "pattern": "^[0-9]+([.][0-9]+)? *(%|pp)$" }),
-        Kind::Size => json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *(B|[kK]B|MB|GB|[KMG]i|[KMG]iB)?$" }),
+        Kind::Size => {
+            json!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *(B|[kK]B|MB|GB|[KMG]i|[KMG]iB)?$" })
+        }
         Kind::Cpu => json!({ "type": ["string", "number"], "pattern": "^([0-9]+m|[0-9]+([.][0-9]+)?)$" }),
         Kind::Condition => json!({ "type": ["string", "boolean"] }),
         Kind::Scalar => json!({ "type": ["string", "number", "boolean", "null"] }),

@@ -44,7 +44,10 @@ pub(crate) enum Kind {
     Name,
     SecretName,
     Boolean,
-    Integer { min: u64, max: u64 },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     /// `90s`, `5m`, `2h`, `1d`, `1h30m`.
     Duration,
     /// `5%` or `0.5pp`: a share of requests or of traffic.

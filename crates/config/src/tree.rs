@@ -103,7 +103,8 @@ fn report_syntax(report: &Report<'_>, location: Option<Location>, message: &str)
             .hint(format!("at most {MAX_DEPTH} levels and {MAX_NODES} values are read"))
     } else if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
         let key = rest.split(' ').next().unwrap_or(rest);
-        Problem::error("duplicate-key", format!("`{}` is there twice", quote(key))).hint("remove one of them, or rename it")
+        Problem::error("duplicate-key", format!("`{}` is there twice", quote(key)))
+            .hint("remove one of them, or rename it")
     } else {
         Problem::error("syntax", message.to_owned())
     };

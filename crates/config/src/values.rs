@@ -85,7 +85,11 @@ pub(crate) fn cpu(text: &str) -> Option<u32> {
             if milli > 1_000_000.0 {
                 return None;
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a million")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 0 and a million"
+            )]
             let milli = milli.round() as u32;
             milli
         }

@@ -8,8 +8,11 @@ use towpath_config::{Severity, parse_environments_bytes, parse_pipeline_bytes};
 
 fn cases() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
-    let files = fs::read_dir(directory).expect("the cases are there").map(|entry| entry.expect("it can be listed").path());
-    let mut cases: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    let files = fs::read_dir(directory)
+        .expect("the cases are there")
+        .map(|entry| entry.expect("it can be listed").path());
+    let mut cases: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
     cases.sort();
     cases
 }
@@ -31,6 +34,7 @@ fn broken_files_are_explained() {
         let errors = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         assert!(!diagnostics.is_empty(), "{name} has nothing wrong with it");
         assert_eq!(usable, !errors, "{name}: a value exactly where there is no error");
-        expect_test::expect_file![path.with_extension("txt")].assert_eq(&render_all(&diagnostics, Colour::No));
+        expect_test::expect_file![path.with_extension("txt")]
+            .assert_eq(&render_all(&diagnostics, Colour::No));
     }
 }

@@ -61,7 +61,9 @@ impl Checker<'_> {
                 self.visit(left);
                 self.visit(right);
             }
-            Node::Not(inner) | Node::Negate(inner) | Node::Has(inner) | Node::Size(inner) => self.visit(inner),
+            Node::Not(inner) | Node::Negate(inner) | Node::Has(inner) | Node::Size(inner) => {
+                self.visit(inner)
+            }
             Node::Ternary(condition, then, otherwise) => {
                 for part in [condition, then, otherwise] {
                     self.visit(part);
@@ -94,16 +96,20 @@ impl Checker<'_> {
                 None => "the names are `ref`, `branch`, `tag`, `event`, `commit`, `trust`, `project`, `needs`, `jobs` and `env`; text stands in quotes".to_owned(),
             },
         };
-        self.errors.push(ExpressionError::new(format!("there is no `{}`", quote(name)), span.clone()).hint(hint));
+        self.errors
+            .push(ExpressionError::new(format!("there is no `{}`", quote(name)), span.clone()).hint(hint));
     }
 
     fn field(&mut self, of: &Ast, field: &str, ast: &Ast) {
         match (&of.node, parent(of)) {
             (Node::Name(map), _) if map == "needs" => self.job(field, self.names.needs, map, ast),
             (Node::Name(map), _) if map == "jobs" => self.job(field, self.names.jobs, map, ast),
-            (Node::Field(..), Some(map @ ("needs" | "jobs"))) if !matches!(field, "outcome" | "outputs") || (map == "jobs" && field == "outputs") => {
+            (Node::Field(..), Some(map @ ("needs" | "jobs")))
+                if !matches!(field, "outcome" | "outputs") || (map == "jobs" && field == "outputs") =>
+            {
                 let known = if map == "needs" { "`outcome` and `outputs`" } else { "`outcome`" };
-                let error = ExpressionError::new(format!("a job has no `{}` here", quote(field)), ast.span.clone());
+                let error =
+                    ExpressionError::new(format!("a job has no `{}` here", quote(field)), ast.span.clone());
                 self.errors.push(error.hint(format!("`{map}.<job>` has {known}")));
                 self.visit(of);
             }
@@ -133,7 +139,8 @@ impl Checker<'_> {
             _ => return,
         };
         if !words.contains(&word.as_str()) {
-            let error = ExpressionError::new(format!("`{what}` is never `{}`", quote(word)), literal.span.clone());
+            let error =
+                ExpressionError::new(format!("`{what}` is never `{}`", quote(word)), literal.span.clone());
             self.errors.push(error.hint(match closest(word, words.iter().copied()) {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => format!("it is one of `{}`", words.join("`, `")),

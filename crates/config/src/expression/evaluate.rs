@@ -35,7 +35,9 @@ impl Evaluation<'_> {
         }
         match &ast.node {
             Node::Literal(value) => Ok(value.clone()),
-            Node::List(items) => items.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Value::List),
+            Node::List(items) => {
+                items.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Value::List)
+            }
             Node::Map(entries) => self.map(entries),
             Node::Name(name) => self.name(name, ast),
             Node::Field(of, field) => {
@@ -57,7 +59,9 @@ impl Evaluation<'_> {
                 unknown @ Value::Unknown(_) => Ok(unknown),
                 other => Err(mismatch("`-` needs a number", &other, operand)),
             },
-            Node::Binary(operator @ (Operator::And | Operator::Or), left, right) => self.logic(*operator, left, right),
+            Node::Binary(operator @ (Operator::And | Operator::Or), left, right) => {
+                self.logic(*operator, left, right)
+            }
             Node::Binary(operator, left, right) => {
                 let (left, right) = (self.value(left)?, self.value(right)?);
                 binary(*operator, left, right, ast)
@@ -92,7 +96,9 @@ impl Evaluation<'_> {
     fn name(&self, name: &str, ast: &Ast) -> Outcome {
         let bound = self.bound.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
         let found = bound.or_else(|| self.scope.variables.get(name));
-        found.cloned().ok_or_else(|| ExpressionError::new(format!("`{name}` is not known here"), ast.span.clone()))
+        found
+            .cloned()
+            .ok_or_else(|| ExpressionError::new(format!("`{name}` is not known here"), ast.span.clone()))
     }
 
     /// Either side may decide alone; an unknown or an error on the other does not matter then, as CEL has it.
@@ -179,7 +185,10 @@ impl Evaluation<'_> {
 }
 
 fn collect(kind: Macro, results: Vec<(Value, Value)>) -> Value {
-    let unknown = results.iter().find(|(_, result)| matches!(result, Value::Unknown(_))).map(|(_, result)| result.clone());
+    let unknown = results
+        .iter()
+        .find(|(_, result)| matches!(result, Value::Unknown(_)))
+        .map(|(_, result)| result.clone());
     let decides = |wanted: bool| results.iter().any(|(_, result)| *result == Value::Boolean(wanted));
     match kind {
         Macro::All if decides(false) => Value::Boolean(false),
@@ -197,7 +206,8 @@ fn collect(kind: Macro, results: Vec<(Value, Value)>) -> Value {
 fn select(of: Value, field: &str, ast: &Ast) -> Outcome {
     match of {
         Value::Map(mut entries) => entries.remove(field).ok_or_else(|| {
-            ExpressionError::new(format!("there is no `{field}`"), ast.span.clone()).hint("ask with `has(...)` first")
+            ExpressionError::new(format!("there is no `{field}`"), ast.span.clone())
+                .hint("ask with `has(...)` first")
         }),
         unknown @ Value::Unknown(_) => Ok(unknown),
         other => Err(mismatch("only a map has fields", &other, ast)),
@@ -228,7 +238,8 @@ fn binary(operator: Operator, left: Value, right: Value, ast: &Ast) -> Outcome {
         Operator::NotEqual => Ok(Value::Boolean(!equal(&left, &right))),
         Operator::In => contains(&right, &left, ast),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            let ordering = compare(&left, &right).ok_or_else(|| pair(&left, &right, "cannot be compared", ast))?;
+            let ordering =
+                compare(&left, &right).ok_or_else(|| pair(&left, &right, "cannot be compared", ast))?;
             Ok(Value::Boolean(match operator {
                 Operator::Less => ordering == Ordering::Less,
                 Operator::LessOrEqual => ordering != Ordering::Greater,
@@ -260,7 +271,9 @@ fn compare(left: &Value, right: &Value) -> Option<Ordering> {
 fn contains(within: &Value, what: &Value, ast: &Ast) -> Outcome {
     match within {
         Value::List(items) => Ok(Value::Boolean(items.iter().any(|item| equal(item, what)))),
-        Value::Map(entries) => Ok(Value::Boolean(matches!(what, Value::Text(key) if entries.contains_key(key)))),
+        Value::Map(entries) => {
+            Ok(Value::Boolean(matches!(what, Value::Text(key) if entries.contains_key(key))))
+        }
         other => Err(mismatch("`in` looks into a list or a map", other, ast)),
     }
 }

@@ -24,7 +24,8 @@ pub(super) enum TokenKind {
 
 /// Longer signs first.
 const SIGNS: [&str; 24] = [
-    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "<", ">", "!", "+", "-", "*", "/", "%",
+    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ".", ",", ":", "?", "<", ">", "!", "+",
+    "-", "*", "/", "%",
 ];
 
 /// Splits an expression; the last token is [`TokenKind::End`].
@@ -47,7 +48,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExpressionError> {
 fn token(text: &str, at: usize, first: char) -> Result<(TokenKind, usize), ExpressionError> {
     let rest = &text[at..];
     if first.is_ascii_alphabetic() || first == '_' {
-        let length = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
+        let length =
+            rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
         return Ok((TokenKind::Name(rest[..length].to_owned()), length));
     }
     if first.is_ascii_digit() {
@@ -59,7 +61,8 @@ fn token(text: &str, at: usize, first: char) -> Result<(TokenKind, usize), Expre
     if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
         return Ok((TokenKind::Sign(sign), sign.len()));
     }
-    let error = ExpressionError::new(format!("`{first}` means nothing in an expression"), at..at + first.len_utf8());
+    let error =
+        ExpressionError::new(format!("`{first}` means nothing in an expression"), at..at + first.len_utf8());
     Err(match first {
         '=' => error.hint("write `==` to compare"),
         '&' => error.hint("write `&&`"),
@@ -107,5 +110,6 @@ fn quoted(rest: &str, at: usize, quote: char) -> Result<(TokenKind, usize), Expr
             }
         }
     }
-    Err(ExpressionError::new("this text has no end", at..at + rest.len()).hint(format!("close it with `{quote}`")))
+    Err(ExpressionError::new("this text has no end", at..at + rest.len())
+        .hint(format!("close it with `{quote}`")))
 }

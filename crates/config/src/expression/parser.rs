@@ -129,7 +129,10 @@ impl Parser {
     fn expression(&mut self, minimum: u8) -> Result<Ast, ExpressionError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(ExpressionError::new("this expression is nested too deeply", self.peek().span.clone()));
+            return Err(ExpressionError::new(
+                "this expression is nested too deeply",
+                self.peek().span.clone(),
+            ));
         }
         let mut left = self.prefix()?;
         loop {
@@ -287,8 +290,12 @@ impl Parser {
             while let [dash, part, ..] = &self.tokens[self.at..] {
                 let touches = dash.span.start == self.last_end() && part.span.start == dash.span.end;
                 match (&dash.kind, &part.kind) {
-                    (TokenKind::Sign("-"), TokenKind::Name(word)) if touches => field.push_str(&format!("-{word}")),
-                    (TokenKind::Sign("-"), TokenKind::Integer(number)) if touches => field.push_str(&format!("-{number}")),
+                    (TokenKind::Sign("-"), TokenKind::Name(word)) if touches => {
+                        field.push_str(&format!("-{word}"))
+                    }
+                    (TokenKind::Sign("-"), TokenKind::Integer(number)) if touches => {
+                        field.push_str(&format!("-{number}"))
+                    }
                     _ => break,
                 }
                 self.at += 2;
@@ -309,7 +316,9 @@ impl Parser {
             "startsWith" => Method::StartsWith,
             "endsWith" => Method::EndsWith,
             "contains" => Method::Contains,
-            "lowerAscii" if arguments.is_empty() => return Ok(Node::Method(Method::LowerAscii, receiver, arguments)),
+            "lowerAscii" if arguments.is_empty() => {
+                return Ok(Node::Method(Method::LowerAscii, receiver, arguments));
+            }
             "lowerAscii" => return wrong("nothing"),
             "size" if arguments.is_empty() => return Ok(Node::Size(receiver)),
             "size" => return wrong("nothing"),
@@ -318,7 +327,8 @@ impl Parser {
                     let error = ExpressionError::new(format!("there is no function `{name}`"), span.clone());
                     return Err(error.hint(function_hint(name)));
                 };
-                let (Some(body), Some(variable), None) = (arguments.pop(), arguments.pop(), arguments.pop()) else {
+                let (Some(body), Some(variable), None) = (arguments.pop(), arguments.pop(), arguments.pop())
+                else {
                     return wrong("a name and an expression, as in `list.all(x, x > 0)`");
                 };
                 let Node::Name(variable) = variable.node else {

@@ -11,7 +11,13 @@ fn scope() -> Scope {
         .with("ref", "refs/heads/main")
         .with("event", "push")
         .with("env", Value::map([("CI", "true")]))
-        .with("needs", Value::map([("build-x", Value::map([("outcome", Value::from("passed")), ("outputs", unknown())]))]))
+        .with(
+            "needs",
+            Value::map([(
+                "build-x",
+                Value::map([("outcome", Value::from("passed")), ("outputs", unknown())]),
+            )]),
+        )
 }
 
 fn check(text: &str, expected: &str) {
@@ -73,7 +79,10 @@ fn nesting_is_bounded() {
     assert!(Expression::parse(&format!("a{}", ".b".repeat(500))).is_err());
     let list = format!("[{}]", vec!["1"; 90].join(","));
     let cubed = format!("{list}.all(x, {list}.all(y, {list}.all(z, true)))");
-    check(&cubed, &format!("error: this expression takes too many steps @{}..{}", cubed.len() - 7, cubed.len() - 3));
+    check(
+        &cubed,
+        &format!("error: this expression takes too many steps @{}..{}", cubed.len() - 7, cubed.len() - 3),
+    );
 }
 
 #[test]
@@ -83,11 +92,17 @@ fn names_are_checked_before_the_run() {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_iter().map(|error| error.hint.unwrap_or_default()).collect::<Vec<_>>(),
     };
-    assert_eq!(errors("branch == 'main' && needs.build.outputs.any == '1' && jobs.test.outcome == 'passed'"), [""; 0]);
+    assert_eq!(
+        errors("branch == 'main' && needs.build.outputs.any == '1' && jobs.test.outcome == 'passed'"),
+        [""; 0]
+    );
     assert_eq!(errors("brnach == 'main'"), ["did you mean `branch`?"]);
     assert_eq!(errors("needs.biuld.outcome == 'passed'"), ["did you mean `build`?"]);
     assert_eq!(errors("event == 'psuh'"), ["did you mean `push`?"]);
-    assert_eq!(errors("jobs.test.outcome == 'success'"), ["it is one of `passed`, `failed`, `skipped`, `cancelled`, `lost`"]);
+    assert_eq!(
+        errors("jobs.test.outcome == 'success'"),
+        ["it is one of `passed`, `failed`, `skipped`, `cancelled`, `lost`"]
+    );
     assert_eq!(errors("[1].all(x, x > 0 && y)").len(), 1);
 }
 

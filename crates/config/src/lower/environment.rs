@@ -14,7 +14,11 @@ use crate::spec::environment::{ALLOW, ENVIRONMENT, TARGET};
 use crate::tree::Node;
 
 /// Lowers one document. `None` where it does not even say what it is about.
-pub(crate) fn lower(node: &Node, top: &Range<usize>, report: &Report<'_>) -> Option<(EnvironmentDocument, Range<usize>)> {
+pub(crate) fn lower(
+    node: &Node,
+    top: &Range<usize>,
+    report: &Report<'_>,
+) -> Option<(EnvironmentDocument, Range<usize>)> {
     let mut fields = Fields::open(node, top, &ENVIRONMENT, report)?;
     let environment = fields.name::<EnvironmentName>("environment");
     let project = fields.name::<ProjectName>("project");
@@ -28,7 +32,11 @@ pub(crate) fn lower(node: &Node, top: &Range<usize>, report: &Report<'_>) -> Opt
             .hint("soak in an Environment that comes before");
         report.at(&soak.span, problem);
     }
-    let values = plain_variables(&mut fields, "values", "write the value itself; an Environment's values are the same for every commit");
+    let values = plain_variables(
+        &mut fields,
+        "values",
+        "write the value itself; an Environment's values are the same for every commit",
+    );
     let secrets = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
     check_secret_values(&values, &fields);
     fields.close();
@@ -36,7 +44,16 @@ pub(crate) fn lower(node: &Node, top: &Range<usize>, report: &Report<'_>) -> Opt
     let gates = lowered.into_iter().map(|gate| gate.gate).collect();
     let span = environment.span;
     let environment = environment.value;
-    let document = EnvironmentDocument { environment, project: project?.value, target, listen: listen?, allow, gates, values, secrets };
+    let document = EnvironmentDocument {
+        environment,
+        project: project?.value,
+        target,
+        listen: listen?,
+        allow,
+        gates,
+        values,
+        secrets,
+    };
     Some((document, span))
 }
 
@@ -44,7 +61,9 @@ fn target(fields: &mut Fields<'_, '_>) -> Target {
     let report = fields.report;
     let default = Target { hosts: BTreeMap::new(), instances: 1 };
     let Some(entry) = fields.entry("target") else { return default };
-    let Some(mut target) = Fields::open(&entry.value, &entry.key_span, &TARGET, report) else { return default };
+    let Some(mut target) = Fields::open(&entry.value, &entry.key_span, &TARGET, report) else {
+        return default;
+    };
     let hosts = target.node("hosts").map(|node| labels(node, "hosts", report)).unwrap_or_default();
     let instances = small(target.integer("instances"), 1);
     target.close();
@@ -55,14 +74,16 @@ fn target(fields: &mut Fields<'_, '_>) -> Target {
 fn address(listen: &Located<String>, report: &Report<'_>) -> Option<SocketAddr> {
     let text = listen.value.trim();
     let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>().ok();
-    let address = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok());
+    let address =
+        port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok());
     let address = address.or_else(|| {
         let port = text.strip_prefix("localhost:")?.parse::<u16>().ok()?;
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     });
     if address.is_none_or(|address| address.port() == 0) {
-        let problem = Problem::error("bad-address", format!("`{}` is not an address to listen on", quote(text)))
-            .hint("write `127.0.0.1:8080`, `0.0.0.0:8080` or `\"[::]:8080\"`");
+        let problem =
+            Problem::error("bad-address", format!("`{}` is not an address to listen on", quote(text)))
+                .hint("write `127.0.0.1:8080`, `0.0.0.0:8080` or `\"[::]:8080\"`");
         report.at(&listen.span, problem);
         return None;
     }
@@ -72,20 +93,24 @@ fn address(listen: &Located<String>, report: &Report<'_>) -> Option<SocketAddr> 
 fn allow(fields: &mut Fields<'_, '_>) -> Allow {
     let report = fields.report;
     let Some(entry) = fields.entry("allow") else { return Allow::default() };
-    let Some(mut allow) = Fields::open(&entry.value, &entry.key_span, &ALLOW, report) else { return Allow::default() };
+    let Some(mut allow) = Fields::open(&entry.value, &entry.key_span, &ALLOW, report) else {
+        return Allow::default();
+    };
     let present = allow.has("refs");
     let refs = allow.texts("refs");
     allow.close();
     for name in refs.iter().filter(|name| !name.value.starts_with("refs/")) {
-        let problem = Problem::error("bad-ref", format!("`{}` is not a full ref", quote(&name.value)))
-            .hint(format!("write `refs/heads/{0}` for a branch, `refs/tags/{0}` for a tag", quote(&name.value)));
+        let problem = Problem::error("bad-ref", format!("`{}` is not a full ref", quote(&name.value))).hint(
+            format!("write `refs/heads/{0}` for a branch, `refs/tags/{0}` for a tag", quote(&name.value)),
+        );
         report.at(&name.span, problem);
     }
     if !present {
         return Allow::default();
     }
     if refs.is_empty() && !report.has_errors() {
-        let problem = Problem::error("impossible-gate", "nothing can ever be promoted here: `refs` is empty").hint("for example `refs: [refs/heads/main]`");
+        let problem = Problem::error("impossible-gate", "nothing can ever be promoted here: `refs` is empty")
+            .hint("for example `refs: [refs/heads/main]`");
         report.at(&entry.key_span, problem);
     }
     Allow { refs: refs.into_iter().map(|name| name.value).collect() }
@@ -95,8 +120,14 @@ fn allow(fields: &mut Fields<'_, '_>) -> Allow {
 fn check_secret_values(values: &BTreeMap<String, String>, fields: &Fields<'_, '_>) {
     const WORDS: [&str; 5] = ["PASSWORD", "SECRET", "TOKEN", "PRIVATE_KEY", "API_KEY"];
     for name in values.keys().filter(|name| WORDS.iter().any(|word| name.to_uppercase().ends_with(word))) {
-        let problem = Problem::warning("secret-in-values", format!("`{name}` looks like a secret, and `values` are shown to everyone"))
-            .hint(format!("list it under `secrets`, and give its value by `towpath secret set`: `secrets: [{}]`", name.to_uppercase()));
+        let problem = Problem::warning(
+            "secret-in-values",
+            format!("`{name}` looks like a secret, and `values` are shown to everyone"),
+        )
+        .hint(format!(
+            "list it under `secrets`, and give its value by `towpath secret set`: `secrets: [{}]`",
+            name.to_uppercase()
+        ));
         let place = fields.key_place("values", name);
         fields.report.at(&place, problem);
     }

@@ -54,13 +54,18 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
 }
 
 /// Opens the map of one sort of gate; the inner `None` says that it is no map.
-fn open<'n, 'r>(fields: &mut Fields<'n, 'r>, name: &'static str, object: &'static Object) -> Option<Fields<'n, 'r>> {
+fn open<'n, 'r>(
+    fields: &mut Fields<'n, 'r>,
+    name: &'static str,
+    object: &'static Object,
+) -> Option<Fields<'n, 'r>> {
     let present = fields.has(name);
     let report = fields.report;
     match fields.entry(name) {
         Some(entry) => Fields::open(&entry.value, &entry.key_span, object, report),
         None if present => {
-            let problem = Problem::error("missing-key", format!("`{name}` is empty")).hint("`towpath schema` and the reference list its keys");
+            let problem = Problem::error("missing-key", format!("`{name}` is empty"))
+                .hint("`towpath schema` and the reference list its keys");
             report.at(&fields.span, problem);
             None
         }
@@ -81,7 +86,13 @@ fn approval(mut fields: Fields<'_, '_>) -> Option<ApprovalGate> {
         check_approver(name, fields.report);
     }
     check_enough(&by, count, &fields);
-    let gate = ApprovalGate { by: by.into_iter().map(|name| name.value).collect(), count, expires, self_approval, instructions };
+    let gate = ApprovalGate {
+        by: by.into_iter().map(|name| name.value).collect(),
+        count,
+        expires,
+        self_approval,
+        instructions,
+    };
     fields.close();
     (!gate.by.is_empty()).then_some(gate)
 }
@@ -90,8 +101,9 @@ fn approval(mut fields: Fields<'_, '_>) -> Option<ApprovalGate> {
 fn check_approver(name: &Located<String>, report: &Report<'_>) {
     let plain = name.value.strip_prefix('@').unwrap_or(&name.value);
     if plain.parse::<RoleName>().is_err() {
-        let problem = Problem::error("bad-name", format!("`{}` is neither a role nor a person", quote(&name.value)))
-            .hint("write a role or group as `release-manager`, a person as `\"@login\"`");
+        let problem =
+            Problem::error("bad-name", format!("`{}` is neither a role nor a person", quote(&name.value)))
+                .hint("write a role or group as `release-manager`, a person as `\"@login\"`");
         report.at(&name.span, problem);
     }
 }
@@ -112,7 +124,8 @@ fn check_enough(by: &[Located<String>], count: u32, fields: &Fields<'_, '_>) {
     let only_people = people.iter().all(|name| name.starts_with('@'));
     if only_people && people.len() < usize::try_from(count).unwrap_or(usize::MAX) {
         let message = format!("this approval needs {count} people, and `by` names {}", people.len());
-        let problem = Problem::error("impossible-gate", message).hint("name a role, more people, or a lower `count`");
+        let problem =
+            Problem::error("impossible-gate", message).hint("name a role, more people, or a lower `count`");
         fields.report.at(&(first.span.start..last.span.end), problem);
     }
 }
@@ -123,8 +136,9 @@ fn window(mut fields: Fields<'_, '_>) -> Option<WindowGate> {
     let hours = fields.text("hours");
     let timezone = timezone(&mut fields);
     if let Some(days) = days.as_ref().filter(|days| !are_days(&days.value)) {
-        let problem = Problem::error("bad-window", format!("`{}` are no days of the week", quote(&days.value)))
-            .hint("write `mon-thu`, `mon,wed,fri` or `daily`");
+        let problem =
+            Problem::error("bad-window", format!("`{}` are no days of the week", quote(&days.value)))
+                .hint("write `mon-thu`, `mon,wed,fri` or `daily`");
         report.at(&days.span, problem);
     }
     if let Some(hours) = &hours {
@@ -135,8 +149,9 @@ fn window(mut fields: Fields<'_, '_>) -> Option<WindowGate> {
                 report.at(&hours.span, problem);
             }
             Some((from, until)) if from == until => {
-                let problem = Problem::error("impossible-gate", "this window never opens: it ends when it begins")
-                    .hint("write `\"00:00-24:00\"` for the whole day");
+                let problem =
+                    Problem::error("impossible-gate", "this window never opens: it ends when it begins")
+                        .hint("write `\"00:00-24:00\"` for the whole day");
                 report.at(&hours.span, problem);
             }
             Some(_) => {}
@@ -165,8 +180,11 @@ fn minutes(text: &str) -> Option<(u32, u32)> {
     let clock = |text: &str| {
         let (hour, minute) = text.trim().split_once(':')?;
         let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let (hour, minute): (u32, u32) =
-            if digits(hour) && digits(minute) { (hour.parse().ok()?, minute.parse().ok()?) } else { return None };
+        let (hour, minute): (u32, u32) = if digits(hour) && digits(minute) {
+            (hour.parse().ok()?, minute.parse().ok()?)
+        } else {
+            return None;
+        };
         (minute < 60 && hour * 60 + minute <= 24 * 60).then_some(hour * 60 + minute)
     };
     Some((clock(from)?, clock(until)?))
@@ -175,8 +193,9 @@ fn minutes(text: &str) -> Option<(u32, u32)> {
 fn timezone(fields: &mut Fields<'_, '_>) -> String {
     let Some(timezone) = fields.text("timezone") else { return "UTC".to_owned() };
     if TimeZone::get(&timezone.value).is_err() {
-        let problem = Problem::error("bad-timezone", format!("`{}` is not a time zone", quote(&timezone.value)))
-            .hint("write an IANA name: `Europe/Berlin`, `America/New_York`, `UTC`");
+        let problem =
+            Problem::error("bad-timezone", format!("`{}` is not a time zone", quote(&timezone.value)))
+                .hint("write an IANA name: `Europe/Berlin`, `America/New_York`, `UTC`");
         fields.report.at(&timezone.span, problem);
     }
     timezone.value
@@ -191,7 +210,8 @@ fn freeze(mut fields: Fields<'_, '_>) -> Option<FreezeGate> {
     if let (Some(start), Some(end), Some(until)) = (start, end, &until)
         && end <= start
     {
-        let problem = Problem::error("bad-freeze", "this freeze ends before it begins").hint("swap `from` and `until`");
+        let problem =
+            Problem::error("bad-freeze", "this freeze ends before it begins").hint("swap `from` and `until`");
         fields.report.at(&until.span, problem);
     }
     fields.close();

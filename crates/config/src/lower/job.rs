@@ -3,7 +3,10 @@
 use towpath_model::JobName;
 use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, Step};
 
-use super::{DAY, HOUR, Places, SECOND, check_relative, condition, env, first_line, labels, neither, patterns, script, script_text, small};
+use super::{
+    DAY, HOUR, Places, SECOND, check_relative, condition, env, first_line, labels, neither, patterns, script,
+    script_text, small,
+};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
 use crate::spec::pipeline::{ARTIFACT, JOB, REPORTS, RETRY, STEP};
@@ -60,7 +63,8 @@ fn steps(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec
     let Some(entry) = fields.entry("steps") else { return Vec::new() };
     let nodes = items(&entry.value);
     if nodes.len() == 0 {
-        let problem = Problem::error("no-steps", format!("job `{job}` has no steps")).hint("for example `steps: [make test]`");
+        let problem = Problem::error("no-steps", format!("job `{job}` has no steps"))
+            .hint("for example `steps: [make test]`");
         report.at(&entry.key_span, problem);
     }
     nodes.filter_map(|node| step(node, job, places, report)).collect()
@@ -85,7 +89,15 @@ fn step(node: &Node, job: &JobName, places: &mut Places, report: &Report<'_>) ->
     fields.close();
     let run = run?;
     let name = name.unwrap_or_else(|| first_line(&run));
-    Some(Step { name, run, shell, env, directory: directory.map(|directory| directory.value), timeout, always })
+    Some(Step {
+        name,
+        run,
+        shell,
+        env,
+        directory: directory.map(|directory| directory.value),
+        timeout,
+        always,
+    })
 }
 
 fn plain_step(run: String) -> Step {
@@ -112,18 +124,27 @@ fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) ->
         places.artifacts.push((job.clone(), located.clone()));
         let files = match &entry.value.value {
             Value::Text(_) | Value::List(_) => {
-                let files: Vec<_> = items(&entry.value).filter_map(|item| text(item, "files", report)).collect();
+                let files: Vec<_> =
+                    items(&entry.value).filter_map(|item| text(item, "files", report)).collect();
                 files.iter().for_each(|file| check_relative(file, "files", report));
                 files.into_iter().map(|file| file.value).collect()
             }
             Value::Map(_) => {
-                let Some(mut artifact) = Fields::open(&entry.value, &entry.key_span, &ARTIFACT, report) else { continue };
+                let Some(mut artifact) = Fields::open(&entry.value, &entry.key_span, &ARTIFACT, report)
+                else {
+                    continue;
+                };
                 let files = patterns(&mut artifact, "files");
                 artifact.close();
                 files
             }
             Value::Null | Value::Boolean(_) | Value::Number(_) => {
-                neither("artifacts", "a path, a list of patterns, or a map with `files`", &entry.value, report);
+                neither(
+                    "artifacts",
+                    "a path, a list of patterns, or a map with `files`",
+                    &entry.value,
+                    report,
+                );
                 continue;
             }
         };
@@ -136,7 +157,9 @@ fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) ->
 pub(super) fn junit(fields: &mut Fields<'_, '_>) -> Vec<String> {
     let report = fields.report;
     let Some(entry) = fields.entry("reports") else { return Vec::new() };
-    let Some(mut reports) = Fields::open(&entry.value, &entry.key_span, &REPORTS, report) else { return Vec::new() };
+    let Some(mut reports) = Fields::open(&entry.value, &entry.key_span, &REPORTS, report) else {
+        return Vec::new();
+    };
     let junit = patterns(&mut reports, "junit");
     reports.close();
     junit

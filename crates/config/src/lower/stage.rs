@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 use towpath_model::pipeline::{
-    Analysis, Canary, CanaryStep, ErrorRate, HttpVerification, OnFailure, RunVerification, Stage, Strategy, Verification,
+    Analysis, Canary, CanaryStep, ErrorRate, HttpVerification, OnFailure, RunVerification, Stage, Strategy,
+    Verification,
 };
 use towpath_model::{EnvironmentName, StageName, Weight};
 
@@ -36,7 +37,9 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     let name = name?;
     places.stages.push(name.clone());
     places.stage_needs.extend(needs.iter().map(|need| (name.value.clone(), need.clone())));
-    places.environments.extend(environments.iter().map(|environment| (name.value.clone(), environment.clone())));
+    places
+        .environments
+        .extend(environments.iter().map(|environment| (name.value.clone(), environment.clone())));
     places.soaks.extend(gates.iter().filter_map(|gate| Some((name.value.clone(), gate.soak.clone()?))));
     Some(Stage {
         name: name.value,
@@ -53,7 +56,10 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
 }
 
 /// The Environments; a Stage without any deploys to the one of its own name.
-fn environments(fields: &mut Fields<'_, '_>, name: Option<&Located<StageName>>) -> Vec<Located<EnvironmentName>> {
+fn environments(
+    fields: &mut Fields<'_, '_>,
+    name: Option<&Located<StageName>>,
+) -> Vec<Located<EnvironmentName>> {
     let present = fields.has("environments");
     let environments = fields.names("environments");
     if !environments.is_empty() {
@@ -61,19 +67,23 @@ fn environments(fields: &mut Fields<'_, '_>, name: Option<&Located<StageName>>) 
     }
     if present {
         if !fields.report.has_errors() {
-            let problem = Problem::error("no-environments", "this stage has no environments").hint("for example `environments: [dev]`");
+            let problem = Problem::error("no-environments", "this stage has no environments")
+                .hint("for example `environments: [dev]`");
             fields.report.at(&fields.span, problem);
         }
         return Vec::new();
     }
-    let own = name.and_then(|name| Some(Located { value: name.value.as_str().parse().ok()?, span: name.span.clone() }));
+    let own = name
+        .and_then(|name| Some(Located { value: name.value.as_str().parse().ok()?, span: name.span.clone() }));
     own.into_iter().collect()
 }
 
 fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
     let report = fields.report;
     let Some(entry) = fields.entry("deploy") else { return Strategy::Recreate };
-    let Some(mut deploy) = Fields::open(&entry.value, &entry.key_span, &DEPLOY, report) else { return Strategy::Recreate };
+    let Some(mut deploy) = Fields::open(&entry.value, &entry.key_span, &DEPLOY, report) else {
+        return Strategy::Recreate;
+    };
     let strategy = deploy.choice("strategy");
     let steps_entry = deploy.entry("steps");
     let nodes = deploy.list("steps");
@@ -83,7 +93,8 @@ fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
     match strategy {
         Some("canary") => {
             if nodes.is_empty() {
-                let problem = Problem::error("no-steps", "a canary needs steps").hint("for example `steps: [{ weight: 5%, for: 5m }, { weight: 50%, for: 5m }]`");
+                let problem = Problem::error("no-steps", "a canary needs steps")
+                    .hint("for example `steps: [{ weight: 5%, for: 5m }, { weight: 50%, for: 5m }]`");
                 report.at(&place, problem);
             }
             check_rising(&steps, report);
@@ -91,7 +102,11 @@ fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
         }
         Some(_) => {
             if steps_entry.is_some() {
-                let problem = Problem::error("useless-steps", "`recreate` has no steps: it stops the old and starts the new").hint("write `strategy: canary`, or drop `steps`");
+                let problem = Problem::error(
+                    "useless-steps",
+                    "`recreate` has no steps: it stops the old and starts the new",
+                )
+                .hint("write `strategy: canary`, or drop `steps`");
                 report.at(&place, problem);
             }
             Strategy::Recreate
@@ -104,8 +119,12 @@ fn check_rising(steps: &[(CanaryStep, std::ops::Range<usize>)], report: &Report<
     for pair in steps.windows(2) {
         let [(before, _), (step, span)] = pair else { continue };
         if step.weight <= before.weight {
-            let message = format!("the weight goes from {} to {}: weights must rise", before.weight, step.weight);
-            report.at(span, Problem::error("weights", message).hint("order the steps by weight, from small to large"));
+            let message =
+                format!("the weight goes from {} to {}: weights must rise", before.weight, step.weight);
+            report.at(
+                span,
+                Problem::error("weights", message).hint("order the steps by weight, from small to large"),
+            );
         }
     }
 }
@@ -124,14 +143,22 @@ fn canary_step(node: &Node, report: &Report<'_>) -> Option<(CanaryStep, std::ops
     if let (Some(node), Some(given)) = (&max, given)
         && given < duration
     {
-        let message = format!("`max` is {}, which is less than `for`, {}", show_duration(given), show_duration(duration));
-        report.at(&node.span, Problem::error("out-of-bounds", message).hint("give `max` more time than `for`"));
+        let message = format!(
+            "`max` is {}, which is less than `for`, {}",
+            show_duration(given),
+            show_duration(duration)
+        );
+        report
+            .at(&node.span, Problem::error("out-of-bounds", message).hint("give `max` more time than `for`"));
     }
     let pause = fields.boolean("pause", false);
     fields.close();
     let share = share?;
     let span = share.span.clone();
-    Some((CanaryStep { weight: weight(share, report)?, duration, max: given.unwrap_or(duration * 4), pause }, span))
+    Some((
+        CanaryStep { weight: weight(share, report)?, duration, max: given.unwrap_or(duration * 4), pause },
+        span,
+    ))
 }
 
 /// A share of traffic to a tenth of a percent.
@@ -139,7 +166,8 @@ fn weight(share: Located<f64>, report: &Report<'_>) -> Option<Weight> {
     let permille = share.value * 1000.0;
     let whole = permille.round();
     if (permille - whole).abs() > 1e-6 || whole < 1.0 {
-        let problem = Problem::error("weights", "a weight must be at least 0.1%, in steps of 0.1%").hint("for example `0.5%` or `5%`");
+        let problem = Problem::error("weights", "a weight must be at least 0.1%, in steps of 0.1%")
+            .hint("for example `0.5%` or `5%`");
         report.at(&share.span, problem);
         return None;
     }
@@ -157,16 +185,22 @@ fn error_rate(fields: &mut Fields<'_, '_>) -> ErrorRate {
     let report = fields.report;
     let default = ErrorRate::default();
     let Some(entry) = fields.entry("analysis") else { return default };
-    let Some(mut analysis) = Fields::open(&entry.value, &entry.key_span, &ANALYSIS, report) else { return default };
+    let Some(mut analysis) = Fields::open(&entry.value, &entry.key_span, &ANALYSIS, report) else {
+        return default;
+    };
     let rate = analysis.entry("error_rate");
     analysis.close();
     let Some(entry) = rate else { return default };
-    let Some(mut rate) = Fields::open(&entry.value, &entry.key_span, &ERROR_RATE, report) else { return default };
-    let max_increase = positive(rate.share("max_increase"), "max_increase", report).unwrap_or(default.max_increase);
+    let Some(mut rate) = Fields::open(&entry.value, &entry.key_span, &ERROR_RATE, report) else {
+        return default;
+    };
+    let max_increase =
+        positive(rate.share("max_increase"), "max_increase", report).unwrap_or(default.max_increase);
     let max = positive(rate.share("max"), "max", report).unwrap_or(default.max);
     let false_alarm = rate.share("false_alarm");
     if let Some(chance) = false_alarm.as_ref().filter(|chance| !(0.0001..=0.2).contains(&chance.value)) {
-        let problem = Problem::error("out-of-bounds", "`false_alarm` is out of bounds").hint("it may be 0.01% to 20%; less needs more requests until a verdict");
+        let problem = Problem::error("out-of-bounds", "`false_alarm` is out of bounds")
+            .hint("it may be 0.01% to 20%; less needs more requests until a verdict");
         report.at(&chance.span, problem);
     }
     let lowered = ErrorRate {
@@ -184,8 +218,11 @@ fn error_rate(fields: &mut Fields<'_, '_>) -> ErrorRate {
 fn positive(share: Option<Located<f64>>, what: &str, report: &Report<'_>) -> Option<f64> {
     let share = share?;
     if share.value <= 0.0 {
-        let problem = Problem::error("out-of-bounds", format!("`{what}` is 0, and no number of requests could show that"))
-            .hint("say what is tolerable: `0.1pp` is one request in a thousand");
+        let problem = Problem::error(
+            "out-of-bounds",
+            format!("`{what}` is 0, and no number of requests could show that"),
+        )
+        .hint("say what is tolerable: `0.1pp` is one request in a thousand");
         report.at(&share.span, problem);
     }
     Some(share.value)
@@ -203,12 +240,15 @@ fn verification(node: &Node, report: &Report<'_>) -> Option<Verification> {
     let only_with_run = ["name", "secrets", "reports", "timeout"].into_iter().find(|key| fields.has(key));
     fields.close();
     if has_http == has_run {
-        let problem = Problem::error("bad-verify", "a check is either `http` or `run`").hint("for example `- http: /health`, or `- run: ./ci/smoke.sh`");
+        let problem = Problem::error("bad-verify", "a check is either `http` or `run`")
+            .hint("for example `- http: /health`, or `- run: ./ci/smoke.sh`");
         report.at(&node.span, problem);
         return None;
     }
     if let (true, Some(key)) = (has_http, only_with_run) {
-        let problem = Problem::error("bad-verify", format!("`{key}` belongs to `run`, and this check is `http`")).hint("`http` has `path`, `status`, `contains` and `within`");
+        let problem =
+            Problem::error("bad-verify", format!("`{key}` belongs to `run`, and this check is `http`"))
+                .hint("`http` has `path`, `status`, `contains` and `within`");
         report.at(&node.span, problem);
     }
     if let Some(http) = http {
@@ -223,7 +263,12 @@ fn http(entry: &crate::tree::Entry, report: &Report<'_>) -> Option<HttpVerificat
     let within = SECOND * 30;
     if !matches!(entry.value.value, Value::Map(_)) {
         let path = crate::fields::text(&entry.value, "http", report)?;
-        return Some(HttpVerification { path: request_path(path, "http", report), status: 200, contains: None, within });
+        return Some(HttpVerification {
+            path: request_path(path, "http", report),
+            status: 200,
+            contains: None,
+            within,
+        });
     }
     let mut fields = Fields::open(&entry.value, &entry.key_span, &HTTP, report)?;
     let path = fields.text("path").map(|path| request_path(path, "path", report));
@@ -238,13 +283,23 @@ fn http(entry: &crate::tree::Entry, report: &Report<'_>) -> Option<HttpVerificat
 fn deadline(fields: &mut Fields<'_, '_>, strategy: &Strategy) -> SignedDuration {
     let steps = match strategy {
         Strategy::Recreate => SignedDuration::ZERO,
-        Strategy::Canary(canary) => canary.steps.iter().fold(SignedDuration::ZERO, |sum, step| sum + step.duration),
+        Strategy::Canary(canary) => {
+            canary.steps.iter().fold(SignedDuration::ZERO, |sum, step| sum + step.duration)
+        }
     };
     let node = fields.node("deadline").cloned();
     let Some(deadline) = fields.duration("deadline", (MINUTE, DAY * 30)) else { return HOUR.max(steps * 2) };
     if let Some(node) = node.filter(|_| deadline <= steps) {
-        let message = format!("the deadline of {} comes before the steps of {} are over", show_duration(deadline), show_duration(steps));
-        fields.report.at(&node.span, Problem::error("out-of-bounds", message).hint("every rollout would be rolled back: give it more time"));
+        let message = format!(
+            "the deadline of {} comes before the steps of {} are over",
+            show_duration(deadline),
+            show_duration(steps)
+        );
+        fields.report.at(
+            &node.span,
+            Problem::error("out-of-bounds", message)
+                .hint("every rollout would be rolled back: give it more time"),
+        );
     }
     deadline
 }

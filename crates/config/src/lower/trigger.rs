@@ -35,7 +35,8 @@ fn from_map(mut fields: Fields<'_, '_>) -> Triggers {
     let tag = tag(&mut fields);
     let manual = fields.boolean("manual", true);
     if push.is_none() && tag.is_none() && !manual && !fields.report.has_errors() {
-        let problem = Problem::error("never-runs", "nothing can start this pipeline").hint("add `push: main`, or leave `manual` on");
+        let problem = Problem::error("never-runs", "nothing can start this pipeline")
+            .hint("add `push: main`, or leave `manual` on");
         fields.report.at(&fields.span, problem);
     }
     fields.close();
@@ -57,7 +58,8 @@ fn push(fields: &mut Fields<'_, '_>) -> Option<PushTrigger> {
     let branches: Vec<_> = push.texts("branches");
     for branch in branches.iter().filter(|branch| branch.value.starts_with("refs/")) {
         let short = branch.value.trim_start_matches("refs/heads/");
-        let problem = Problem::error("bad-branch", "branches are named without `refs/heads/`").hint(format!("write `{}`", quote(short)));
+        let problem = Problem::error("bad-branch", "branches are named without `refs/heads/`")
+            .hint(format!("write `{}`", quote(short)));
         report.at(&branch.span, problem);
     }
     let paths = patterns(&mut push, "paths");

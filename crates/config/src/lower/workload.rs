@@ -12,7 +12,12 @@ use crate::tree::{Entry, Value};
 use crate::values;
 
 /// Lowers one Workload.
-pub(super) fn lower(name: WorkloadName, entry: &Entry, places: &mut Places, report: &Report<'_>) -> Option<Workload> {
+pub(super) fn lower(
+    name: WorkloadName,
+    entry: &Entry,
+    places: &mut Places,
+    report: &Report<'_>,
+) -> Option<Workload> {
     let mut fields = Fields::open(&entry.value, &entry.key_span, &WORKLOAD, report)?;
     let artifact = match fields.name::<ArtifactName>("artifact") {
         Some(artifact) => Some(artifact),
@@ -24,7 +29,8 @@ pub(super) fn lower(name: WorkloadName, entry: &Entry, places: &mut Places, repo
         places.workloads.push((workload, artifact.clone()));
     }
     let command = command(&mut fields);
-    let env = plain_variables(&mut fields, "env", "set it per Environment: `values` in the environment document");
+    let env =
+        plain_variables(&mut fields, "env", "set it per Environment: `values` in the environment document");
     let health = health(&mut fields);
     let stop = stop(&mut fields);
     let limits = limits(&mut fields);
@@ -50,7 +56,9 @@ fn health(fields: &mut Fields<'_, '_>) -> Health {
         let ready = fields.text("health").map(|path| request_path(path, "health", report));
         return Health { ready, ..default };
     }
-    let Some(mut health) = Fields::open(&entry.value, &entry.key_span, &HEALTH, report) else { return default };
+    let Some(mut health) = Fields::open(&entry.value, &entry.key_span, &HEALTH, report) else {
+        return default;
+    };
     let lowered = Health {
         ready: health.text("ready").map(|path| request_path(path, "ready", report)),
         live: health.text("live").map(|path| request_path(path, "live", report)),
@@ -79,7 +87,9 @@ fn stop(fields: &mut Fields<'_, '_>) -> Stop {
 fn limits(fields: &mut Fields<'_, '_>) -> Limits {
     let report = fields.report;
     let Some(entry) = fields.entry("limits") else { return Limits::default() };
-    let Some(mut limits) = Fields::open(&entry.value, &entry.key_span, &LIMITS, report) else { return Limits::default() };
+    let Some(mut limits) = Fields::open(&entry.value, &entry.key_span, &LIMITS, report) else {
+        return Limits::default();
+    };
     let memory = limits.node("memory").and_then(|node| {
         let bytes = node.scalar().and_then(values::size);
         if bytes.is_none() {
@@ -90,7 +100,8 @@ fn limits(fields: &mut Fields<'_, '_>) -> Limits {
     let cpu = limits.node("cpu").and_then(|node| {
         let cpu = node.scalar().and_then(values::cpu);
         if cpu.is_none() {
-            limits.bad(node, wrong_kind("cpu", "a number of cores", node).hint("write it as `1.5` or `500m`"));
+            limits
+                .bad(node, wrong_kind("cpu", "a number of cores", node).hint("write it as `1.5` or `500m`"));
         }
         cpu
     });

@@ -4,7 +4,13 @@ use super::pipeline::GATE;
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
-const fn key(name: &'static str, kind: Kind, presence: Presence, doc: &'static str, example: &'static str) -> Key {
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    presence: Presence,
+    doc: &'static str,
+    example: &'static str,
+) -> Key {
     Key { name, kind, presence, doc, example }
 }
 
@@ -12,9 +18,21 @@ pub(crate) static ENVIRONMENT: Object = Object {
     name: "environment",
     doc: "An environment document. It is trusted: it changes only by `towpath apply`, versioned and recorded. One file may hold several, separated by `---`.",
     keys: &[
-        key("environment", Kind::Name, Required, "The Environment's name, as `stages` list it.", "production"),
+        key(
+            "environment",
+            Kind::Name,
+            Required,
+            "The Environment's name, as `stages` list it.",
+            "production",
+        ),
         key("project", Kind::Name, Required, "Its Project.", "shop"),
-        key("target", Kind::Object(&TARGET), Default("{ hosts: {}, instances: 1 }"), "What starts and stops Instances.", "{ hosts: { role: web }, instances: 3 }"),
+        key(
+            "target",
+            Kind::Object(&TARGET),
+            Default("{ hosts: {}, instances: 1 }"),
+            "What starts and stops Instances.",
+            "{ hosts: { role: web }, instances: 3 }",
+        ),
         key(
             "listen",
             Kind::Any(&[Kind::Text, Kind::Integer { min: 1, max: 65_535 }]),
@@ -22,16 +40,46 @@ pub(crate) static ENVIRONMENT: Object = Object {
             "Where the gateway listens for it. A port alone means the loopback address.",
             "0.0.0.0:8080",
         ),
-        key("allow", Kind::Object(&ALLOW), Default("{ refs: [refs/heads/main, refs/tags/v*] }"), "What may be promoted here at all.", "{ refs: [refs/tags/v*] }"),
-        key("gates", Kind::List(&Kind::Object(&GATE)), Default("[]"), "Gates of the Environment. A commit can add to them, never remove one.", "[{ approval: { by: [release-manager], count: 2 } }]"),
-        key("values", Kind::Map(&Kind::Scalar), Default("{}"), "Values of the configuration, given to Instances as environment.", "{ LOG_LEVEL: info }"),
-        key("secrets", one_or_many!(Kind::SecretName), Default("[]"), "Secrets granted to Instances. `towpath secret set` gives the values.", "[DATABASE_URL]"),
+        key(
+            "allow",
+            Kind::Object(&ALLOW),
+            Default("{ refs: [refs/heads/main, refs/tags/v*] }"),
+            "What may be promoted here at all.",
+            "{ refs: [refs/tags/v*] }",
+        ),
+        key(
+            "gates",
+            Kind::List(&Kind::Object(&GATE)),
+            Default("[]"),
+            "Gates of the Environment. A commit can add to them, never remove one.",
+            "[{ approval: { by: [release-manager], count: 2 } }]",
+        ),
+        key(
+            "values",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Values of the configuration, given to Instances as environment.",
+            "{ LOG_LEVEL: info }",
+        ),
+        key(
+            "secrets",
+            one_or_many!(Kind::SecretName),
+            Default("[]"),
+            "Secrets granted to Instances. `towpath secret set` gives the values.",
+            "[DATABASE_URL]",
+        ),
     ],
     foreign: &[
         ("name", "write `environment`"),
         ("env", "write `values`"),
-        ("strategy", "the strategy is the pipeline's: `stages: [{ deploy: { strategy: canary } }]` in towpath.yaml"),
-        ("deploy", "the strategy is the pipeline's: `stages: [{ deploy: { strategy: canary } }]` in towpath.yaml"),
+        (
+            "strategy",
+            "the strategy is the pipeline's: `stages: [{ deploy: { strategy: canary } }]` in towpath.yaml",
+        ),
+        (
+            "deploy",
+            "the strategy is the pipeline's: `stages: [{ deploy: { strategy: canary } }]` in towpath.yaml",
+        ),
         ("instances", "write `target: { instances: 3 }`"),
         ("hosts", "write `target: { hosts: { role: web } }`"),
         ("approval", "write `gates: [{ approval: { by: [...] } }]`"),
@@ -43,8 +91,20 @@ pub(crate) static TARGET: Object = Object {
     name: "target",
     doc: "What starts and stops Instances.",
     keys: &[
-        key("hosts", Kind::Map(&Kind::Scalar), Default("{}"), "Deploy agents that have all of these labels; empty means every deploy agent.", "{ role: web }"),
-        key("instances", Kind::Integer { min: 1, max: 1000 }, Default("1"), "Instances of each Workload, spread over the hosts.", "3"),
+        key(
+            "hosts",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Deploy agents that have all of these labels; empty means every deploy agent.",
+            "{ role: web }",
+        ),
+        key(
+            "instances",
+            Kind::Integer { min: 1, max: 1000 },
+            Default("1"),
+            "Instances of each Workload, spread over the hosts.",
+            "3",
+        ),
     ],
     foreign: &[
         ("docker", "Docker targets are not here yet; name `hosts`"),
@@ -57,6 +117,12 @@ pub(crate) static TARGET: Object = Object {
 pub(crate) static ALLOW: Object = Object {
     name: "allow",
     doc: "What may be promoted.",
-    keys: &[key("refs", one_or_many!(Kind::Text), Default("[refs/heads/main, refs/tags/v*]"), "Patterns of full refs.", "[refs/heads/main]")],
+    keys: &[key(
+        "refs",
+        one_or_many!(Kind::Text),
+        Default("[refs/heads/main, refs/tags/v*]"),
+        "Patterns of full refs.",
+        "[refs/heads/main]",
+    )],
     foreign: &[("branches", "write `refs: [refs/heads/main]`"), ("tags", "write `refs: [refs/tags/v*]`")],
 };

@@ -3,7 +3,13 @@
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
-const fn key(name: &'static str, kind: Kind, presence: Presence, doc: &'static str, example: &'static str) -> Key {
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    presence: Presence,
+    doc: &'static str,
+    example: &'static str,
+) -> Key {
     Key { name, kind, presence, doc, example }
 }
 
@@ -23,7 +29,13 @@ pub(crate) static PIPELINE: Object = Object {
             "What starts a Run.",
             "{ push: main, tag: v* }",
         ),
-        key("env", Kind::Map(&Kind::Scalar), Default("{}"), "Environment of every Job. A value may hold `${{ }}`.", "{ RUST_BACKTRACE: 1 }"),
+        key(
+            "env",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Environment of every Job. A value may hold `${{ }}`.",
+            "{ RUST_BACKTRACE: 1 }",
+        ),
         key(
             "cancel_superseded",
             Kind::Boolean,
@@ -31,9 +43,27 @@ pub(crate) static PIPELINE: Object = Object {
             "A newer Run of the same ref cancels an older one that has sealed nothing yet.",
             "false",
         ),
-        key("jobs", Kind::Map(&Kind::Object(&JOB)), Default("{}"), "The Jobs by name. They run as soon as their `needs` allow.", "{ test: { steps: [make test] } }"),
-        key("workloads", Kind::Map(&Kind::Object(&WORKLOAD)), Default("{}"), "What runs in the Environments, by name.", "{ shop: { command: ./shop } }"),
-        key("stages", Kind::List(&Kind::Object(&STAGE)), Default("[]"), "The route of a sealed Release to production.", "[{ name: dev, environments: dev }]"),
+        key(
+            "jobs",
+            Kind::Map(&Kind::Object(&JOB)),
+            Default("{}"),
+            "The Jobs by name. They run as soon as their `needs` allow.",
+            "{ test: { steps: [make test] } }",
+        ),
+        key(
+            "workloads",
+            Kind::Map(&Kind::Object(&WORKLOAD)),
+            Default("{}"),
+            "What runs in the Environments, by name.",
+            "{ shop: { command: ./shop } }",
+        ),
+        key(
+            "stages",
+            Kind::List(&Kind::Object(&STAGE)),
+            Default("[]"),
+            "The route of a sealed Release to production.",
+            "[{ name: dev, environments: dev }]",
+        ),
     ],
     foreign: &[
         ("variables", "write `env`"),
@@ -73,7 +103,10 @@ pub(crate) static ON: Object = Object {
     foreign: &[
         ("tags", "write `tag`"),
         ("branches", "write `push: { branches: [...] }`"),
-        ("pull_request", "pull requests come with reviews on the git host; a push to any branch starts a Run: `push: \"*\"`"),
+        (
+            "pull_request",
+            "pull requests come with reviews on the git host; a push to any branch starts a Run: `push: \"*\"`",
+        ),
         ("schedule", "schedules are not here yet; start a Run by `towpath run start` from cron"),
         ("workflow_dispatch", "write `manual: true`"),
     ],
@@ -83,8 +116,20 @@ pub(crate) static PUSH: Object = Object {
     name: "push",
     doc: "Which pushes start a Run.",
     keys: &[
-        key("branches", one_or_many!(Kind::Text), Default("all"), "Branch patterns. `*` stands for any characters but `/`, `**` for any.", "[main, release/*]"),
-        key("paths", one_or_many!(Kind::Text), Default("all"), "Only when a changed file matches one of these patterns.", "[src/**, Cargo.*]"),
+        key(
+            "branches",
+            one_or_many!(Kind::Text),
+            Default("all"),
+            "Branch patterns. `*` stands for any characters but `/`, `**` for any.",
+            "[main, release/*]",
+        ),
+        key(
+            "paths",
+            one_or_many!(Kind::Text),
+            Default("all"),
+            "Only when a changed file matches one of these patterns.",
+            "[src/**, Cargo.*]",
+        ),
     ],
     foreign: &[("branch", "write `branches`"), ("tags", "write `tag` beside `push`")],
 };
@@ -100,10 +145,34 @@ pub(crate) static JOB: Object = Object {
     name: "job",
     doc: "A node of the Run's graph: Steps that run one after the other in one clean working copy.",
     keys: &[
-        key("needs", one_or_many!(Kind::Name), Default("[]"), "Jobs that must have passed or been skipped before. Their Artifacts and outputs are there.", "[test]"),
-        key("if", Kind::Condition, Default("always runs"), "Runs only where this holds (CEL); otherwise it is skipped, which counts as passed.", "branch == 'main'"),
-        key("env", Kind::Map(&Kind::Scalar), Default("{}"), "Environment of every Step. A value may hold `${{ }}`.", "{ TAG: \"${{ commit }}\" }"),
-        key("secrets", one_or_many!(Kind::SecretName), Default("[]"), "Secrets given as environment. Only Runs of a protected ref get them.", "[LICENSE_KEY]"),
+        key(
+            "needs",
+            one_or_many!(Kind::Name),
+            Default("[]"),
+            "Jobs that must have passed or been skipped before. Their Artifacts and outputs are there.",
+            "[test]",
+        ),
+        key(
+            "if",
+            Kind::Condition,
+            Default("always runs"),
+            "Runs only where this holds (CEL); otherwise it is skipped, which counts as passed.",
+            "branch == 'main'",
+        ),
+        key(
+            "env",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Environment of every Step. A value may hold `${{ }}`.",
+            "{ TAG: \"${{ commit }}\" }",
+        ),
+        key(
+            "secrets",
+            one_or_many!(Kind::SecretName),
+            Default("[]"),
+            "Secrets given as environment. Only Runs of a protected ref get them.",
+            "[LICENSE_KEY]",
+        ),
         key(
             "steps",
             Kind::Any(&[Kind::Text, Kind::List(&Kind::Any(&[Kind::Text, Kind::Object(&STEP)]))]),
@@ -118,7 +187,13 @@ pub(crate) static JOB: Object = Object {
             "Files that become Artifacts, by name.",
             "{ shop: target/release/shop }",
         ),
-        key("reports", Kind::Object(&REPORTS), Default("{}"), "Reports that become Evidence.", "{ junit: target/junit.xml }"),
+        key(
+            "reports",
+            Kind::Object(&REPORTS),
+            Default("{}"),
+            "Reports that become Evidence.",
+            "{ junit: target/junit.xml }",
+        ),
         key(
             "runs_on",
             Kind::Any(&[Kind::Text, Kind::List(&Kind::Text), Kind::Map(&Kind::Scalar)]),
@@ -126,8 +201,20 @@ pub(crate) static JOB: Object = Object {
             "Labels an agent must have. `gpu` is short for `gpu: true`.",
             "{ os: linux, arch: arm64 }",
         ),
-        key("executor", Kind::OneOf(&["sandbox", "host"]), Default("sandbox"), "How Steps are confined. `host` works only where the server allows it.", "sandbox"),
-        key("network", Kind::OneOf(&["full", "none"]), Default("full"), "Whether Steps have the network.", "none"),
+        key(
+            "executor",
+            Kind::OneOf(&["sandbox", "host"]),
+            Default("sandbox"),
+            "How Steps are confined. `host` works only where the server allows it.",
+            "sandbox",
+        ),
+        key(
+            "network",
+            Kind::OneOf(&["full", "none"]),
+            Default("full"),
+            "Whether Steps have the network.",
+            "none",
+        ),
         key("timeout", Kind::Duration, Default("1h"), "The time of one Attempt, 1s to 24h.", "20m"),
         key(
             "retry",
@@ -136,8 +223,20 @@ pub(crate) static JOB: Object = Object {
             "What happens after a failed Attempt. A number counts the repetitions: `1` is short for `attempts: 2`.",
             "1",
         ),
-        key("concurrency", Kind::Text, Default("none"), "Only one Job with the same group runs at a time in the Project.", "database"),
-        key("allow_failure", Kind::Boolean, Default("false"), "A failure of this Job does not fail the Run.", "true"),
+        key(
+            "concurrency",
+            Kind::Text,
+            Default("none"),
+            "Only one Job with the same group runs at a time in the Project.",
+            "database",
+        ),
+        key(
+            "allow_failure",
+            Kind::Boolean,
+            Default("false"),
+            "A failure of this Job does not fail the Run.",
+            "true",
+        ),
     ],
     foreign: &[
         ("script", "write `steps`"),
@@ -159,8 +258,14 @@ pub(crate) static JOB: Object = Object {
         ("condition", "write `if`, with an expression"),
         ("before_script", "write it as the first of the `steps`"),
         ("after_script", "write it as the last of the `steps`, with `always: true`"),
-        ("image", "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox"),
-        ("container", "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox"),
+        (
+            "image",
+            "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox",
+        ),
+        (
+            "container",
+            "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox",
+        ),
         ("services", "services come with the container executor; start what the Job needs in a Step"),
         ("matrix", "a matrix is not here yet; write one Job for each cell"),
         ("strategy", "a Job has no strategy; a Stage has one, under `deploy`"),
@@ -174,13 +279,43 @@ pub(crate) static STEP: Object = Object {
     name: "step",
     doc: "One command of a Job.",
     keys: &[
-        key("run", Kind::Text, Required, "The script. It cannot hold `${{ }}`: values reach it by `env`.", "make test"),
+        key(
+            "run",
+            Kind::Text,
+            Required,
+            "The script. It cannot hold `${{ }}`: values reach it by `env`.",
+            "make test",
+        ),
         key("name", Kind::Text, Default("the first line of `run`"), "For people.", "Unit tests"),
-        key("shell", one_or_many!(Kind::Text), Default("sh -e"), "Another interpreter; the script's file is its last argument.", "python3"),
-        key("env", Kind::Map(&Kind::Scalar), Default("{}"), "Environment over that of the Job. A value may hold `${{ }}`.", "{ TZ: UTC }"),
-        key("directory", Kind::Text, Default("the Project's"), "Where it runs, relative to the Project's directory.", "frontend"),
+        key(
+            "shell",
+            one_or_many!(Kind::Text),
+            Default("sh -e"),
+            "Another interpreter; the script's file is its last argument.",
+            "python3",
+        ),
+        key(
+            "env",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Environment over that of the Job. A value may hold `${{ }}`.",
+            "{ TZ: UTC }",
+        ),
+        key(
+            "directory",
+            Kind::Text,
+            Default("the Project's"),
+            "Where it runs, relative to the Project's directory.",
+            "frontend",
+        ),
         key("timeout", Kind::Duration, Default("the Job's"), "Its time, 1s to 24h.", "5m"),
-        key("always", Kind::Boolean, Default("false"), "Whether it runs though an earlier Step failed.", "true"),
+        key(
+            "always",
+            Kind::Boolean,
+            Default("false"),
+            "Whether it runs though an earlier Step failed.",
+            "true",
+        ),
     ],
     foreign: &[
         ("uses", "Towpath has no actions: `run` a command instead"),
@@ -193,21 +328,36 @@ pub(crate) static STEP: Object = Object {
         ("environment", "write `env`"),
         ("timeout_minutes", "write `timeout: 5m`"),
         ("if", "a Step has only `always: true`; put the condition on the Job"),
-        ("continue_on_error", "append `|| true` to the command, or put the Step into a Job with `allow_failure: true`"),
+        (
+            "continue_on_error",
+            "append `|| true` to the command, or put the Step into a Job with `allow_failure: true`",
+        ),
     ],
 };
 
 pub(crate) static ARTIFACT: Object = Object {
     name: "artifact",
     doc: "Files that are packed, named by digest and sealed into the Release. A packed single file keeps its base name.",
-    keys: &[key("files", one_or_many!(Kind::Text), Required, "Patterns relative to the Project's directory.", "[dist/**]")],
+    keys: &[key(
+        "files",
+        one_or_many!(Kind::Text),
+        Required,
+        "Patterns relative to the Project's directory.",
+        "[dist/**]",
+    )],
     foreign: &[("paths", "write `files`"), ("path", "write `files`")],
 };
 
 pub(crate) static REPORTS: Object = Object {
     name: "reports",
     doc: "Reports that become Evidence, bound to the Artifacts of the Run.",
-    keys: &[key("junit", one_or_many!(Kind::Text), Default("[]"), "JUnit XML files, as patterns.", "target/junit/*.xml")],
+    keys: &[key(
+        "junit",
+        one_or_many!(Kind::Text),
+        Default("[]"),
+        "JUnit XML files, as patterns.",
+        "target/junit/*.xml",
+    )],
     foreign: &[("coverage", "coverage is not read yet; JUnit is")],
 };
 
@@ -215,22 +365,73 @@ pub(crate) static RETRY: Object = Object {
     name: "retry",
     doc: "How often a Job is tried.",
     keys: &[
-        key("attempts", Kind::Integer { min: 1, max: 10 }, Default("1"), "Attempts in all after failures that are the Job's own.", "2"),
-        key("attempts_lost", Kind::Integer { min: 1, max: 10 }, Default("3"), "Attempts in all where the agent was lost or could not start the Job.", "3"),
+        key(
+            "attempts",
+            Kind::Integer { min: 1, max: 10 },
+            Default("1"),
+            "Attempts in all after failures that are the Job's own.",
+            "2",
+        ),
+        key(
+            "attempts_lost",
+            Kind::Integer { min: 1, max: 10 },
+            Default("3"),
+            "Attempts in all where the agent was lost or could not start the Job.",
+            "3",
+        ),
     ],
-    foreign: &[("max", "write `attempts`: the number of tries in all"), ("when", "a retry follows every failure; a lost agent has `attempts_lost`")],
+    foreign: &[
+        ("max", "write `attempts`: the number of tries in all"),
+        ("when", "a retry follows every failure; a lost agent has `attempts_lost`"),
+    ],
 };
 
 pub(crate) static WORKLOAD: Object = Object {
     name: "workload",
     doc: "Something that runs: one Artifact, a command, health checks, limits.",
     keys: &[
-        key("artifact", Kind::Name, Default("the Workload's name"), "The Artifact it is started from.", "shop"),
-        key("command", Kind::Text, Required, "A command for `sh -c` where the Artifact was unpacked. It finds `HOST` and `PORT` in its environment.", "./shop --port $PORT"),
-        key("env", Kind::Map(&Kind::Scalar), Default("{}"), "Defaults under the Environment's values.", "{ LOG_LEVEL: info }"),
-        key("health", Kind::Any(&[Kind::Text, Kind::Object(&HEALTH)]), Default("ready when its port accepts"), "Probes. A text is short for `ready`.", "{ ready: /health/ready, live: /health/live }"),
-        key("stop", Kind::Object(&STOP), Default("{ signal: TERM, grace: 20s }"), "How an Instance ends.", "{ grace: 30s }"),
-        key("limits", Kind::Object(&LIMITS), Default("{}"), "What one Instance may use; enforced where the host has cgroups.", "{ memory: 512MiB, cpu: 500m }"),
+        key(
+            "artifact",
+            Kind::Name,
+            Default("the Workload's name"),
+            "The Artifact it is started from.",
+            "shop",
+        ),
+        key(
+            "command",
+            Kind::Text,
+            Required,
+            "A command for `sh -c` where the Artifact was unpacked. It finds `HOST` and `PORT` in its environment.",
+            "./shop --port $PORT",
+        ),
+        key(
+            "env",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Defaults under the Environment's values.",
+            "{ LOG_LEVEL: info }",
+        ),
+        key(
+            "health",
+            Kind::Any(&[Kind::Text, Kind::Object(&HEALTH)]),
+            Default("ready when its port accepts"),
+            "Probes. A text is short for `ready`.",
+            "{ ready: /health/ready, live: /health/live }",
+        ),
+        key(
+            "stop",
+            Kind::Object(&STOP),
+            Default("{ signal: TERM, grace: 20s }"),
+            "How an Instance ends.",
+            "{ grace: 30s }",
+        ),
+        key(
+            "limits",
+            Kind::Object(&LIMITS),
+            Default("{}"),
+            "What one Instance may use; enforced where the host has cgroups.",
+            "{ memory: 512MiB, cpu: 500m }",
+        ),
     ],
     foreign: &[
         ("image", "images come with the container executor; name an `artifact`"),
@@ -247,14 +448,38 @@ pub(crate) static HEALTH: Object = Object {
     name: "health",
     doc: "Probes are HTTP GET requests that pass with 2xx.",
     keys: &[
-        key("ready", Kind::Text, Default("the port accepts"), "Path of the readiness probe. Traffic comes only after it passed.", "/health/ready"),
+        key(
+            "ready",
+            Kind::Text,
+            Default("the port accepts"),
+            "Path of the readiness probe. Traffic comes only after it passed.",
+            "/health/ready",
+        ),
         key("live", Kind::Text, Default("the process lives"), "Path of the liveness probe.", "/health/live"),
-        key("start_within", Kind::Duration, Default("60s"), "How long an Instance may take to become ready.", "2m"),
+        key(
+            "start_within",
+            Kind::Duration,
+            Default("60s"),
+            "How long an Instance may take to become ready.",
+            "2m",
+        ),
         key("period", Kind::Duration, Default("5s"), "Time between probes.", "10s"),
         key("timeout", Kind::Duration, Default("1s"), "Time of one probe.", "2s"),
-        key("failures", Kind::Integer { min: 1, max: 100 }, Default("3"), "Failed liveness probes in a row until the Instance is started again.", "5"),
+        key(
+            "failures",
+            Kind::Integer { min: 1, max: 100 },
+            Default("3"),
+            "Failed liveness probes in a row until the Instance is started again.",
+            "5",
+        ),
     ],
-    foreign: &[("path", "write `ready`"), ("interval", "write `period`"), ("retries", "write `failures`"), ("readiness", "write `ready`"), ("liveness", "write `live`")],
+    foreign: &[
+        ("path", "write `ready`"),
+        ("interval", "write `period`"),
+        ("retries", "write `failures`"),
+        ("readiness", "write `ready`"),
+        ("liveness", "write `live`"),
+    ],
 };
 
 pub(crate) static STOP: Object = Object {
@@ -275,7 +500,13 @@ pub(crate) static LIMITS: Object = Object {
     keys: &[
         key("memory", Kind::Size, Default("no limit"), "Memory, as `512MiB` or `1GB`.", "512MiB"),
         key("cpu", Kind::Cpu, Default("no limit"), "Cores: `1.5`, or thousandths as `500m`.", "500m"),
-        key("processes", Kind::Integer { min: 1, max: 1_000_000 }, Default("no limit"), "Processes and threads.", "200"),
+        key(
+            "processes",
+            Kind::Integer { min: 1, max: 1_000_000 },
+            Default("no limit"),
+            "Processes and threads.",
+            "200",
+        ),
     ],
     foreign: &[("pids", "write `processes`")],
 };
@@ -285,20 +516,77 @@ pub(crate) static STAGE: Object = Object {
     doc: "A step of the route. It takes a sealed Release and can rebuild nothing.",
     keys: &[
         key("name", Kind::Name, Required, "Its name.", "production"),
-        key("needs", one_or_many!(Kind::Name), Default("[]"), "Stages that a Revision must have passed before.", "[dev]"),
-        key("environments", one_or_many!(Kind::Name), Default("one named as the Stage"), "Where it deploys; one Promotion each.", "[production]"),
-        key("automatic", Kind::Boolean, Default("true"), "Whether a Release comes here by itself once `needs` have passed.", "false"),
-        key("gates", Kind::List(&Kind::Object(&GATE)), Default("[]"), "Gates that are added to those of the Environment.", "[{ soak: { environment: dev, for: 30m } }]"),
-        key("deploy", Kind::Object(&DEPLOY), Default("{ strategy: recreate }"), "How the new Revision replaces the old one.", "{ strategy: canary, steps: [5%, 50%] }"),
-        key("analysis", Kind::Object(&ANALYSIS), Default("the error-rate test"), "How a canary is judged.", "{ error_rate: { max_increase: 0.5pp } }"),
-        key("verify", Kind::List(&Kind::Object(&VERIFY)), Default("[]"), "Checks after the deployment; the Promotion succeeds only when all pass.", "[{ http: /health }]"),
-        key("on_failure", Kind::OneOf(&["rollback", "hold"]), Default("rollback"), "What happens when the Rollout or a check fails.", "rollback"),
-        key("deadline", Kind::Duration, Default("1h, or twice the strategy's steps"), "The time of Rollout and checks together; then it is rolled back.", "2h"),
+        key(
+            "needs",
+            one_or_many!(Kind::Name),
+            Default("[]"),
+            "Stages that a Revision must have passed before.",
+            "[dev]",
+        ),
+        key(
+            "environments",
+            one_or_many!(Kind::Name),
+            Default("one named as the Stage"),
+            "Where it deploys; one Promotion each.",
+            "[production]",
+        ),
+        key(
+            "automatic",
+            Kind::Boolean,
+            Default("true"),
+            "Whether a Release comes here by itself once `needs` have passed.",
+            "false",
+        ),
+        key(
+            "gates",
+            Kind::List(&Kind::Object(&GATE)),
+            Default("[]"),
+            "Gates that are added to those of the Environment.",
+            "[{ soak: { environment: dev, for: 30m } }]",
+        ),
+        key(
+            "deploy",
+            Kind::Object(&DEPLOY),
+            Default("{ strategy: recreate }"),
+            "How the new Revision replaces the old one.",
+            "{ strategy: canary, steps: [5%, 50%] }",
+        ),
+        key(
+            "analysis",
+            Kind::Object(&ANALYSIS),
+            Default("the error-rate test"),
+            "How a canary is judged.",
+            "{ error_rate: { max_increase: 0.5pp } }",
+        ),
+        key(
+            "verify",
+            Kind::List(&Kind::Object(&VERIFY)),
+            Default("[]"),
+            "Checks after the deployment; the Promotion succeeds only when all pass.",
+            "[{ http: /health }]",
+        ),
+        key(
+            "on_failure",
+            Kind::OneOf(&["rollback", "hold"]),
+            Default("rollback"),
+            "What happens when the Rollout or a check fails.",
+            "rollback",
+        ),
+        key(
+            "deadline",
+            Kind::Duration,
+            Default("1h, or twice the strategy's steps"),
+            "The time of Rollout and checks together; then it is rolled back.",
+            "2h",
+        ),
     ],
     foreign: &[
         ("environment", "write `environments: [dev]`"),
         ("jobs", "a Stage takes a sealed Release and cannot build; put checks under `verify`"),
-        ("steps", "a Stage takes a sealed Release and cannot build; a canary's steps stand under `deploy`, checks under `verify`"),
+        (
+            "steps",
+            "a Stage takes a sealed Release and cannot build; a canary's steps stand under `deploy`, checks under `verify`",
+        ),
         ("strategy", "write `deploy: { strategy: canary, steps: [...] }`"),
         ("depends_on", "write `needs`"),
         ("approval", "write `gates: [{ approval: { by: [...] } }]`"),
@@ -311,10 +599,34 @@ pub(crate) static GATE: Object = Object {
     name: "gate",
     doc: "A condition for a Promotion. Each item of `gates` is exactly one of these.",
     keys: &[
-        key("approval", Kind::Object(&APPROVAL), Default("-"), "People say yes.", "{ by: [release-manager], count: 2 }"),
-        key("window", Kind::Object(&WINDOW), Default("-"), "A Rollout starts only in certain hours. Several windows: any of them opens.", "{ days: mon-thu, hours: \"09:00-16:00\", timezone: Europe/Berlin }"),
-        key("freeze", Kind::Object(&FREEZE), Default("-"), "No Rollout starts in a certain time. The way back is always free.", "{ from: 2026-12-24, until: 2026-12-27, timezone: Europe/Berlin, reason: holidays }"),
-        key("soak", Kind::Object(&SOAK), Default("-"), "The Revision's Release has run elsewhere for a time.", "{ environment: dev, for: 30m }"),
+        key(
+            "approval",
+            Kind::Object(&APPROVAL),
+            Default("-"),
+            "People say yes.",
+            "{ by: [release-manager], count: 2 }",
+        ),
+        key(
+            "window",
+            Kind::Object(&WINDOW),
+            Default("-"),
+            "A Rollout starts only in certain hours. Several windows: any of them opens.",
+            "{ days: mon-thu, hours: \"09:00-16:00\", timezone: Europe/Berlin }",
+        ),
+        key(
+            "freeze",
+            Kind::Object(&FREEZE),
+            Default("-"),
+            "No Rollout starts in a certain time. The way back is always free.",
+            "{ from: 2026-12-24, until: 2026-12-27, timezone: Europe/Berlin, reason: holidays }",
+        ),
+        key(
+            "soak",
+            Kind::Object(&SOAK),
+            Default("-"),
+            "The Revision's Release has run elsewhere for a time.",
+            "{ environment: dev, for: 30m }",
+        ),
     ],
     foreign: &[
         ("manual", "write `approval: { by: [...] }`"),
@@ -330,13 +642,43 @@ pub(crate) static APPROVAL: Object = Object {
     name: "approval",
     doc: "People say yes to exactly this Revision, Environment and plan; the yes dies when one of them changes.",
     keys: &[
-        key("by", one_or_many!(Kind::Text), Required, "Roles, groups, or people as `@login`.", "[release-manager]"),
+        key(
+            "by",
+            one_or_many!(Kind::Text),
+            Required,
+            "Roles, groups, or people as `@login`.",
+            "[release-manager]",
+        ),
         key("count", Kind::Integer { min: 1, max: 20 }, Default("1"), "How many different people.", "2"),
-        key("expires", Kind::Duration, Default("24h"), "How long the request waits until it is rejected, 1m to 30d.", "24h"),
-        key("self_approval", Kind::OneOf(&["deny", "allow"]), Default("deny"), "Whether author, co-author, pusher and recent editor of the policy count.", "deny"),
-        key("instructions", Kind::Text, Default("none"), "Shown to the approver.", "Check the dashboard first."),
+        key(
+            "expires",
+            Kind::Duration,
+            Default("24h"),
+            "How long the request waits until it is rejected, 1m to 30d.",
+            "24h",
+        ),
+        key(
+            "self_approval",
+            Kind::OneOf(&["deny", "allow"]),
+            Default("deny"),
+            "Whether author, co-author, pusher and recent editor of the policy count.",
+            "deny",
+        ),
+        key(
+            "instructions",
+            Kind::Text,
+            Default("none"),
+            "Shown to the approver.",
+            "Check the dashboard first.",
+        ),
     ],
-    foreign: &[("approvers", "write `by`"), ("required", "write `count`"), ("timeout", "write `expires`"), ("users", "write `by: [\"@login\"]`"), ("not", "write `self_approval: deny`, which is the default")],
+    foreign: &[
+        ("approvers", "write `by`"),
+        ("required", "write `count`"),
+        ("timeout", "write `expires`"),
+        ("users", "write `by: [\"@login\"]`"),
+        ("not", "write `self_approval: deny`, which is the default"),
+    ],
 };
 
 pub(crate) static WINDOW: Object = Object {
@@ -344,7 +686,13 @@ pub(crate) static WINDOW: Object = Object {
     doc: "Hours in which Rollouts may start. The way back never waits for a window.",
     keys: &[
         key("days", Kind::Text, Default("daily"), "`mon-thu`, `mon,wed,fri` or `daily`.", "mon-thu"),
-        key("hours", Kind::Text, Default("00:00-24:00"), "From and until, on the clock of `timezone`; may cross midnight.", "\"09:00-16:00\""),
+        key(
+            "hours",
+            Kind::Text,
+            Default("00:00-24:00"),
+            "From and until, on the clock of `timezone`; may cross midnight.",
+            "\"09:00-16:00\"",
+        ),
         key("timezone", Kind::Text, Default("UTC"), "An IANA time zone.", "Europe/Berlin"),
     ],
     foreign: &[("cron", "write `days` and `hours`"), ("tz", "write `timezone`")],
@@ -359,7 +707,12 @@ pub(crate) static FREEZE: Object = Object {
         key("timezone", Kind::Text, Default("UTC"), "An IANA time zone.", "Europe/Berlin"),
         key("reason", Kind::Text, Default("none"), "Why, for people.", "holidays"),
     ],
-    foreign: &[("to", "write `until`"), ("start", "write `from`"), ("end", "write `until`"), ("tz", "write `timezone`")],
+    foreign: &[
+        ("to", "write `until`"),
+        ("start", "write `from`"),
+        ("end", "write `until`"),
+        ("tz", "write `timezone`"),
+    ],
 };
 
 pub(crate) static SOAK: Object = Object {
@@ -376,8 +729,20 @@ pub(crate) static DEPLOY: Object = Object {
     name: "deploy",
     doc: "How a Revision replaces another.",
     keys: &[
-        key("strategy", Kind::OneOf(&["recreate", "canary"]), Required, "`recreate` stops the old and starts the new; `canary` runs both and moves traffic in steps.", "canary"),
-        key("steps", Kind::List(&Kind::Any(&[Kind::Share, Kind::Object(&CANARY_STEP)])), Default("[]"), "The steps of a canary; weights rise. After the last one the candidate gets everything.", "[{ weight: 5%, for: 5m }, { weight: 50%, for: 10m }]"),
+        key(
+            "strategy",
+            Kind::OneOf(&["recreate", "canary"]),
+            Required,
+            "`recreate` stops the old and starts the new; `canary` runs both and moves traffic in steps.",
+            "canary",
+        ),
+        key(
+            "steps",
+            Kind::List(&Kind::Any(&[Kind::Share, Kind::Object(&CANARY_STEP)])),
+            Default("[]"),
+            "The steps of a canary; weights rise. After the last one the candidate gets everything.",
+            "[{ weight: 5%, for: 5m }, { weight: 50%, for: 10m }]",
+        ),
     ],
     foreign: &[
         ("type", "write `strategy`"),
@@ -391,10 +756,28 @@ pub(crate) static CANARY_STEP: Object = Object {
     name: "canary step",
     doc: "One step of a canary. A bare weight stays 5 minutes.",
     keys: &[
-        key("weight", Kind::Share, Required, "The candidate's share of the traffic, to a tenth of a percent.", "5%"),
+        key(
+            "weight",
+            Kind::Share,
+            Required,
+            "The candidate's share of the traffic, to a tenth of a percent.",
+            "5%",
+        ),
         key("for", Kind::Duration, Default("5m"), "The least time of the step.", "10m"),
-        key("max", Kind::Duration, Default("four times `for`"), "The most time: still undecided then, the Rollout holds for a person.", "1h"),
-        key("pause", Kind::Boolean, Default("false"), "Waits for `towpath resume` after the step, whatever the verdict.", "true"),
+        key(
+            "max",
+            Kind::Duration,
+            Default("four times `for`"),
+            "The most time: still undecided then, the Rollout holds for a person.",
+            "1h",
+        ),
+        key(
+            "pause",
+            Kind::Boolean,
+            Default("false"),
+            "Waits for `towpath resume` after the step, whatever the verdict.",
+            "true",
+        ),
     ],
     foreign: &[("duration", "write `for`"), ("percent", "write `weight`"), ("set_weight", "write `weight`")],
 };
@@ -402,19 +785,52 @@ pub(crate) static CANARY_STEP: Object = Object {
 pub(crate) static ANALYSIS: Object = Object {
     name: "analysis",
     doc: "How the candidate is judged. No data never counts as healthy.",
-    keys: &[key("error_rate", Kind::Object(&ERROR_RATE), Default("its defaults"), "The error-rate test.", "{ max_increase: 0.5pp }")],
-    foreign: &[("latency", "latency is recorded and shown but not judged yet; only `error_rate` decides"), ("metrics", "outside metrics are not judged yet; only `error_rate` decides")],
+    keys: &[key(
+        "error_rate",
+        Kind::Object(&ERROR_RATE),
+        Default("its defaults"),
+        "The error-rate test.",
+        "{ max_increase: 0.5pp }",
+    )],
+    foreign: &[
+        ("latency", "latency is recorded and shown but not judged yet; only `error_rate` decides"),
+        ("metrics", "outside metrics are not judged yet; only `error_rate` decides"),
+    ],
 };
 
 pub(crate) static ERROR_RATE: Object = Object {
     name: "error_rate",
     doc: "Answers of 5xx and broken connections, as a share of requests.",
     keys: &[
-        key("max_increase", Kind::Share, Default("0.5pp"), "How much higher than stable's the candidate's rate may be, in percentage points.", "0.5pp"),
+        key(
+            "max_increase",
+            Kind::Share,
+            Default("0.5pp"),
+            "How much higher than stable's the candidate's rate may be, in percentage points.",
+            "0.5pp",
+        ),
         key("max", Kind::Share, Default("5%"), "The rate that is too high whatever stable does.", "5%"),
-        key("false_alarm", Kind::Share, Default("1%"), "The chance that a good candidate is blamed, over the whole Rollout.", "1%"),
-        key("min_requests", Kind::Integer { min: 1, max: 1_000_000_000 }, Default("50"), "Requests that the candidate must have answered before any verdict.", "200"),
-        key("block", Kind::Duration, Default("10s"), "The time in which evidence grows by a bounded amount, so that one short incident is never enough.", "10s"),
+        key(
+            "false_alarm",
+            Kind::Share,
+            Default("1%"),
+            "The chance that a good candidate is blamed, over the whole Rollout.",
+            "1%",
+        ),
+        key(
+            "min_requests",
+            Kind::Integer { min: 1, max: 1_000_000_000 },
+            Default("50"),
+            "Requests that the candidate must have answered before any verdict.",
+            "200",
+        ),
+        key(
+            "block",
+            Kind::Duration,
+            Default("10s"),
+            "The time in which evidence grows by a bounded amount, so that one short incident is never enough.",
+            "10s",
+        ),
     ],
     foreign: &[("threshold", "write `max`")],
 };
@@ -423,11 +839,35 @@ pub(crate) static VERIFY: Object = Object {
     name: "verify",
     doc: "A check after the deployment: either `http` or `run`.",
     keys: &[
-        key("http", Kind::Any(&[Kind::Text, Kind::Object(&HTTP)]), Default("-"), "A request through the Environment's listener. A text is short for `path`.", "{ path: /health, contains: ok }"),
-        key("run", Kind::Text, Default("-"), "A script on a runner, on the sealed source tree, with `URL` in its environment.", "./ci/smoke.sh"),
+        key(
+            "http",
+            Kind::Any(&[Kind::Text, Kind::Object(&HTTP)]),
+            Default("-"),
+            "A request through the Environment's listener. A text is short for `path`.",
+            "{ path: /health, contains: ok }",
+        ),
+        key(
+            "run",
+            Kind::Text,
+            Default("-"),
+            "A script on a runner, on the sealed source tree, with `URL` in its environment.",
+            "./ci/smoke.sh",
+        ),
         key("name", Kind::Text, Default("the first line of `run`"), "For people; with `run`.", "smoke"),
-        key("secrets", one_or_many!(Kind::SecretName), Default("[]"), "Secrets given as environment; with `run`.", "[SMOKE_TOKEN]"),
-        key("reports", Kind::Object(&REPORTS), Default("{}"), "Reports that become Evidence; with `run`.", "{ junit: smoke.xml }"),
+        key(
+            "secrets",
+            one_or_many!(Kind::SecretName),
+            Default("[]"),
+            "Secrets given as environment; with `run`.",
+            "[SMOKE_TOKEN]",
+        ),
+        key(
+            "reports",
+            Kind::Object(&REPORTS),
+            Default("{}"),
+            "Reports that become Evidence; with `run`.",
+            "{ junit: smoke.xml }",
+        ),
         key("timeout", Kind::Duration, Default("10m"), "Its time, 1s to 24h; with `run`.", "5m"),
     ],
     foreign: &[("script", "write `run`"), ("url", "write `http: /path`")],
@@ -438,9 +878,18 @@ pub(crate) static HTTP: Object = Object {
     doc: "A GET request through the Environment's listener.",
     keys: &[
         key("path", Kind::Text, Required, "Path with a leading `/`.", "/health"),
-        key("status", Kind::Integer { min: 100, max: 599 }, Default("200"), "The status it must have.", "204"),
+        key(
+            "status",
+            Kind::Integer { min: 100, max: 599 },
+            Default("200"),
+            "The status it must have.",
+            "204",
+        ),
         key("contains", Kind::Text, Default("anything"), "A text that the body must contain.", "ok"),
         key("within", Kind::Duration, Default("30s"), "How long it may be tried, up to 1h.", "1m"),
     ],
-    foreign: &[("url", "write `path`: the request goes to the Environment's listener"), ("timeout", "write `within`")],
+    foreign: &[
+        ("url", "write `path`: the request goes to the Environment's listener"),
+        ("timeout", "write `within`"),
+    ],
 };
