@@ -103,7 +103,9 @@ pub struct Delta {
     pub generation: u64,
     /// The Revision's weight in force at `to`, in thousandths.
     pub weight: u16,
-    /// Requests that were given to this Revision and ended.
+    /// Requests that were given to this Revision in the interval, ended or not.
+    pub started: u64,
+    /// Requests that were given to this Revision and ended in the interval.
     pub requests: u64,
     /// Of these: answers 5xx, connections refused or broken, time-outs.
     pub errors: u64,

@@ -4,7 +4,9 @@
 //! argument; what should happen is a return value. `engine` stores it and makes it true.
 
 pub mod attempt;
+pub mod calendar;
 pub mod digest;
+pub mod environment;
 pub mod ids;
 pub mod names;
 pub mod pipeline;

@@ -1,0 +1,217 @@
+//! The Instances of one Environment: which are wanted, and how they are.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::promotion::Revision;
+use crate::{AgentId, Digest, EnvironmentKey, InstanceId, WorkloadName};
+use std::net::SocketAddr;
+
+/// A host that can take Instances of this Environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its agent.
+    pub agent: AgentId,
+    /// Whether the agent is heard of.
+    pub connected: bool,
+}
+
+/// The Instances of one Environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Counts the groups of Instances that were ever made, so that identities never repeat.
+    pub groups: u64,
+    /// Instances that are wanted, or not gone yet.
+    pub instances: Vec<Instance>,
+}
+
+/// One running copy of a Workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its identity.
+    pub id: InstanceId,
+    /// Its Workload.
+    pub workload: WorkloadName,
+    /// Its Revision.
+    pub revision: Digest,
+    /// Where it runs.
+    pub host: AgentId,
+    /// Whether it shall run.
+    pub wanted: bool,
+    /// How it is.
+    pub health: InstanceHealth,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// How often its process was started again.
+    pub restarts: u32,
+    /// For people.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How an Instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceHealth {
+    /// Its agent has said nothing of it yet.
+    Ordered,
+    /// Its bytes are fetched and verified.
+    Fetching,
+    /// Its process runs and is not ready yet.
+    Starting,
+    /// It is ready.
+    Ready,
+    /// It was ready and is not any more.
+    NotReady,
+    /// Its process ended and is started again.
+    Restarting,
+    /// It drains.
+    Stopping,
+    /// It is gone.
+    Stopped,
+    /// It will not be tried again.
+    Failed,
+}
+
+impl InstanceHealth {
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Fetching => "fetching",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::NotReady => "not ready",
+            Self::Restarting => "restarting",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What an agent says of one Instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Which.
+    pub instance: InstanceId,
+    /// How it is.
+    pub health: InstanceHealth,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// How often its process was started again.
+    pub restarts: u32,
+    /// For people.
+    pub message: String,
+}
+
+impl Fleet {
+    /// Wants `count` Instances of each Workload of a Revision; those that are wanted already count.
+    ///
+    /// Instances are spread over the hosts, least loaded first. Without a host nothing is made.
+    pub fn want(
+        &mut self,
+        key: &EnvironmentKey,
+        revision: &Revision,
+        count: u32,
+        hosts: &[Host],
+        now: Timestamp,
+    ) {
+        let mut hosts: Vec<AgentId> =
+            hosts.iter().filter(|host| host.connected).map(|host| host.agent).collect();
+        hosts.sort_unstable();
+        if hosts.is_empty() {
+            return;
+        }
+        self.groups += 1;
+        for workload in &revision.workloads {
+            let present = self.wanted(revision.digest).filter(|i| i.workload == workload.name).count();
+            for ordinal in present..count as usize {
+                let load =
+                    |host: &AgentId| self.instances.iter().filter(|i| i.wanted && i.host == *host).count();
+                let Some(host) = hosts.iter().copied().min_by_key(load) else { return };
+                let name =
+                    format!("{key}\0{}\0{}\0{}\0{ordinal}", revision.digest, self.groups, workload.name);
+                self.instances.push(Instance {
+                    id: instance_id(&name),
+                    workload: workload.name.clone(),
+                    revision: revision.digest,
+                    host,
+                    wanted: true,
+                    health: InstanceHealth::Ordered,
+                    address: None,
+                    restarts: 0,
+                    message: "the agent was told to start it".to_owned(),
+                    since: now,
+                });
+            }
+        }
+    }
+
+    /// Wants no Instance of a Revision any more.
+    pub fn stop(&mut self, revision: Digest) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.revision == revision) {
+            instance.wanted = false;
+        }
+    }
+
+    /// Wants only Instances of these Revisions.
+    pub fn stop_all_but(&mut self, keep: &[Digest]) {
+        for instance in self.instances.iter_mut().filter(|instance| !keep.contains(&instance.revision)) {
+            instance.wanted = false;
+        }
+    }
+
+    /// Wanted Instances of a Revision.
+    pub fn wanted(&self, revision: Digest) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(move |instance| instance.wanted && instance.revision == revision)
+    }
+
+    /// Whether at least one Instance of a Revision is wanted and all that are wanted are ready.
+    #[must_use]
+    pub fn ready(&self, revision: Digest) -> bool {
+        let mut wanted = self.wanted(revision).peekable();
+        wanted.peek().is_some() && wanted.all(|instance| instance.health == InstanceHealth::Ready)
+    }
+
+    /// Whether nothing of a Revision is left on any host.
+    #[must_use]
+    pub fn gone(&self, revision: Digest) -> bool {
+        !self.instances.iter().any(|instance| instance.revision == revision)
+    }
+
+    /// Takes in what one agent says of all Instances on its host.
+    pub fn observe(&mut self, agent: AgentId, observed: &[Observed], now: Timestamp) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.host == agent) {
+            let Some(seen) = observed.iter().find(|seen| seen.instance == instance.id) else { continue };
+            if instance.health != seen.health {
+                instance.since = now;
+            }
+            instance.health = seen.health;
+            // An Instance that restarts gets a new port later; until then the last one stays known.
+            if seen.address.is_some() {
+                instance.address = seen.address;
+            }
+            instance.restarts = seen.restarts;
+            instance.message.clone_from(&seen.message);
+        }
+        self.instances.retain(|instance| {
+            instance.wanted || instance.host != agent || {
+                let seen = observed.iter().find(|seen| seen.instance == instance.id);
+                // What is not wanted goes when its agent says that it is gone, or does not know it.
+                seen.is_some_and(|seen| {
+                    !matches!(seen.health, InstanceHealth::Stopped | InstanceHealth::Failed)
+                })
+            }
+        });
+    }
+}
+
+fn instance_id(name: &str) -> InstanceId {
+    let digest = Digest::of(format!("instance\0{name}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_raw()[..16]);
+    InstanceId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}

@@ -1,0 +1,185 @@
+//! Whether a waiting Promotion may start, and in words why not yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::promotion::{Promotion, Vote};
+use crate::calendar::{self, Openness};
+use crate::pipeline::{ApprovalGate, Gate, SelfApproval, SoakGate};
+use crate::{Digest, EnvironmentName};
+
+/// How one Gate stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// `approval`, `window`, `freeze`, `soak`.
+    pub kind: String,
+    /// Whether it lets the Promotion through.
+    pub state: GateState,
+    /// For people: what it waits for, or why it is open.
+    pub reason: String,
+    /// When it will open or end by itself, where that is known.
+    pub next: Option<Timestamp>,
+}
+
+/// Whether a Gate lets a Promotion through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateState {
+    /// It does.
+    Open,
+    /// Not yet.
+    Waiting,
+    /// Never again for this Promotion: nobody said yes in time.
+    Expired,
+}
+
+/// What another Environment of the Project runs, for soak Gates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The Release that runs there.
+    pub release: Digest,
+    /// Its version.
+    pub version: String,
+    /// Since when, counted from the end of its Promotion.
+    pub since: Timestamp,
+}
+
+/// Looks at every Gate of a Promotion.
+#[must_use]
+pub fn evaluate(
+    promotion: &mut Promotion,
+    editors: &BTreeSet<String>,
+    neighbours: &BTreeMap<EnvironmentName, Neighbour>,
+    now: Timestamp,
+) -> Vec<GateStatus> {
+    let gates = promotion.plan.gates.clone();
+    let mut statuses = calendar_status(&gates, now);
+    for (index, gate) in gates.iter().enumerate() {
+        match gate {
+            Gate::Approval(gate) => statuses.push(approval(gate, promotion, editors, now)),
+            Gate::Soak(gate) => statuses.push(soak(index, gate, promotion, neighbours, now)),
+            Gate::Window(_) | Gate::Freeze(_) => {}
+        }
+    }
+    statuses
+}
+
+/// Windows and freezes are one calendar: any window opens, any freeze closes.
+fn calendar_status(gates: &[Gate], now: Timestamp) -> Vec<GateStatus> {
+    let windows: Vec<_> =
+        gates.iter().filter_map(|gate| if let Gate::Window(w) = gate { Some(w) } else { None }).collect();
+    let freezes: Vec<_> =
+        gates.iter().filter_map(|gate| if let Gate::Freeze(f) = gate { Some(f) } else { None }).collect();
+    if windows.is_empty() && freezes.is_empty() {
+        return Vec::new();
+    }
+    let kind = if windows.is_empty() { "freeze" } else { "window" };
+    let (state, reason, next) = match calendar::openness(&windows, &freezes, now) {
+        Openness::Open { reason } => (GateState::Open, reason, None),
+        Openness::Closed { reason, next_open } => (GateState::Waiting, reason, next_open),
+    };
+    vec![GateStatus { kind: kind.to_owned(), state, reason, next }]
+}
+
+/// Whether a person's yes or no counts for a Gate; if not, why.
+///
+/// # Errors
+/// Says in words why it does not count.
+pub fn may_vote(
+    gate: &ApprovalGate,
+    login: &str,
+    roles: &[String],
+    makers: &BTreeSet<String>,
+    editors: &BTreeSet<String>,
+) -> Result<(), String> {
+    let named = gate.by.iter().any(|by| match by.strip_prefix('@') {
+        Some(name) => name == login,
+        None => roles.iter().any(|role| role == by),
+    });
+    if !named {
+        return Err(format!("it takes {}; {login} is none of these", gate.by.join(" or ")));
+    }
+    if gate.self_approval == SelfApproval::Deny {
+        if makers.contains(login) {
+            return Err(format!("{login} made or pushed this change, and nobody approves their own"));
+        }
+        if editors.contains(login) {
+            return Err(format!(
+                "{login} edited this Environment's policy lately, and nobody approves under their own policy"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn approval(
+    gate: &ApprovalGate,
+    promotion: &Promotion,
+    editors: &BTreeSet<String>,
+    now: Timestamp,
+) -> GateStatus {
+    let binding = promotion.binding();
+    let counts = |vote: &&Vote| {
+        vote.approve
+            && vote.binding == binding
+            && may_vote(gate, &vote.login, &vote.roles, &promotion.makers, editors).is_ok()
+    };
+    let said_yes: BTreeSet<&str> =
+        promotion.votes.iter().filter(counts).map(|vote| vote.login.as_str()).collect();
+    let expires = promotion.requested_at.saturating_add(gate.expires).unwrap_or(Timestamp::MAX);
+    let who = gate.by.join(" or ");
+    let (needed, have) = (gate.count as usize, said_yes.len());
+    let names = said_yes.into_iter().collect::<Vec<_>>().join(", ");
+    let (state, reason, next) = if have >= needed {
+        (GateState::Open, format!("approved by {names}"), None)
+    } else if now >= expires {
+        (GateState::Expired, format!("only {have} of {needed} approvals from {who} came in time"), None)
+    } else {
+        let so_far = if names.is_empty() { String::new() } else { format!(" ({names} said yes)") };
+        let reason =
+            format!("{have} of {needed} approvals from {who}{so_far}; the request expires {expires:.0}");
+        (GateState::Waiting, reason, Some(expires))
+    };
+    GateStatus { kind: "approval".to_owned(), state, reason, next }
+}
+
+fn soak(
+    index: usize,
+    gate: &SoakGate,
+    promotion: &mut Promotion,
+    neighbours: &BTreeMap<EnvironmentName, Neighbour>,
+    now: Timestamp,
+) -> GateStatus {
+    let version = &promotion.revision.version;
+    let status = |state, reason, next| GateStatus { kind: "soak".to_owned(), state, reason, next };
+    let (place, time) = (&gate.environment, human(gate.duration));
+    if promotion.soaked.contains(&index) {
+        return status(GateState::Open, format!("{version} ran in {place} for {time}"), None);
+    }
+    match neighbours.get(place) {
+        Some(there) if there.release == promotion.revision.release => {
+            let end = there.since.saturating_add(gate.duration).unwrap_or(Timestamp::MAX);
+            if now >= end {
+                promotion.soaked.insert(index);
+                status(GateState::Open, format!("{version} ran in {place} for {time}"), None)
+            } else {
+                let reason = format!("{version} has to run in {place} for {time}, until {end:.0}");
+                status(GateState::Waiting, reason, Some(end))
+            }
+        }
+        Some(there) => {
+            let reason =
+                format!("{place} runs {} now, so the soak of {version} there has ended", there.version);
+            status(GateState::Waiting, reason, None)
+        }
+        None => status(GateState::Waiting, format!("{version} does not run in {place} yet"), None),
+    }
+}
+
+/// A duration in the largest units that fit: `30m`, `1h 30m`.
+#[must_use]
+pub fn human(duration: SignedDuration) -> String {
+    format!("{duration:#}")
+}

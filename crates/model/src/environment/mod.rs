@@ -1,0 +1,445 @@
+//! A place of a Project: what runs there, what wants to, and who gets the traffic.
+//!
+//! One value holds everything that must change together: the queue of Promotions, the one Rollout,
+//! the Instances and the split of the traffic. [`Environment::handle`] takes an event and the
+//! facts of the moment; what it returns is stored in the same transaction as the new value.
+
+mod checks;
+mod drive;
+mod fleet;
+mod gates;
+mod judging;
+mod promotion;
+mod requests;
+mod rollout;
+mod traffic;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed};
+pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
+pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
+pub use requests::{NewPromotion, Voter};
+pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord, WARM};
+pub use traffic::{Traffic, TrafficArm};
+pub use waiting::Wakeup;
+
+use crate::attempt::AttemptReport;
+use crate::policy::EnvironmentDocument;
+use crate::run::Handled;
+use crate::timeline::Actor;
+use crate::{AgentId, AttemptId, Digest, EnvironmentKey, EnvironmentName, PromotionId};
+
+/// How many earlier Revisions an Environment remembers to go back to.
+pub const HISTORY: usize = 20;
+
+/// How many Revisions stay in quarantine; the oldest leaves first.
+pub const QUARANTINE: usize = 50;
+
+/// A place of a Project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Which.
+    pub key: EnvironmentKey,
+    /// What it demands.
+    pub policy: Policy,
+    /// The newest configuration.
+    pub config: Digest,
+    /// What serves.
+    pub current: Option<Deployment>,
+    /// What served before, newest first, without repetition.
+    pub history: Vec<Deployment>,
+    /// What is kept running for an instant way back.
+    pub warm: Option<Warm>,
+    /// Its Instances.
+    pub fleet: Fleet,
+    /// Who gets which requests.
+    pub traffic: Traffic,
+    /// The Promotion that waits for its Gates. A newer one takes its place.
+    pub waiting: Option<Promotion>,
+    /// The Promotion whose Rollout runs.
+    pub active: Option<Promotion>,
+    /// A manual rollback that starts when the active Rollout has gone back.
+    pub next: Option<Promotion>,
+    /// Set while nothing is promoted by itself.
+    pub hold: Option<Hold>,
+    /// Revisions that were rolled back, and why.
+    pub quarantine: BTreeMap<Digest, Quarantine>,
+}
+
+/// A version of an Environment's document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// The document.
+    pub document: EnvironmentDocument,
+    /// Logins of those who changed it lately.
+    pub editors: BTreeSet<String>,
+}
+
+/// What serves, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The Revision.
+    pub revision: Revision,
+    /// The Promotion that brought it.
+    pub promotion: PromotionId,
+    /// The end of that Promotion.
+    pub since: Timestamp,
+}
+
+/// What is kept running without traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// The Revision.
+    pub revision: Digest,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Why a Revision is not promoted again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Its version.
+    pub version: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the Environment cannot see itself, as of this moment.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Hosts that match its target.
+    pub hosts: Vec<Host>,
+    /// Gateways that must confirm each split.
+    pub gateways: BTreeSet<String>,
+    /// What the Project's other Environments run.
+    pub neighbours: BTreeMap<EnvironmentName, Neighbour>,
+}
+
+/// What happens to an Environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum EnvironmentEvent {
+    /// Somebody, or the route, wants a Revision here.
+    PromotionRequested(Box<NewPromotion>),
+    /// Somebody says yes or no.
+    Voted {
+        /// Of which Promotion.
+        promotion: PromotionId,
+        /// Who.
+        voter: Voter,
+        /// Yes or no.
+        approve: bool,
+        /// Their words.
+        comment: String,
+        /// What they saw; `None` takes what is there now.
+        binding: Option<Digest>,
+    },
+    /// The document changed.
+    PolicyApplied {
+        /// The new version.
+        policy: Box<Policy>,
+        /// The new configuration.
+        config: Digest,
+        /// Who.
+        actor: Actor,
+    },
+    /// Nothing shall move.
+    HoldRequested {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// It shall go on.
+    ResumeRequested {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// The running Rollout shall go back.
+    AbortRequested {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// An earlier Revision shall come back. Plan and id are made by the caller.
+    RollbackRequested(Box<NewPromotion>),
+    /// A waiting Promotion is withdrawn.
+    Withdrawn {
+        /// Which.
+        promotion: PromotionId,
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// The bytes and signature of what ran before, and of the candidate, were checked.
+    WayBackChecked {
+        /// For which Promotion.
+        promotion: PromotionId,
+        /// What is wrong.
+        problem: Option<String>,
+    },
+    /// An agent says how its Instances are.
+    InstancesObserved {
+        /// Who.
+        agent: AgentId,
+        /// All of them.
+        observed: Vec<Observed>,
+    },
+    /// A gateway says what it has in force.
+    RouteConfirmed {
+        /// Who.
+        gateway: String,
+        /// The generation of this Environment's route.
+        generation: u64,
+        /// What it complains about.
+        problem: Option<String>,
+    },
+    /// A gateway measured.
+    Measured {
+        /// Disjoint from every other.
+        samples: Vec<Sample>,
+    },
+    /// A check that the server makes itself has ended.
+    VerificationFinished {
+        /// Of which Promotion.
+        promotion: PromotionId,
+        /// Which check.
+        index: usize,
+        /// What is wrong.
+        problem: Option<String>,
+    },
+    /// An agent took the Attempt of a check.
+    AttemptLeased {
+        /// Which.
+        attempt: AttemptId,
+        /// Who.
+        agent: AgentId,
+        /// Under which fence.
+        fence: u64,
+    },
+    /// An agent said something of the Attempt of a check.
+    AttemptReported {
+        /// Which.
+        attempt: AttemptId,
+        /// Under which fence.
+        fence: u64,
+        /// The number of the report.
+        sequence: u64,
+        /// When, by the agent's clock.
+        at: Timestamp,
+        /// What.
+        report: AttemptReport,
+    },
+    /// The agent that held the Attempt of a check went silent.
+    AttemptLost {
+        /// Which.
+        attempt: AttemptId,
+        /// The fence that was lost.
+        fence: u64,
+        /// What is known.
+        message: String,
+    },
+    /// Time has passed, or the facts have changed.
+    Looked,
+}
+
+/// What one Revision did in one interval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Who.
+    pub revision: Digest,
+    /// Start of the interval.
+    pub from: Timestamp,
+    /// End of the interval.
+    pub to: Timestamp,
+    /// The route generation in force at the end.
+    pub generation: u64,
+    /// Requests that were given to it.
+    pub started: u64,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of these, errors.
+    pub errors: u64,
+}
+
+/// What should happen because of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum EnvironmentEffect {
+    /// Check the bytes and signatures of candidate and stable; answer with `WayBackChecked`.
+    CheckWayBack {
+        /// For which Promotion.
+        promotion: PromotionId,
+    },
+    /// Make an HTTP check through the listener; answer with `VerificationFinished`.
+    VerifyHttp {
+        /// For which Promotion.
+        promotion: PromotionId,
+        /// Which check.
+        index: usize,
+    },
+    /// Put the Attempt of a check into the queue of the agents.
+    QueueAttempt {
+        /// For which Promotion.
+        promotion: PromotionId,
+        /// Which check.
+        index: usize,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// End an Attempt wherever it is.
+    CancelAttempt {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// A Promotion ended: offer its Release to the Stages that follow.
+    Settled {
+        /// Which.
+        promotion: PromotionId,
+    },
+}
+
+/// A request that does not fit. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+impl Refused {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+/// What became of an event: the effects, what is written down, and Promotions that ended.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[must_use = "effects that nobody performs never happen"]
+pub struct Change {
+    /// Effects and entries.
+    pub handled: Handled<EnvironmentEffect>,
+    /// Promotions that ended, for the archive.
+    pub ended: Vec<Promotion>,
+}
+
+impl Environment {
+    /// Makes an Environment in which nothing runs.
+    #[must_use]
+    pub fn new(policy: Policy, config: Digest, now: Timestamp) -> Self {
+        Self {
+            key: policy.document.key(),
+            policy,
+            config,
+            current: None,
+            history: Vec::new(),
+            warm: None,
+            fleet: Fleet::default(),
+            traffic: Traffic::none(now),
+            waiting: None,
+            active: None,
+            next: None,
+            hold: None,
+            quarantine: BTreeMap::new(),
+        }
+    }
+
+    /// Applies one event. An event that no longer fits changes nothing.
+    ///
+    /// # Errors
+    /// A request of a person that cannot be granted is refused with the reason.
+    pub fn handle(
+        &mut self,
+        event: EnvironmentEvent,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<Change, Refused> {
+        let mut change = Change::default();
+        self.apply(event, &mut change, now)?;
+        self.drive(facts, &mut change, now);
+        Ok(change)
+    }
+
+    fn apply(&mut self, event: EnvironmentEvent, change: &mut Change, now: Timestamp) -> Result<(), Refused> {
+        match event {
+            EnvironmentEvent::PromotionRequested(new) => self.request(*new, change, now)?,
+            EnvironmentEvent::RollbackRequested(new) => self.request_rollback(*new, change, now)?,
+            EnvironmentEvent::Voted { promotion, voter, approve, comment, binding } => {
+                self.vote(promotion, voter, approve, comment, binding, change, now)?;
+            }
+            EnvironmentEvent::PolicyApplied { policy, config, actor } => {
+                self.apply_policy(*policy, config, actor, change);
+            }
+            EnvironmentEvent::HoldRequested { actor, reason } => {
+                self.request_hold(actor, reason, change, now)?
+            }
+            EnvironmentEvent::ResumeRequested { actor, reason } => {
+                self.resume(&actor, &reason, change, now)?
+            }
+            EnvironmentEvent::AbortRequested { actor, reason } => self.abort(&actor, &reason, change, now)?,
+            EnvironmentEvent::Withdrawn { promotion, actor, reason } => {
+                self.withdraw(promotion, &actor, &reason, change, now)?;
+            }
+            EnvironmentEvent::WayBackChecked { promotion, problem } => {
+                self.way_back_checked(promotion, problem, change, now);
+            }
+            EnvironmentEvent::InstancesObserved { agent, observed } => {
+                self.fleet.observe(agent, &observed, now);
+                self.traffic.follow(&self.fleet, now);
+            }
+            EnvironmentEvent::RouteConfirmed { gateway, generation, problem } => {
+                match problem {
+                    Some(problem) => self.traffic.problems.insert(gateway.clone(), problem),
+                    None => self.traffic.problems.remove(&gateway),
+                };
+                self.traffic.confirmed.insert(gateway, generation);
+            }
+            EnvironmentEvent::Measured { samples } => self.measured(&samples),
+            EnvironmentEvent::VerificationFinished { promotion, index, problem } => {
+                self.verification_finished(promotion, index, problem, change, now);
+            }
+            EnvironmentEvent::AttemptLeased { attempt, agent, fence } => {
+                if let Some(held) = self.verification_attempt(attempt) {
+                    held.lease(agent, fence, now);
+                }
+            }
+            EnvironmentEvent::AttemptReported { attempt, fence, sequence, at, report } => {
+                self.attempt_reported(attempt, fence, sequence, at, report, change, now);
+            }
+            EnvironmentEvent::AttemptLost { attempt, fence, message } => {
+                self.attempt_lost(attempt, fence, &message, change, now);
+            }
+            EnvironmentEvent::Looked => {}
+        }
+        Ok(())
+    }
+
+    /// Finds a Promotion that has not ended.
+    #[must_use]
+    pub fn promotion(&self, id: PromotionId) -> Option<&Promotion> {
+        [&self.active, &self.waiting, &self.next].into_iter().flatten().find(|promotion| promotion.id == id)
+    }
+
+    /// A Revision that ran here, by digest.
+    #[must_use]
+    pub fn known_revision(&self, digest: Digest) -> Option<&Revision> {
+        let past = self.current.iter().chain(&self.history).map(|deployment| &deployment.revision);
+        let coming = [&self.active, &self.waiting, &self.next].into_iter().flatten().map(|p| &p.revision);
+        past.chain(coming).find(|revision| revision.digest == digest)
+    }
+}

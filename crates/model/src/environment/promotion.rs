@@ -1,0 +1,238 @@
+//! One Revision on its way into one Environment.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::gates::GateStatus;
+use super::rollout::Rollout;
+use crate::pipeline::SecretName;
+use crate::pipeline::{Analysis, Gate, OnFailure, Strategy, Verification, Workload};
+use crate::timeline::Actor;
+use crate::{Digest, EnvironmentKey, ProjectName, PromotionId, StageName, UserId};
+
+/// What an Environment runs: a Release with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Digest over the two below.
+    pub digest: Digest,
+    /// The Release manifest.
+    pub release: Digest,
+    /// The DSSE envelope over it.
+    pub signature: Digest,
+    /// The ConfigRevision.
+    pub config: Digest,
+    /// The Release's version.
+    pub version: String,
+    /// The commit it was made from.
+    pub commit: String,
+    /// The sealed source tree.
+    pub source: Digest,
+    /// What runs. The first one takes the listener's traffic.
+    pub workloads: Vec<Workload>,
+}
+
+/// Why a Promotion exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum PromotionKind {
+    /// A Release came along the route.
+    Release,
+    /// The Environment's configuration changed.
+    Configuration,
+    /// Somebody wants an earlier Revision back. Exempt from every Gate.
+    Rollback,
+}
+
+/// What a Promotion is held to: the commit's wishes under the Environment's policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromotionPlan {
+    /// The Stage on whose behalf.
+    pub stage: StageName,
+    /// The Environment's Gates, then the Stage's.
+    pub gates: Vec<Gate>,
+    /// How the Workloads get there.
+    pub strategy: Strategy,
+    /// How the candidate is judged.
+    pub analysis: Analysis,
+    /// Checks after the deployment.
+    pub verify: Vec<Verification>,
+    /// What happens on failure.
+    pub on_failure: OnFailure,
+    /// The time of Rollout and verification.
+    pub deadline: jiff::SignedDuration,
+}
+
+/// What an approval is given for. It dies when any of these changes.
+#[derive(Debug, Serialize)]
+struct Binding<'a> {
+    revision: Digest,
+    environment: String,
+    plan: &'a PromotionPlan,
+    policy: u64,
+}
+
+/// One Revision on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Its identity.
+    pub id: PromotionId,
+    /// Where to.
+    pub environment: EnvironmentKey,
+    /// What.
+    pub revision: Revision,
+    /// Why.
+    pub kind: PromotionKind,
+    /// What it is held to.
+    pub plan: PromotionPlan,
+    /// The version of the Environment's policy that it is pinned to.
+    pub policy: u64,
+    /// Logins whose approval would be their own.
+    pub makers: BTreeSet<String>,
+    /// Who asked for it.
+    pub requested_by: Actor,
+    /// When.
+    pub requested_at: Timestamp,
+    /// What people said, oldest first; only of the current binding.
+    pub votes: Vec<Vote>,
+    /// How each Gate stands, as of the last look.
+    pub gates: Vec<GateStatus>,
+    /// Indexes of soak Gates that were once fulfilled.
+    pub soaked: BTreeSet<usize>,
+    /// When the Rollout started.
+    pub started_at: Option<Timestamp>,
+    /// The Rollout, once it started.
+    pub rollout: Option<Rollout>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What one person said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Who.
+    pub user: UserId,
+    /// Their login.
+    pub login: String,
+    /// Their roles in the Project at that time.
+    pub roles: Vec<String>,
+    /// Yes or no.
+    pub approve: bool,
+    /// Their words.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+    /// What they said it of.
+    pub binding: Digest,
+}
+
+/// How a Promotion ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The Revision runs and passed its verification.
+    Succeeded,
+    /// What ran before runs again.
+    RolledBack {
+        /// Why.
+        reason: String,
+        /// From the decision until no new request reached the candidate, in milliseconds.
+        time_to_safe_ms: Option<i64>,
+    },
+    /// Somebody said no.
+    Rejected {
+        /// Who and why.
+        reason: String,
+    },
+    /// Nobody said yes in time.
+    Expired {
+        /// Which Gate.
+        reason: String,
+    },
+    /// A newer Revision took its place in the queue.
+    Superseded {
+        /// Its version.
+        by: String,
+    },
+    /// Somebody withdrew it.
+    Cancelled {
+        /// Who and why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The word for people.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::RolledBack { .. } => "rolled back",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired { .. } => "expired",
+            Self::Superseded { .. } => "superseded",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// Why, in words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Succeeded => "it runs and passed its verification".to_owned(),
+            Self::RolledBack { reason, time_to_safe_ms: _ }
+            | Self::Rejected { reason }
+            | Self::Expired { reason }
+            | Self::Cancelled { reason } => reason.clone(),
+            Self::Superseded { by } => format!("{by} is newer"),
+        }
+    }
+}
+
+impl Promotion {
+    /// What an approval given now is bound to.
+    #[must_use]
+    pub fn binding(&self) -> Digest {
+        let binding = Binding {
+            revision: self.revision.digest,
+            environment: self.environment.to_string(),
+            plan: &self.plan,
+            policy: self.policy,
+        };
+        // These types have only string keys and finite numbers, so they always have a JSON form.
+        Digest::of(&serde_json::to_vec(&binding).unwrap_or_default())
+    }
+
+    /// The name for people: `1.2.0 to shop/production`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} to {}", self.revision.version, self.environment)
+    }
+
+    /// The Project.
+    #[must_use]
+    pub const fn project(&self) -> &ProjectName {
+        &self.environment.project
+    }
+
+    /// Where it is in its life, as one word.
+    #[must_use]
+    pub fn state_word(&self) -> &'static str {
+        match (&self.outcome, &self.rollout) {
+            (Some(outcome), _) => outcome.word(),
+            (None, Some(rollout)) => rollout.phase.word(),
+            (None, None) => "waiting",
+        }
+    }
+
+    /// Secrets that its verifications ask for.
+    pub fn verification_secrets(&self) -> impl Iterator<Item = &SecretName> {
+        self.plan.verify.iter().flat_map(|verification| match verification {
+            Verification::Http(_) => &[][..],
+            Verification::Run(run) => &run.secrets[..],
+        })
+    }
+}

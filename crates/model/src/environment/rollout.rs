@@ -1,0 +1,180 @@
+//! The execution of a strategy, and the way back.
+//!
+//! ```text
+//! Preparing ─> Replacing (recreate) ─> Starting ─> Step 0 … n (canary) ─> Completing ─> Verifying ─> done
+//!      └────────────┴───────────────────────┴───────────┴────────────────────┴──────────────┴──> Returning
+//! ```
+//!
+//! Each phase desires something (Instances, a split) and waits until it is seen to be so.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use towpath_judge::{Assessment, Judge};
+
+use super::promotion::Revision;
+use crate::attempt::Attempt;
+use crate::timeline::Actor;
+use crate::{Digest, Weight};
+
+/// How long a gateway may take to confirm a split before the Rollout gives up.
+///
+/// A gateway that lives answers in milliseconds; one that restarts needs about a second.
+pub const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long what ran before is kept running after a promotion, so that the way back is instant.
+pub const WARM: SignedDuration = SignedDuration::from_mins(10);
+
+/// Restarts of one candidate Instance after which it counts as dead.
+pub const MAX_RESTARTS: u32 = 3;
+
+/// How a Rollout stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// What it does now.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// What ran before and takes the traffic back on failure; absent for a bootstrap.
+    pub stable: Option<Revision>,
+    /// The evidence so far; absent for a bootstrap and for recreate.
+    pub judge: Option<Judge>,
+    /// Measurements that made no sense and were left out.
+    pub refused_ticks: u64,
+    /// The last look at the evidence.
+    pub assessment: Option<Assessment>,
+    /// Set while a person has to decide.
+    pub held: Option<Hold>,
+    /// What each finished or running step came to.
+    pub steps: Vec<StepRecord>,
+    /// The way back, once it was taken.
+    pub back: Option<Return>,
+}
+
+/// What a Rollout does now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Phase {
+    /// The way back is checked before anything changes.
+    Preparing,
+    /// What ran before is stopped (recreate).
+    Replacing,
+    /// The candidate's Instances start.
+    Starting,
+    /// The candidate has the weight of a step.
+    Step {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The candidate gets everything.
+    Completing,
+    /// A check runs.
+    Verifying {
+        /// Which, from 0.
+        index: usize,
+        /// The Attempt, where the check is a script.
+        attempt: Option<Box<Attempt>>,
+    },
+    /// Traffic goes back.
+    Returning,
+}
+
+impl Phase {
+    /// The word for people.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Replacing => "replacing",
+            Self::Starting => "starting",
+            Self::Step { .. } => "canary",
+            Self::Completing => "completing",
+            Self::Verifying { .. } => "verifying",
+            Self::Returning => "rolling back",
+        }
+    }
+}
+
+/// What one step of a canary came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The candidate's share.
+    pub weight: Weight,
+    /// When the share was ordered.
+    pub ordered_at: Timestamp,
+    /// When every gateway had it in force.
+    pub in_force_at: Option<Timestamp>,
+    /// When the next step began.
+    pub ended_at: Option<Timestamp>,
+    /// The verdict that ended it, in words.
+    pub verdict: String,
+    /// Whether a person let it go on after a `pause`.
+    pub resumed: bool,
+}
+
+/// Somebody, or Towpath, wants nothing to move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who.
+    pub by: Actor,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// The way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// Why.
+    pub reason: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Whether what ran before had to be started first.
+    pub cold: bool,
+    /// When every gateway had stopped sending requests to the candidate.
+    pub safe_at: Option<Timestamp>,
+}
+
+impl Return {
+    /// From the decision until no new request reached the candidate, in milliseconds.
+    #[must_use]
+    pub fn time_to_safe_ms(&self) -> Option<i64> {
+        self.safe_at.map(|at| at.as_millisecond() - self.decided_at.as_millisecond())
+    }
+}
+
+impl Rollout {
+    pub(super) fn new(stable: Option<Revision>, now: Timestamp) -> Self {
+        Self {
+            phase: Phase::Preparing,
+            since: now,
+            started_at: now,
+            stable,
+            judge: None,
+            refused_ticks: 0,
+            assessment: None,
+            held: None,
+            steps: Vec::new(),
+            back: None,
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    /// The digest of what ran before.
+    #[must_use]
+    pub fn stable_digest(&self) -> Option<Digest> {
+        self.stable.as_ref().map(|stable| stable.digest)
+    }
+
+    /// Whether traffic is on its way back.
+    #[must_use]
+    pub const fn is_returning(&self) -> bool {
+        matches!(self.phase, Phase::Returning)
+    }
+}

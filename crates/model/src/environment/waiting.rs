@@ -1,0 +1,176 @@
+//! What an Environment waits for, in words, and when it has to be looked at again.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::drive::after;
+use super::fleet::InstanceHealth;
+use super::gates::{GateState, human};
+use super::promotion::Promotion;
+use super::rollout::{CONFIRM_WITHIN, Phase, Rollout};
+use super::{Environment, Facts};
+use crate::pipeline::Strategy;
+use crate::timeline::Actor;
+
+/// Why an Environment has to be looked at again at a certain time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wakeup {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// Evidence is looked at again at least this often while a step is measured, so that silence is noticed.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+impl Environment {
+    /// The next time at which something happens without an event.
+    #[must_use]
+    pub fn next_wakeup(&self, now: Timestamp) -> Option<Wakeup> {
+        let mut times: Vec<(Timestamp, String)> = Vec::new();
+        if let Some(warm) = &self.warm {
+            times.push((warm.until, "what ran before is kept warm no longer".to_owned()));
+        }
+        if let Some(waiting) = &self.waiting {
+            let gates = waiting.gates.iter().filter(|gate| gate.state == GateState::Waiting);
+            times.extend(gates.filter_map(|gate| gate.next.map(|at| (at, gate.reason.clone()))));
+        }
+        if let Some((active, rollout)) = self.active.as_ref().and_then(|a| a.rollout.as_ref().map(|r| (a, r)))
+        {
+            self.rollout_times(active, rollout, now, &mut times);
+        }
+        times.into_iter().min_by_key(|(at, _)| *at).map(|(at, reason)| Wakeup { at: at.max(now), reason })
+    }
+
+    fn rollout_times(
+        &self,
+        active: &Promotion,
+        rollout: &Rollout,
+        now: Timestamp,
+        times: &mut Vec<(Timestamp, String)>,
+    ) {
+        if rollout.is_returning() {
+            times.push((after(now, LOOK_EVERY), "the way back is watched".to_owned()));
+            return;
+        }
+        times.push((
+            after(rollout.started_at, active.plan.deadline),
+            "the deadline of the Promotion".to_owned(),
+        ));
+        match &rollout.phase {
+            Phase::Preparing | Phase::Verifying { .. } | Phase::Returning => {}
+            Phase::Replacing | Phase::Completing => {
+                times.push((
+                    after(self.traffic.since.max(rollout.since), CONFIRM_WITHIN),
+                    "the gateways' time to confirm".to_owned(),
+                ));
+            }
+            Phase::Starting => {
+                let starting = self.fleet.wanted(active.revision.digest);
+                let starting = starting.filter(|instance| instance.health == InstanceHealth::Starting);
+                times.extend(starting.filter_map(|instance| {
+                    let workload = active.revision.workloads.iter().find(|w| w.name == instance.workload)?;
+                    Some((
+                        after(instance.since, workload.health.start_within),
+                        "an Instance's time to get ready".to_owned(),
+                    ))
+                }));
+            }
+            Phase::Step { .. } if rollout.held.is_none() => {
+                times.push((after(now, LOOK_EVERY), "the evidence is looked at".to_owned()));
+            }
+            Phase::Step { .. } => {}
+        }
+    }
+
+    /// What it waits for, for people: one sentence each, most important first.
+    #[must_use]
+    pub fn waits(&self, facts: &Facts, now: Timestamp) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(active) = &self.active {
+            reasons.extend(self.rollout_waits(active, facts, now));
+        }
+        if let Some(waiting) = &self.waiting {
+            let version = &waiting.revision.version;
+            if let Some(active) = &self.active {
+                reasons.push(format!(
+                    "{version} waits until the Rollout of {} is done",
+                    active.revision.version
+                ));
+            }
+            if let Some(hold) = &self.hold
+                && waiting.requested_by == Actor::Towpath
+            {
+                reasons.push(format!(
+                    "{version} waits because {} holds promotions: {}",
+                    hold.by.name(),
+                    hold.reason
+                ));
+            }
+            let closed = waiting.gates.iter().filter(|gate| gate.state != GateState::Open);
+            reasons.extend(closed.map(|gate| format!("{version} waits: {}", gate.reason)));
+        }
+        reasons.extend(
+            self.traffic.problems.iter().map(|(gateway, problem)| format!("gateway {gateway}: {problem}")),
+        );
+        reasons
+    }
+
+    fn rollout_waits(&self, active: &Promotion, facts: &Facts, now: Timestamp) -> Vec<String> {
+        let Some(rollout) = &active.rollout else { return Vec::new() };
+        let version = &active.revision.version;
+        let mut reasons = Vec::new();
+        if let Some(hold) = &rollout.held {
+            reasons.push(format!("the Rollout of {version} is held by {}: {}", hold.by.name(), hold.reason));
+        }
+        let unconfirmed =
+            || (!self.traffic.in_force(&facts.gateways)).then(|| "the gateways' confirmation".to_owned());
+        let what = match &rollout.phase {
+            Phase::Preparing => Some("the check of the way back".to_owned()),
+            Phase::Replacing => Some("the old Instances to stop".to_owned()),
+            Phase::Starting => Some(self.starting_waits(active, facts)),
+            Phase::Step { index } => unconfirmed().or_else(|| step_waits(active, rollout, *index, now)),
+            Phase::Completing => unconfirmed(),
+            Phase::Verifying { index, .. } => {
+                Some(format!("check {} of {}", index + 1, active.plan.verify.len()))
+            }
+            Phase::Returning => {
+                Some(unconfirmed().unwrap_or_else(|| "what ran before to be ready".to_owned()))
+            }
+        };
+        reasons.extend(
+            what.map(|what| format!("the Rollout of {version} ({}) waits for {what}", rollout.phase.word())),
+        );
+        reasons
+    }
+
+    fn starting_waits(&self, active: &Promotion, facts: &Facts) -> String {
+        let wanted: Vec<_> = self.fleet.wanted(active.revision.digest).collect();
+        if wanted.is_empty() && !facts.hosts.iter().any(|host| host.connected) {
+            let labels = &self.policy.document.target.hosts;
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let labels = if labels.is_empty() { "any labels".to_owned() } else { labels.join(", ") };
+            return format!("a deploy agent with {labels}; none is connected (`towpath agent list`)");
+        }
+        let ready = wanted.iter().filter(|instance| instance.health == InstanceHealth::Ready).count();
+        let slow = wanted.iter().find(|instance| instance.health != InstanceHealth::Ready);
+        let detail = slow.map(|i| format!("; one is {}: {}", i.health.word(), i.message)).unwrap_or_default();
+        format!("its Instances: {ready} of {} are ready{detail}", wanted.len())
+    }
+}
+
+fn step_waits(active: &Promotion, rollout: &Rollout, index: usize, now: Timestamp) -> Option<String> {
+    let Strategy::Canary(canary) = &active.plan.strategy else { return None };
+    let step = canary.steps.get(index)?;
+    let end = after(rollout.since, step.duration);
+    if now < end {
+        let left = SignedDuration::from_secs(end.duration_since(now).as_secs());
+        return Some(format!("the end of the step at {} in {}", step.weight, human(left)));
+    }
+    let words = rollout.assessment.as_ref().map(|assessment| assessment.reason.to_string());
+    Some(format!(
+        "a verdict at {}: {}",
+        step.weight,
+        words.unwrap_or_else(|| "no measurement yet".to_owned())
+    ))
+}
