@@ -4,6 +4,7 @@
 //! carries its entry in the timeline. SQL is written so that PostgreSQL takes it too: ids are
 //! TEXT, times are BIGINT microseconds, placeholders are `$1`.
 
+pub mod core;
 pub mod db;
 pub mod git_refs;
 pub mod lock;

@@ -11,6 +11,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (2, "timeline", include_str!("../migrations/0002_timeline.sql")),
     (3, "git refs", include_str!("../migrations/0003_git_refs.sql")),
     (4, "join tokens", include_str!("../migrations/0004_join_tokens.sql")),
+    (5, "core", include_str!("../migrations/0005_core.sql")),
 ];
 
 /// Every step, ready to run.

@@ -1,0 +1,43 @@
+//! The rows behind Runs, Environments, Releases and agents.
+//!
+//! Each function takes a connection, so that it serves readers and the writer alike. What must
+//! change together is written through one [`WriteTx`](crate::WriteTx).
+
+pub mod agents;
+pub mod attempts;
+pub mod counters;
+pub mod documents;
+pub mod environments;
+pub mod gateways;
+pub mod measurements;
+pub mod outbox;
+pub mod projects;
+pub mod promotions;
+pub mod releases;
+pub mod runs;
+pub mod secrets;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A connection that reads, or a transaction that writes.
+pub type Connection = sqlx::SqliteConnection;
+
+/// Writes a body.
+pub(crate) fn encode<T: Serialize>(body: &T) -> sqlx::Result<String> {
+    serde_json::to_string(body).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+/// Reads a body.
+pub(crate) fn decode<T: DeserializeOwned>(body: &str) -> sqlx::Result<T> {
+    serde_json::from_str(body).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// Reads a name or an identity.
+pub(crate) fn parse<T>(text: &str) -> sqlx::Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}

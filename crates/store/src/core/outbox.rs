@@ -1,0 +1,99 @@
+//! Effects that are still to be performed.
+//!
+//! They are written in the transaction that decided them, performed at least once, and removed in
+//! the transaction that takes in their result.
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use super::Connection;
+use crate::time::to_micros;
+
+/// An effect to perform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its place; also its idempotency key.
+    pub id: i64,
+    /// What decided it: `run` or `environment`.
+    pub kind: String,
+    /// The Project.
+    pub project: String,
+    /// Which Run or Environment.
+    pub owner: String,
+    /// The effect as JSON.
+    pub body: String,
+    /// How often it was tried.
+    pub tries: u32,
+}
+
+/// Adds an effect.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn push(
+    db: &mut Connection,
+    kind: &str,
+    project: &str,
+    owner: &str,
+    body: &str,
+    now: Timestamp,
+) -> sqlx::Result<i64> {
+    let row = sqlx::query(
+        "INSERT INTO outbox (kind, project, owner, body, tries, due_at) VALUES ($1, $2, $3, $4, 0, $5) RETURNING id",
+    )
+    .bind(kind)
+    .bind(project)
+    .bind(owner)
+    .bind(body)
+    .bind(to_micros(now))
+    .fetch_one(db)
+    .await?;
+    row.try_get("id")
+}
+
+/// Up to 100 effects that are due, oldest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn due(db: &mut Connection, now: Timestamp) -> sqlx::Result<Vec<Pending>> {
+    let rows = sqlx::query(
+        "SELECT id, kind, project, owner, body, tries FROM outbox WHERE due_at <= $1 ORDER BY id LIMIT 100",
+    )
+    .bind(to_micros(now))
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Pending {
+                id: row.try_get("id")?,
+                kind: row.try_get("kind")?,
+                project: row.try_get("project")?,
+                owner: row.try_get("owner")?,
+                body: row.try_get("body")?,
+                tries: u32::try_from(row.try_get::<i64, _>("tries")?).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
+}
+
+/// Puts an effect off after a failed try.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn retry(db: &mut Connection, id: i64, due_at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query("UPDATE outbox SET tries = tries + 1, due_at = $2 WHERE id = $1")
+        .bind(id)
+        .bind(to_micros(due_at))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes an effect whose result was taken in.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn remove(db: &mut Connection, id: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM outbox WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
