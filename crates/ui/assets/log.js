@@ -1,0 +1,211 @@
+// The log of an Attempt. Lines come from the server as HTML, in chunks; only chunks near the
+// visible part are in the document, so a long log costs no more than a short one.
+import { announce } from "./actions.js";
+
+const CHUNK = 500;
+/** Browsers lose count beyond some 30 million pixels of height. */
+const MOST = 400000;
+const POLL = 1000;
+
+export function startLog() {
+  const root = document.getElementById("log");
+  if (root) new Log(root).start();
+}
+
+class Log {
+  constructor(root) {
+    this.root = root;
+    this.lines = root.querySelector(".log-lines");
+    this.url = root.dataset.log;
+    this.failing = Number(root.dataset.failing) || 0;
+    this.chunks = new Map();
+    this.first = 1;
+    this.total = 0;
+    this.open = true;
+    this.follow = false;
+    this.height = 19.4;
+  }
+
+  async start() {
+    this.buttons();
+    this.observer = new IntersectionObserver((entries) => entries.forEach((entry) => this.seen(entry)), { root: this.lines, rootMargin: "1200px 0px" });
+    // The end says how long the log is.
+    const end = await this.ask(-CHUNK, CHUNK);
+    if (!end) return;
+    this.first = Math.max(1, this.total - MOST + 1);
+    this.first -= (this.first - 1) % CHUNK;
+    this.lines.replaceChildren();
+    if (this.first > 1) this.note(`Lines 1 to ${this.first - 1} are in the download.`);
+    if (this.total === 0) this.note(this.open ? "Waiting for the first line…" : "This attempt wrote nothing.");
+    this.grow();
+    const wanted = Number(location.hash.match(/^#L(\d+)$/)?.[1]);
+    if (wanted) await this.show(wanted);
+    else if (this.open) this.setFollow(true);
+    else if (this.failing) await this.show(this.failing);
+    if (this.open) this.poll();
+    addEventListener("hashchange", () => { const line = location.hash.match(/^#L(\d+)$/); if (line) this.show(Number(line[1])); });
+  }
+
+  /** Fetches lines; keeps account of what the headers say. */
+  async ask(from, limit) {
+    try {
+      const answer = await fetch(`${this.url}?from=${from}&limit=${limit}`, { cache: "no-store" });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const html = await answer.text();
+      this.total = Math.max(this.total, Number(answer.headers.get("X-Log-Total")) || 0);
+      this.open = answer.headers.get("X-Log-Open") === "true";
+      return { html };
+    } catch (error) {
+      if (this.chunks.size === 0) { this.lines.replaceChildren(); this.note(`The log could not be read: ${error.message}. Reload the page to try again.`); }
+      return null;
+    }
+  }
+
+  note(text) {
+    const line = document.createElement("p");
+    line.textContent = text;
+    this.lines.append(line);
+  }
+
+  /** Adds a place for every chunk that exists by now. */
+  grow() {
+    if (this.total > 0) this.lines.querySelectorAll("p").forEach((note) => { if (this.first === 1) note.remove(); });
+    for (let start = this.first; start <= this.total; start += CHUNK) {
+      const lines = Math.min(CHUNK, this.total - start + 1);
+      let chunk = this.chunks.get(start);
+      if (!chunk) {
+        const element = document.createElement("div");
+        element.className = "chunk";
+        chunk = { start, element, lines: 0, loaded: 0, near: false, loading: false };
+        element.chunk = chunk;
+        this.chunks.set(start, chunk);
+        this.lines.append(element);
+        this.observer.observe(element);
+      }
+      if (chunk.lines !== lines) {
+        chunk.lines = lines;
+        if (!chunk.loaded) chunk.element.style.height = `${lines * this.height}px`;
+        if (chunk.near) this.load(chunk);
+      }
+    }
+  }
+
+  seen(entry) {
+    const chunk = entry.target.chunk;
+    chunk.near = entry.isIntersecting;
+    if (chunk.near) this.load(chunk);
+    else if (chunk.loaded) {
+      chunk.element.style.height = `${entry.boundingClientRect.height}px`;
+      chunk.element.replaceChildren();
+      chunk.loaded = 0;
+    }
+  }
+
+  async load(chunk) {
+    if (chunk.loading || chunk.loaded === chunk.lines) return;
+    chunk.loading = true;
+    const had = chunk.loaded;
+    const answer = await this.ask(chunk.start + had, CHUNK - had);
+    chunk.loading = false;
+    if (!answer) return;
+    const part = document.createElement("template");
+    part.innerHTML = answer.html;
+    const count = part.content.childElementCount;
+    if (chunk.loaded !== had) return;
+    if (had === 0) chunk.element.replaceChildren();
+    chunk.element.append(part.content);
+    chunk.element.style.height = "";
+    chunk.loaded = had + count;
+    chunk.lines = Math.max(chunk.lines, chunk.loaded);
+    this.mark();
+    if (this.follow) this.bottom();
+  }
+
+  poll() {
+    setTimeout(async () => {
+      if (!document.hidden) {
+        const before = this.total;
+        await this.ask(this.total + 1, 1);
+        if (this.total !== before) {
+          this.grow();
+          if (this.follow) this.bottom();
+        }
+      }
+      if (this.open) this.poll();
+      else this.setFollow(false);
+    }, POLL);
+  }
+
+  bottom() {
+    this.ours = true;
+    this.lines.scrollTop = this.lines.scrollHeight;
+  }
+
+  setFollow(follow) {
+    this.follow = follow;
+    this.root.querySelector("[data-log-do=follow]")?.setAttribute("aria-pressed", String(follow));
+    if (follow) this.bottom();
+  }
+
+  /** Brings a line into view and marks it. */
+  async show(number) {
+    this.setFollow(false);
+    const start = number - ((number - 1) % CHUNK);
+    const chunk = this.chunks.get(start);
+    if (!chunk) return;
+    chunk.element.scrollIntoView({ block: "nearest" });
+    chunk.near = true;
+    await this.load(chunk);
+    this.marked = number;
+    this.mark();
+    const line = document.getElementById(`L${number}`);
+    if (line) this.lines.scrollTop += line.getBoundingClientRect().top - this.lines.getBoundingClientRect().top - this.lines.clientHeight / 3;
+    announce(`Line ${number}`);
+  }
+
+  mark() {
+    this.lines.querySelector(".marked")?.classList.remove("marked");
+    if (this.marked) document.getElementById(`L${this.marked}`)?.classList.add("marked");
+  }
+
+  /** Finds the first line of a step by halving the log, as lines of steps come in order. */
+  async showStep(step) {
+    let low = this.first;
+    let high = this.total;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const answer = await this.ask(middle, 1);
+      const found = answer?.html.match(/data-step="(\d\d)"/)?.[1];
+      if (found !== undefined && found < step) low = middle + 1;
+      else high = middle;
+    }
+    if (low <= this.total) this.show(low);
+  }
+
+  buttons() {
+    const toggle = (button, name, inverse) => {
+      const on = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(on));
+      this.root.toggleAttribute(name, inverse ? !on : on);
+    };
+    const does = {
+      follow: () => this.setFollow(!this.follow),
+      times: (button) => toggle(button, "data-times", false),
+      wrap: (button) => toggle(button, "data-nowrap", true),
+      failing: () => this.show(this.failing),
+    };
+    this.root.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-log-do]");
+      if (button) does[button.dataset.logDo](button);
+    });
+    document.addEventListener("click", (event) => {
+      const step = event.target.closest?.("#steps [data-step]");
+      if (step) this.showStep(step.dataset.step);
+    });
+    this.lines.addEventListener("scroll", () => {
+      if (this.ours) { this.ours = false; return; }
+      const away = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight;
+      if (this.follow && away > 60) this.setFollow(false);
+    });
+  }
+}

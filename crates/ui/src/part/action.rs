@@ -8,7 +8,7 @@ use crate::view::{Action, ActionKind, Shell};
 pub fn buttons(shell: &Shell, scope: &str, actions: &[Action]) -> Markup {
     html! {
         @if !actions.is_empty() {
-            div.actions { @for (index, action) in actions.iter().enumerate() { (button(shell, &format!("{scope}-{index}"), action)) } }
+            div.actions { @for (index, action) in actions.iter().enumerate() { (button(shell, &format!("{scope}-{index}-{}", action.kind.verb()), action)) } }
         }
     }
 }
