@@ -9,7 +9,7 @@ use towpath_ui::view::*;
 use towpath_ui::{asset, assets, page, routes};
 
 fn moment() -> Moment {
-    Moment(Timestamp::from_second(1_795_000_000).unwrap())
+    Moment(Timestamp::from_second(1_795_000_000).expect("a time after 1970"))
 }
 
 /// Every page with much to show, by name.
