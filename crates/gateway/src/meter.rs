@@ -35,13 +35,15 @@ pub struct Totals {
     pub gateway_errors: u64,
     /// By bucket.
     pub latency: [u64; BUCKETS],
+    /// Requests that were given to the Revision, ended or not.
+    pub started: u64,
     /// Requests that have not ended.
     pub in_flight: u64,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { requests: 0, errors: 0, gateway_errors: 0, latency: [0; BUCKETS], in_flight: 0 }
+        Self { requests: 0, errors: 0, gateway_errors: 0, latency: [0; BUCKETS], started: 0, in_flight: 0 }
     }
 }
 
@@ -90,7 +92,9 @@ impl Meter {
             for (total, bucket) in totals.latency.iter_mut().zip(&shard.latency) {
                 *total += bucket.load(Relaxed);
             }
-            totals.in_flight += shard.started.load(Relaxed).saturating_sub(ended);
+            let started = shard.started.load(Relaxed);
+            totals.started += started;
+            totals.in_flight += started.saturating_sub(ended);
         }
         totals
     }
@@ -156,6 +160,7 @@ impl Totals {
             errors: self.errors.saturating_sub(earlier.errors),
             gateway_errors: self.gateway_errors.saturating_sub(earlier.gateway_errors),
             latency,
+            started: self.started.saturating_sub(earlier.started),
             in_flight: self.in_flight,
         }
     }

@@ -83,7 +83,10 @@ fn merge(into: &mut Vec<Delta>, deltas: Vec<Delta>, alike: impl Fn(&Delta, &Delt
 }
 
 fn absorb(older: &mut Delta, newer: Delta) {
-    let Delta { to, generation, weight, requests, errors, gateway_errors, latency, in_flight, .. } = newer;
+    let Delta {
+        to, generation, weight, started, requests, errors, gateway_errors, latency, in_flight, ..
+    } = newer;
+    older.started += started;
     older.requests += requests;
     older.errors += errors;
     older.gateway_errors += gateway_errors;
@@ -111,6 +114,7 @@ mod tests {
             to: Timestamp::from_second(second + 1).unwrap(),
             generation: 1,
             weight,
+            started: requests,
             requests,
             errors: 1,
             gateway_errors: 0,

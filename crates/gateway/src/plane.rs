@@ -321,6 +321,7 @@ fn delta(
         to,
         generation,
         weight,
+        started: since.started,
         requests: since.requests,
         errors: since.errors,
         gateway_errors: since.gateway_errors,
