@@ -3,6 +3,7 @@
 //! Everything here is synchronous: hashing, packing and fsync block, and the caller says on which
 //! thread. Bytes are named by digest, and checked wherever they arrive.
 
+pub mod authority;
 mod beneath;
 pub mod blob;
 pub mod canonical;
@@ -12,6 +13,7 @@ pub mod dsse;
 pub mod extract;
 mod files;
 pub mod identity;
+pub mod join;
 pub mod key;
 mod layout;
 pub mod line;
@@ -26,11 +28,13 @@ pub mod unpack;
 pub mod vault;
 pub mod verified;
 
+pub use authority::{Authority, AuthorityError, agent_key_and_request};
 pub use blob::{BlobSink, BlobSource};
 pub use commit::CommitId;
 pub use content::{BlobWriter, ContentError, ContentStore};
 pub use extract::{ExtractError, Extracted, Limits};
 pub use identity::{Token, TokenHash};
+pub use join::{InvalidJoinToken, JoinToken};
 pub use key::{KeyError, PublicKeyRoot, ReleaseKey};
 pub use line::{LogLine, Stream, format_line, parse_line};
 pub use log::{LogError, LogStore, SealedLog};
