@@ -153,7 +153,8 @@ class Log {
     const start = number - ((number - 1) % CHUNK);
     const chunk = this.chunks.get(start);
     if (!chunk) return;
-    chunk.element.scrollIntoView({ block: "nearest" });
+    this.ours = true;
+    this.lines.scrollTop += chunk.element.getBoundingClientRect().top - this.lines.getBoundingClientRect().top;
     chunk.near = true;
     await this.load(chunk);
     this.marked = number;

@@ -104,8 +104,8 @@ function path(points, field, x, y) {
   return { line, areas };
 }
 
-/** The next of 1, 2, 5, 10, 20 … */
+/** The next round number. */
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power;
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power;
 }

@@ -551,7 +551,9 @@ impl Moment {
     pub fn series(self) -> Series {
         let now = self.0.as_millisecond();
         let second = now / 1000;
-        let noise = |t: i64, salt: i64| (((t * 7919 + salt * 104_729) % 1009 + 1009) % 1009) as f64 / 1009.0;
+        let noise = |t: i64, salt: i64| {
+            (((t % 100_000) as f64 * 12.9898 + salt as f64 * 78.233).sin() * 43_758.545).rem_euclid(1.0)
+        };
         let point = |t: i64, salt: i64, share: f64, slower: f64| Point {
             t: t * 1000,
             rate: (410.0 + 60.0 * (t as f64 / 9.0).sin() + 30.0 * noise(t, salt)) * share,

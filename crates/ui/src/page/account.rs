@@ -76,6 +76,7 @@ fn password(view: &AccountView) -> Markup {
             h2 { "Change the password" }
             form.stack method="post" action=(routes::ACCOUNT_PASSWORD) {
                 (token(&view.shell))
+                @if let Some(user) = &view.shell.user { input hidden name="login" value=(user.login) autocomplete="username"; }
                 label { "Present password" input type="password" name="current" required autocomplete="current-password"; }
                 label { "New password" input type="password" name="password" required minlength="12" autocomplete="new-password"; }
                 p.muted { "At least 12 characters. Your other sessions end." }

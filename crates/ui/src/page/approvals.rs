@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{commit, time};
+use crate::part::small::{commit, prose, time};
 use crate::routes;
 use crate::view::{ApprovalRequest, ApprovalsView, Tone};
 
@@ -44,7 +44,7 @@ fn request(view: &ApprovalsView, index: usize, request: &ApprovalRequest) -> Mar
                 h2 { a href=(routes::promotion(promotion)) { (version) } span.muted { " into " } a href=(routes::environment(project, environment)) { (project) "/" (environment) } }
                 (buttons(&view.shell, &format!("request-{index}"), actions))
             }
-            p.why { (needs) }
+            p.why { (prose(needs)) }
             p { (commit(source)) span.muted { " by " (source.author) } }
             p.muted {
                 @match current { Some(current) => { "Replaces " (current) }, None => "The first deployment there" }

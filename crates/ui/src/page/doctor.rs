@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, command, time};
+use crate::part::small::{badge, command, prose, time};
 use crate::view::{DoctorView, Finding, Tone};
 
 /// Renders the findings.
@@ -30,7 +30,7 @@ fn finding(finding: &Finding) -> Markup {
     html! {
         article.card.finding {
             div.title { h2 { (title) } (badge(*state)) }
-            p { (detail) }
+            p { (prose(detail)) }
             @if let Some(advice) = advice { p.hint { strong { "What to do: " } (advice) } }
             @if let Some(line) = line { (command(line)) }
         }

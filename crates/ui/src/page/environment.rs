@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::part::action::{button, buttons};
 use crate::part::frame::{Page, frame};
 use crate::part::icon;
-use crate::part::small::{badge, digest, revision, time, weight_bar};
+use crate::part::small::{badge, digest, prose, revision, time, weight_bar};
 use crate::view::{EnvironmentView, HistoryRow, InstanceRow, State, Tone};
 use crate::{format, routes};
 
@@ -84,7 +84,7 @@ fn instances(view: &EnvironmentView) -> Markup {
                 tbody { @for row in &view.instances {
                     @let InstanceRow { id, agent, address, version, state, note, restarts, since } = row;
                     tr {
-                        td { (badge(*state)) @if let Some(note) = note { div.reason { (note) } } }
+                        td { (badge(*state)) @if let Some(note) = note { div.reason { (prose(note)) } } }
                         td.strong { (version) }
                         td { (agent) }
                         td { @if let Some(address) = address { code { (address) } } @else { "–" } }
@@ -116,7 +116,7 @@ fn past(view: &EnvironmentView, index: usize, row: &HistoryRow) -> Markup {
     html! {
         tr {
             td.strong { (revision(&view.project, name)) }
-            td.wide { a.quiet href=(routes::promotion(promotion)) { (badge(*state)) } @if let Some(reason) = reason { div.reason { (reason) } } }
+            td.wide { a.quiet href=(routes::promotion(promotion)) { (badge(*state)) } @if let Some(reason) = reason { div.reason { (prose(reason)) } } }
             td { (by) }
             td { (time(*at, view.shell.now)) }
             td { (digest(&name.digest)) }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::frame::{Page, frame};
 use crate::part::icon;
+use crate::part::small::prose;
 use crate::routes;
 use crate::view::{ErrorView, Tone};
 
@@ -17,7 +18,7 @@ pub fn error(view: &ErrorView) -> Markup {
             p.status { (view.status) }
             h1 { (title) }
             p { (words) }
-            @if let Some(detail) = &view.detail { p.why { (detail) } }
+            @if let Some(detail) = &view.detail { p.why { (prose(detail)) } }
             @if let Some(request) = &view.request { p.muted { "In the server's log this is request " code { (request) } "." } }
             p { a.button href=(routes::OVERVIEW) { "To the projects" } }
         }

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, commit, digest, dot, revision, time, tone, weight_bar};
+use crate::part::small::{badge, commit, digest, dot, prose, revision, time, tone, weight_bar};
 use crate::view::{Arm, JudgeTest, PromotionView, RolloutStep, RolloutView, State};
 use crate::{format, routes};
 
@@ -37,7 +37,7 @@ fn header(view: &PromotionView) -> Markup {
                 h1 { (view.revision.version) span.muted { " into " } (view.environment) } (badge(view.state))
                 (buttons(&view.shell, "promotion", &view.actions))
             }
-            @if let Some(reason) = &view.reason { p.why aria-live="polite" { (reason) } }
+            @if let Some(reason) = &view.reason { p.why aria-live="polite" { (prose(reason)) } }
             p.lead { (commit(&view.commit)) span.muted { " by " (view.commit.author) } }
             dl.facts {
                 div { dt { "Revision" } dd { (digest(&view.revision.digest)) @if let Some(config) = &view.revision.config { " " (config) } } }
@@ -139,7 +139,7 @@ fn verdict(rollout: &RolloutView) -> Markup {
     html! {
         div.verdict #verdict data-region {
             div.title { h3 { "Verdict" } (badge(verdict.state)) }
-            p.why aria-live="polite" { (verdict.reason) }
+            p.why aria-live="polite" { (prose(&verdict.reason)) }
             @for test in &verdict.tests { (judge_test(test)) }
         }
     }
@@ -190,7 +190,7 @@ fn gates(view: &PromotionView) -> Markup {
                 @for gate in &view.gates {
                     li { (dot(gate.state)) div {
                         strong { (gate.kind.label()) } " " span.muted { (gate.title) }
-                        p { (gate.reason) @if let Some(at) = gate.opens_at { " (" (time(at, now)) ")" } }
+                        p { (prose(&gate.reason)) @if let Some(at) = gate.opens_at { " (" (time(at, now)) ")" } }
                     } }
                 }
                 @for approval in &view.approvals {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
 use crate::part::icon;
-use crate::part::small::{badge, commit, digest, dot, time};
+use crate::part::small::{badge, commit, digest, dot, prose, time};
 use crate::view::{GateView, JourneyStage, Leg, ReleaseView, State, Tone};
 use crate::{format, routes};
 
@@ -73,11 +73,11 @@ fn leg(view: &ReleaseView, leg: &Leg) -> Markup {
                 @if let Some(at) = finished { span.muted { (time(*at, view.shell.now)) } }
                 @if let Some(promotion) = promotion { a.more href=(routes::promotion(promotion)) { "Promotion" (icon::arrow()) } }
             }
-            @if let Some(reason) = reason { p.why { (reason) } }
+            @if let Some(reason) = reason { p.why { (prose(reason)) } }
             ul.gates {
                 @for gate in gates { (self::gate(view, gate)) }
-                @if let Some((state, words)) = rollout { li { (dot(*state)) div { strong { "rollout" } p { (words) } } } }
-                @if let Some((state, words)) = verification { li { (dot(*state)) div { strong { "verification" } p { (words) } } } }
+                @if let Some((state, words)) = rollout { li { (dot(*state)) div { strong { "rollout" } p { (prose(words)) } } } }
+                @if let Some((state, words)) = verification { li { (dot(*state)) div { strong { "verification" } p { (prose(words)) } } } }
             }
         }
     }
@@ -90,7 +90,7 @@ fn gate(view: &ReleaseView, gate: &GateView) -> Markup {
             (dot(*state))
             div {
                 strong { (kind.label()) } " " span.muted { (title) }
-                p { (reason) @if let Some(at) = opens_at { " (" (time(*at, view.shell.now)) ")" } }
+                p { (prose(reason)) @if let Some(at) = opens_at { " (" (time(*at, view.shell.now)) ")" } }
             }
         }
     }
@@ -120,7 +120,7 @@ fn evidence(view: &ReleaseView) -> Markup {
             h2 { "Evidence" }
             @if view.evidence.is_empty() { p.muted { "Nothing was recorded." } }
             ul.gates { @for row in &view.evidence {
-                li { (dot(row.state)) div { strong { (row.kind) } p { (row.summary) } @if let Some(document) = &row.digest { (digest(document)) } } }
+                li { (dot(row.state)) div { strong { (row.kind) } p { (prose(&row.summary)) } @if let Some(document) = &row.digest { (digest(document)) } } }
             } }
         }
     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, commit, digest, dot, time, took};
+use crate::part::small::{badge, commit, digest, dot, prose, time, took};
 use crate::part::{graph, icon};
 use crate::view::{AttemptView, Diagnostic, JobView, RunView, SnippetLine, State, StepView, TestCounts};
 use crate::{format, routes};
@@ -50,7 +50,7 @@ fn header(view: &RunView) -> Markup {
                 (buttons(&view.shell, "run", &view.actions))
             }
             p.lead { (commit(&view.commit)) span.muted { " by " (view.commit.author) } }
-            @if let Some(reason) = &view.reason { p.why { (reason) } }
+            @if let Some(reason) = &view.reason { p.why { (prose(reason)) } }
             dl.facts {
                 div { dt { "Ref" } dd { span.ref { (icon::branch()) (view.reference) } } }
                 div { dt { "Trigger" } dd { (view.trigger) } }
@@ -69,10 +69,10 @@ fn diagnostic(diagnostic: &Diagnostic) -> Markup {
     let Diagnostic { error, file, line, column, message, hint, snippet } = diagnostic;
     html! {
         article class={ "diagnostic " (if *error { "bad" } else { "warn" }) } {
-            p { strong { (if *error { "error" } else { "warning" }) ": " } (message) }
+            p { strong { (if *error { "error" } else { "warning" }) ": " } (prose(message)) }
             p.muted { code { (file) ":" (line) ":" (column) } }
             pre.snippet { code { @for line in snippet { (snippet_line(line)) } } }
-            @if let Some(hint) = hint { p.hint { strong { "hint: " } (hint) } }
+            @if let Some(hint) = hint { p.hint { strong { "hint: " } (prose(hint)) } }
         }
     }
 }
@@ -98,7 +98,7 @@ fn panel(view: &RunView, job: &JobView) -> Markup {
         section.card.job #job aria-label={ "Job " (job.name) } {
             div #job-head data-region {
                 div.title { h2 { (job.name) } (badge(job.state)) @if let Some(tests) = job.tests { (counts(tests)) } }
-                @if let Some(reason) = &job.reason { p.why { (reason) } }
+                @if let Some(reason) = &job.reason { p.why { (prose(reason)) } }
                 @if job.attempts.len() > 1 { (attempts(view, job, attempt)) }
                 (artifacts(job))
             }
@@ -150,7 +150,7 @@ fn artifacts(job: &JobView) -> Markup {
 
 fn steps(view: &RunView, attempt: &AttemptView) -> Markup {
     html! {
-        @if let Some(reason) = &attempt.reason { p.why { (reason) } }
+        @if let Some(reason) = &attempt.reason { p.why { (prose(reason)) } }
         ol.steps start="0" {
             @for (index, step) in attempt.steps.iter().enumerate() {
                 @let StepView { name, state, note, started, finished } = step;
@@ -158,7 +158,7 @@ fn steps(view: &RunView, attempt: &AttemptView) -> Markup {
                     button type="button" data-step=(format!("{index:02}")) title="Show this step in the log" {
                         (dot(*state)) span.name { (name) } (took(*started, *finished, view.shell.now))
                     }
-                    @if let Some(note) = note { p.reason { (note) } }
+                    @if let Some(note) = note { p.reason { (prose(note)) } }
                 }
             }
         }

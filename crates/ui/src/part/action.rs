@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::small::prose;
 use crate::view::{Action, ActionKind, Shell};
 
 /// A row of buttons with their dialogs. `scope` keeps the ids of two rows apart.
@@ -30,7 +31,7 @@ pub fn button(shell: &Shell, id: &str, action: &Action) -> Markup {
         dialog id={ "dialog-" (id) } aria-labelledby={ "title-" (id) } {
             form method="post" action=(url) {
                 h2 id={ "title-" (id) } { (label) }
-                p.consequence { (consequence) }
+                p.consequence { (prose(consequence)) }
                 (token(shell))
                 @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
                 label { "Comment" @if comment_needed(*kind) { " (needed: it goes into the timeline)" } @else { " (goes into the timeline)" }

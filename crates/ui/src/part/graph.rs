@@ -21,7 +21,7 @@ pub fn jobs(view: &RunView, selected: &str) -> Markup {
         div.scroll.graph {
             svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="group" aria-label="Jobs and what they need" {
                 @for edge in graph.edges() {
-                    @if let Some(label) = graph.edge(&edge.v, &edge.w, None) { path.edge d=(curve(label)) {} }
+                    @if let Some(points) = way(&graph, &edge.v, &edge.w) { path.edge d=(curve(&points)) {} }
                 }
                 @for job in &view.jobs {
                     @if let Some(node) = graph.node(&job.name) { (node_of(view, job, node, selected)) }
@@ -34,7 +34,7 @@ pub fn jobs(view: &RunView, selected: &str) -> Markup {
 fn arrange(jobs: &[JobView]) -> Graph<NodeLabel, EdgeLabel> {
     let mut graph = Graph::with_options(GraphOptions { directed: true, multigraph: false, compound: false });
     for job in jobs {
-        let width = (job.name.chars().count() as f64 * CHARACTER + 52.0).max(130.0);
+        let width = (job.name.chars().count() as f64 * CHARACTER + 52.0).max(152.0);
         graph.set_node(job.name.clone(), Some(NodeLabel { width, height: HEIGHT, ..NodeLabel::default() }));
     }
     for job in jobs {
@@ -61,9 +61,21 @@ fn extent(graph: &Graph<NodeLabel, EdgeLabel>) -> (f64, f64) {
     ((right + 4.0).ceil(), (bottom + 4.0).ceil())
 }
 
-/// A soft line through the points of an edge.
-fn curve(edge: &EdgeLabel) -> String {
-    let points: Vec<(f64, f64)> = edge.points.iter().map(|point| (point.x, point.y)).collect();
+/// The points of an edge: out of the middle of one side, past the nodes between, into the middle of the other.
+fn way(graph: &Graph<NodeLabel, EdgeLabel>, from: &str, to: &str) -> Option<Vec<(f64, f64)>> {
+    let (edge, from, to) = (graph.edge(from, to, None)?, graph.node(from)?, graph.node(to)?);
+    let out = (from.x? + from.width / 2.0, from.y?);
+    let into = (to.x? - to.width / 2.0, to.y?);
+    let between = edge
+        .points
+        .iter()
+        .map(|point| (point.x, point.y))
+        .filter(|point| point.0 > out.0 && point.0 < into.0);
+    Some(std::iter::once(out).chain(between).chain(std::iter::once(into)).collect())
+}
+
+/// A soft line through points.
+fn curve(points: &[(f64, f64)]) -> String {
     let Some((&first, rest)) = points.split_first() else { return String::new() };
     let mut path = format!("M{:.1} {:.1}", first.0, first.1);
     let mut from = first;

@@ -56,7 +56,7 @@ fn basin(project: &str, stage: &RouteStage, card: &EnvironmentCard, now: Timesta
                 Some(current) => {
                     p.version { (revision(project, &current.revision)) }
                     p.muted {
-                        "since " (time(current.since, now)) " · " (current.ready) "/" (current.desired) " ready"
+                        (time(current.since, now)) " · " (current.ready) "/" (current.desired) " ready"
                         @if let Some(url) = url { " · " a href=(url) rel="noreferrer" { "open" (icon::outside()) } }
                     }
                 }

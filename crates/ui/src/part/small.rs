@@ -33,6 +33,17 @@ pub fn dot(state: State) -> Markup {
     }
 }
 
+/// Words in which `backticks` mark names, as every message of Towpath has them.
+pub fn prose(text: &str) -> Markup {
+    let whole = text.matches('`').count().is_multiple_of(2);
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if !whole && index > 0 { "`" }
+            @if whole && index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// A relative time, with the absolute one at hand.
 pub fn time(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) data-relative title=(format::absolute(at)) { (format::relative(at, now)) } }
@@ -105,7 +116,7 @@ pub fn runs(project: &str, rows: &[RunRow], now: Timestamp) -> Markup {
                 @for row in rows {
                     tr {
                         td { a.strong href=(routes::run(project, row.number)) { "#" (row.number) } }
-                        td { (badge(row.state)) @if let Some(reason) = &row.reason { div.reason { (reason) } } }
+                        td { (badge(row.state)) @if let Some(reason) = &row.reason { div.reason { (prose(reason)) } } }
                         td.wide { (commit(&row.commit)) div.muted { (row.commit.author) } }
                         td { span.ref { (icon::branch()) (row.reference) } }
                         td { (row.trigger) }
