@@ -234,3 +234,83 @@ fn a_candidate_without_traffic_is_noticed_within_two_ticks() {
     assert_eq!(verdict, Verdict::Unhealthy);
     assert_eq!(reason, Reason::Starved { candidate: 0, both: 1_000, due: 0.05 });
 }
+
+fn row(
+    name: &str,
+    until: Verdict,
+    rollouts: u64,
+    seconds: i64,
+    world: impl Fn(i64) -> World,
+    policy: &Policy,
+) {
+    let mut times: Vec<i64> =
+        (1..=rollouts).filter_map(|seed| first(until, seed, seconds, &world, policy.clone())).collect();
+    times.sort_unstable();
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+    let reached = 100.0 * times.len() as f64 / rollouts as f64;
+    println!("| {name} | {reached:.1} % | {:?} s | {:?} s |", at(0.5).unwrap_or(-1), at(0.95).unwrap_or(-1));
+}
+
+#[test]
+#[ignore = "prints the figures of docs/judge.md; takes a minute"]
+fn figures() {
+    let steady = |requests, share, candidate, stable| move |_| World { requests, share, candidate, stable };
+    let plain = Policy::default();
+    let bare = Policy { block_seconds: 1.0, block_evidence: 20.0, negligible: 0.0, ..Policy::default() };
+    for share in [50, 250, 500] {
+        row(
+            &format!("A/A {share} bare"),
+            Verdict::Unhealthy,
+            4_000,
+            120,
+            steady(200, share, 0.01, 0.01),
+            &bare,
+        );
+        row(&format!("A/A {share}"), Verdict::Unhealthy, 4_000, 120, steady(200, share, 0.01, 0.01), &plain);
+    }
+    let margin = Policy { margin: towpath_judge::Margin::increase(0.005), ..Policy::default() };
+    row("at the margin", Verdict::Healthy, 2_000, 300, steady(300, 200, 0.015, 0.01), &plain);
+    row("5x", Verdict::Healthy, 2_000, 120, steady(300, 200, 0.05, 0.01), &plain);
+    for block in [3.0, 5.0, 10.0] {
+        let policy = Policy { block_seconds: block, ..margin.clone() };
+        for (requests, share) in [(1_000, 100), (2_000, 100)] {
+            row(
+                &format!("0.2 -> 20 %, {requests}/s, {share}, block {block}"),
+                Verdict::Unhealthy,
+                300,
+                120,
+                steady(requests, share, 0.2, 0.002),
+                &policy,
+            );
+        }
+        let late = move |second| World {
+            requests: 1_000,
+            share: 300,
+            candidate: if second < 20 { 0.002 } else { 0.2 },
+            stable: 0.002,
+        };
+        row(&format!("0.2 -> 20 % from 20 s, block {block}"), Verdict::Unhealthy, 300, 120, late, &policy);
+        row(
+            &format!("1 -> 5 %, 100/s, 50, block {block}"),
+            Verdict::Unhealthy,
+            300,
+            600,
+            steady(100, 50, 0.05, 0.01),
+            &policy,
+        );
+    }
+    for requests in [300, 1_000, 1_500, 2_000] {
+        for share in [100, 300, 600] {
+            for rate in [0.0, 0.001, 0.002] {
+                row(
+                    &format!("good {rate}, {requests}/s, {share}"),
+                    Verdict::Healthy,
+                    300,
+                    300,
+                    steady(requests, share, rate, rate),
+                    &margin,
+                );
+            }
+        }
+    }
+}
