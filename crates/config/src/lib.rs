@@ -13,18 +13,23 @@
 
 mod check;
 pub mod diagnostic;
+mod evaluator;
 pub mod expression;
 mod fields;
 pub mod file;
+mod foresight;
 mod lower;
 mod parse;
 pub mod reference;
+pub mod render;
 pub mod schema;
 mod spec;
 mod tree;
 mod values;
 
 pub use diagnostic::{Colour, Diagnostic, Severity, has_errors};
+pub use evaluator::CelEvaluator;
+pub use foresight::plan;
 pub use parse::{
     MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline,
     parse_pipeline_bytes,

@@ -34,7 +34,7 @@ as environment, so that nobody who chooses the name of a branch chooses a comman
 | `project` | the Project's name |\n\
 | `env.<NAME>` | what `env` of the file and the Job say |\n\
 | `needs.<job>.outcome`, `needs.<job>.outputs.<name>` | of the Jobs under `needs` |\n\
-| `jobs.<job>.outcome` | `passed`, `failed`, `skipped`, `cancelled` or `lost`; of all Jobs that ended before |\n\n\
+| `jobs.<job>.outcome` | `passed`, `failed`, `skipped` or `cancelled`; of all Jobs that ended before |\n\n\
 Functions: `startsWith`, `endsWith`, `contains`, `lowerAscii`, `size`, `has`, and on lists `all`, `exists`, `filter`, `map`.\n\n";
 
 const ENVIRONMENT_NOTES: &str = "\

@@ -24,7 +24,7 @@ const MAPS: [&str; 3] = ["needs", "jobs", "env"];
 
 const EVENTS: &[&str] = &["push", "tag", "manual"];
 const TRUST: &[&str] = &["protected", "internal", "fork"];
-const OUTCOMES: &[&str] = &["passed", "failed", "skipped", "cancelled", "lost"];
+const OUTCOMES: &[&str] = &["passed", "failed", "skipped", "cancelled"];
 
 pub(super) fn check(root: &Ast, names: &Names<'_>) -> Result<(), Vec<ExpressionError>> {
     let mut checker = Checker { names, bound: Vec::new(), errors: Vec::new() };

@@ -101,7 +101,7 @@ fn names_are_checked_before_the_run() {
     assert_eq!(errors("event == 'psuh'"), ["did you mean `push`?"]);
     assert_eq!(
         errors("jobs.test.outcome == 'success'"),
-        ["it is one of `passed`, `failed`, `skipped`, `cancelled`, `lost`"]
+        ["it is one of `passed`, `failed`, `skipped`, `cancelled`"]
     );
     assert_eq!(errors("[1].all(x, x > 0 && y)").len(), 1);
 }

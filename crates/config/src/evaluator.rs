@@ -1,0 +1,88 @@
+//! Answers what the model asks of conditions and values.
+
+use towpath_model::pipeline::{Condition, EnvValue};
+use towpath_model::run::{Evaluator, JobRun, Scope as RunScope};
+
+use crate::expression::{Expression, ExpressionError, Scope, Template, Value};
+
+/// Evaluates with the CEL subset of [`crate::expression`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CelEvaluator;
+
+impl Evaluator for CelEvaluator {
+    fn holds(&self, condition: &Condition, scope: &RunScope<'_>) -> Result<bool, String> {
+        let expression = Expression::parse(&condition.0).map_err(explain)?;
+        match expression.evaluate(&with_env(scope)).map_err(explain)? {
+            Value::Boolean(holds) => Ok(holds),
+            Value::Unknown(why) => Err(format!("{why} is not known yet")),
+            other => Err(format!("it gives {}, not true or false", other.kind())),
+        }
+    }
+
+    fn value(&self, value: &EnvValue, scope: &RunScope<'_>) -> Result<String, String> {
+        evaluate_text(value, &with_env(scope))
+    }
+}
+
+fn explain(error: ExpressionError) -> String {
+    match error.hint {
+        Some(hint) => format!("{} ({hint})", error.message),
+        None => error.message,
+    }
+}
+
+fn evaluate_text(value: &EnvValue, scope: &Scope) -> Result<String, String> {
+    if !value.is_expression() {
+        return Ok(value.0.clone());
+    }
+    match Template::parse(&value.0).and_then(|template| template.evaluate(scope)).map_err(explain)? {
+        Value::Unknown(why) => Err(format!("{why} is not known yet")),
+        text => Ok(text.to_string()),
+    }
+}
+
+/// The names of the Run and its Jobs, without `env`.
+fn base(scope: &RunScope<'_>) -> Scope {
+    let RunScope { run, job } = scope;
+    let jobs = run.jobs.iter().map(|job| (job.name.to_string(), Value::map([("outcome", outcome(job))])));
+    let needs = run.jobs.iter().filter(|other| job.needs.contains(&other.name)).map(|job| {
+        let outputs = if job.state.is_final() { Value::map(job.outputs.clone()) } else { pending(job) };
+        (job.name.to_string(), Value::map([("outcome", outcome(job)), ("outputs", outputs)]))
+    });
+    run_scope(&run.cause.event, &run.cause.reference)
+        .with("commit", run.cause.commit.as_str())
+        .with("trust", run.trust.word())
+        .with("project", run.project.as_str())
+        .with("jobs", Value::map(jobs))
+        .with("needs", Value::map(needs))
+}
+
+/// The names that a ref gives.
+pub(crate) fn run_scope(event: &str, reference: &str) -> Scope {
+    Scope::default()
+        .with("event", event)
+        .with("ref", reference)
+        .with("branch", reference.strip_prefix("refs/heads/").unwrap_or_default())
+        .with("tag", reference.strip_prefix("refs/tags/").unwrap_or_default())
+}
+
+/// The names of the Run with `env`. A value of `env` sees the names of the Run, not other values of `env`.
+fn with_env(scope: &RunScope<'_>) -> Scope {
+    let base = base(scope);
+    let shared = scope.run.pipeline.iter().flat_map(|pipeline| &pipeline.env);
+    let mut env = Vec::new();
+    for (name, value) in shared.chain(&scope.job.env) {
+        if let Ok(value) = evaluate_text(value, &base) {
+            env.push((name.clone(), Value::Text(value)));
+        }
+    }
+    base.with("env", Value::map(env))
+}
+
+fn outcome(job: &JobRun) -> Value {
+    if job.state.is_final() { Value::from(job.state.word()) } else { pending(job) }
+}
+
+fn pending(job: &JobRun) -> Value {
+    Value::Unknown(format!("the outcome of `{}`", job.name))
+}

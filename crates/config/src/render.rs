@@ -1,0 +1,20 @@
+//! Shows a plan: as text for a terminal, JSON, Mermaid and SVG.
+
+mod graph;
+mod mermaid;
+mod svg;
+mod text;
+
+pub use mermaid::mermaid;
+pub use svg::svg;
+pub use text::text;
+
+use towpath_model::plan::PlanReport;
+
+/// The plan as JSON, indented.
+#[must_use]
+pub fn json(report: &PlanReport) -> String {
+    let mut json = serde_json::to_string_pretty(report).expect("a plan has only text keys");
+    json.push('\n');
+    json
+}

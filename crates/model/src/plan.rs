@@ -1,0 +1,533 @@
+//! What a Run would do, before it does it, and why.
+//!
+//! The plan is a pure function of the pipeline, the occasion and the environment documents, so it
+//! can be compared with the plan of another commit. [`lint`](crate::plan_lint) checks it again, by other means.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::pattern::fits;
+use crate::pipeline::{Canary, Condition, Gate, Job, OnFailure, Pipeline, Stage, Strategy, Verification};
+use crate::policy::EnvironmentDocument;
+use crate::run::Trust;
+use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
+
+/// What happened that may start a Run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occasion {
+    /// `push`, `tag` or `manual`.
+    pub event: String,
+    /// The full ref.
+    pub reference: String,
+    /// Paths that changed, where that is known.
+    pub changed: Option<Vec<String>>,
+    /// What the ref is trusted with.
+    pub trust: Trust,
+}
+
+/// What can be said of a condition before the Run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreseen {
+    /// It will hold.
+    Holds,
+    /// It will not.
+    Fails,
+    /// It depends on what the Run finds.
+    Unknown(String),
+}
+
+/// Looks at conditions before the Run. `config` implements it.
+pub trait Foresight {
+    /// Whether the condition of a Job will hold. `fates` has the Jobs that were planned before it.
+    fn foresee(
+        &self,
+        condition: &Condition,
+        job: &Job,
+        occasion: &Occasion,
+        fates: &BTreeMap<JobName, Fate>,
+    ) -> Foreseen;
+}
+
+/// What will become of a Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It runs, unless one before it fails.
+    Runs,
+    /// It is skipped.
+    Skipped,
+    /// The Run decides.
+    Undecided,
+}
+
+/// The plan of a Run.
+#[must_use = "an unread report helps nobody"]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The Project.
+    pub project: ProjectName,
+    /// What it is planned for.
+    pub occasion: Occasion,
+    /// Whether that starts a Run.
+    pub starts: bool,
+    /// Why it does, or does not.
+    pub reason: String,
+    /// The Jobs in an order in which they could run one by one.
+    pub jobs: Vec<PlannedJob>,
+    /// The Release.
+    pub seal: PlannedSeal,
+    /// The Stages in an order of the route.
+    pub stages: Vec<PlannedStage>,
+    /// What a person should know before.
+    pub warnings: Vec<String>,
+}
+
+/// A Job of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedJob {
+    /// Its name.
+    pub name: JobName,
+    /// 1 for the Jobs that start at once, 2 for those that wait for these, and so on.
+    pub batch: usize,
+    /// What will become of it.
+    pub fate: Fate,
+    /// Why.
+    pub reason: String,
+    /// Jobs before it.
+    pub needs: Vec<JobName>,
+    /// The names of its Steps.
+    pub steps: Vec<String>,
+    /// The Artifacts that it makes.
+    pub artifacts: Vec<ArtifactName>,
+}
+
+/// What would be sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSeal {
+    /// Whether a Release is sealed, if every Job passes.
+    pub seals: bool,
+    /// Why, or why not.
+    pub reason: String,
+    /// What it holds.
+    pub artifacts: Vec<ArtifactName>,
+    /// What is started from it.
+    pub workloads: Vec<WorkloadName>,
+}
+
+/// A Stage of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStage {
+    /// Its name.
+    pub name: StageName,
+    /// Its place on the route, from 1.
+    pub batch: usize,
+    /// Stages before it.
+    pub needs: Vec<StageName>,
+    /// What starts it.
+    pub starts: String,
+    /// One for each Environment.
+    pub promotions: Vec<PlannedPromotion>,
+    /// Checks after the deployment.
+    pub verify: Vec<String>,
+    /// What happens on failure.
+    pub on_failure: OnFailure,
+    /// The time of Rollout and checks.
+    pub deadline: SignedDuration,
+}
+
+/// A Promotion of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedPromotion {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// Whether the Release may come here at all.
+    pub admitted: bool,
+    /// Why, or why not.
+    pub reason: String,
+    /// What it waits for before it starts.
+    pub gates: Vec<PlannedGate>,
+    /// How traffic moves.
+    pub rollout: PlannedRollout,
+}
+
+/// A Gate of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedGate {
+    /// Who demands it.
+    pub origin: GateOrigin,
+    /// `approval`, `window`, `freeze` or `soak`.
+    pub kind: String,
+    /// What it waits for.
+    pub waits_for: String,
+}
+
+/// Who demands a Gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateOrigin {
+    /// The Environment's policy, which no commit can loosen.
+    Environment,
+    /// The commit.
+    Stage,
+}
+
+/// How traffic moves to the new Revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRollout {
+    /// `recreate` or `canary`.
+    pub strategy: String,
+    /// The steps of a canary.
+    pub steps: Vec<PlannedStep>,
+    /// The time until the new Revision has everything, if all goes well and nobody pauses it.
+    pub until_full: SignedDuration,
+    /// What users would see of a bad Revision that is noticed only at the very end, as time of the full traffic.
+    pub exposure: SignedDuration,
+}
+
+/// A step of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// The candidate's share.
+    pub weight: Weight,
+    /// When it begins, from the start of the Rollout.
+    pub at: SignedDuration,
+    /// Its least time.
+    pub duration: SignedDuration,
+    /// Its most time.
+    pub max: SignedDuration,
+    /// Whether a person must go on.
+    pub pause: bool,
+}
+
+/// Plans a Run.
+pub fn plan(
+    pipeline: &Pipeline,
+    occasion: &Occasion,
+    documents: &[EnvironmentDocument],
+    foresight: &dyn Foresight,
+) -> PlanReport {
+    let (starts, reason) = starts(pipeline, occasion);
+    let jobs = plan_jobs(pipeline, occasion, foresight);
+    let seal = plan_seal(pipeline, occasion, &jobs);
+    let documents: Vec<&EnvironmentDocument> =
+        documents.iter().filter(|document| document.project == pipeline.name).collect();
+    let stages = plan_stages(pipeline, occasion, &seal, &documents);
+    let warnings = warnings(pipeline, &jobs, &documents);
+    PlanReport {
+        project: pipeline.name.clone(),
+        occasion: occasion.clone(),
+        starts,
+        reason,
+        jobs,
+        seal,
+        stages,
+        warnings,
+    }
+}
+
+/// Whether an occasion starts a Run, and why.
+#[must_use]
+pub fn starts(pipeline: &Pipeline, occasion: &Occasion) -> (bool, String) {
+    let triggers = &pipeline.triggers;
+    let named =
+        |prefix: &str| occasion.reference.strip_prefix(prefix).unwrap_or(&occasion.reference).to_owned();
+    match occasion.event.as_str() {
+        "manual" if triggers.manual => (true, "a person starts it".to_owned()),
+        "manual" => (false, "`on` says `manual: false`".to_owned()),
+        "tag" => match &triggers.tag {
+            None => (false, "`on` names no tags".to_owned()),
+            Some(tag) => by_pattern("tag", &named("refs/tags/"), &tag.patterns),
+        },
+        _ => match &triggers.push {
+            None => (false, "`on` names no pushes".to_owned()),
+            Some(push) => {
+                let (branch, reason) = by_pattern("branch", &named("refs/heads/"), &push.branches);
+                match (&occasion.changed, branch) {
+                    (Some(changed), true) if !push.paths.is_empty() => {
+                        by_paths(changed, &push.paths, &reason)
+                    }
+                    _ => (branch, reason),
+                }
+            }
+        },
+    }
+}
+
+fn by_pattern(what: &str, name: &str, patterns: &[String]) -> (bool, String) {
+    if patterns.is_empty() {
+        return (true, format!("every {what} starts a Run"));
+    }
+    match patterns.iter().find(|pattern| fits(pattern, name)) {
+        Some(pattern) => (true, format!("{what} `{name}` fits `{pattern}`")),
+        None => (false, format!("{what} `{name}` fits none of `{}`", patterns.join("`, `"))),
+    }
+}
+
+fn by_paths(changed: &[String], patterns: &[String], branch: &str) -> (bool, String) {
+    let hit = changed.iter().find(|path| patterns.iter().any(|pattern| fits(pattern, path)));
+    match hit {
+        Some(path) => (true, format!("{branch}, and `{path}` changed")),
+        None => (false, format!("{branch}, but no changed file fits `{}`", patterns.join("`, `"))),
+    }
+}
+
+/// The longest chain before each name, plus one, and the names in that order. Names in a cycle are left out.
+fn batches<'p>(nodes: &[(&'p str, Vec<&'p str>)]) -> Vec<(&'p str, usize)> {
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut order = Vec::with_capacity(nodes.len());
+    for batch in 1..=nodes.len() {
+        let ready: Vec<&str> = nodes
+            .iter()
+            .filter(|(name, needs)| {
+                !done.contains_key(name) && needs.iter().all(|need| done.contains_key(need))
+            })
+            .map(|(name, _)| *name)
+            .collect();
+        for name in ready {
+            done.insert(name, batch);
+            order.push((name, batch));
+        }
+    }
+    order
+}
+
+fn plan_jobs(pipeline: &Pipeline, occasion: &Occasion, foresight: &dyn Foresight) -> Vec<PlannedJob> {
+    let nodes: Vec<(&str, Vec<&str>)> = pipeline
+        .jobs
+        .iter()
+        .map(|job| (job.name.as_str(), job.needs.iter().map(JobName::as_str).collect()))
+        .collect();
+    let mut fates = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for (name, batch) in batches(&nodes) {
+        let Some(job) = pipeline.jobs.iter().find(|job| job.name.as_str() == name) else { continue };
+        let (fate, reason) = fate(job, occasion, &fates, foresight);
+        fates.insert(job.name.clone(), fate);
+        jobs.push(PlannedJob {
+            name: job.name.clone(),
+            batch,
+            fate,
+            reason,
+            needs: job.needs.clone(),
+            steps: job.steps.iter().map(|step| step.name.clone()).collect(),
+            artifacts: job.artifacts.iter().map(|artifact| artifact.name.clone()).collect(),
+        });
+    }
+    jobs
+}
+
+fn fate(
+    job: &Job,
+    occasion: &Occasion,
+    fates: &BTreeMap<JobName, Fate>,
+    foresight: &dyn Foresight,
+) -> (Fate, String) {
+    let after = match job.needs.as_slice() {
+        [] => "at once".to_owned(),
+        needs => format!("after {}", list(needs)),
+    };
+    let Some(condition) = &job.condition else {
+        let with = |wanted: Fate| job.needs.iter().find(|need| fates.get(*need) == Some(&wanted));
+        return match (with(Fate::Skipped), with(Fate::Undecided)) {
+            (Some(need), _) => (Fate::Skipped, format!("it needs `{need}`, which is skipped")),
+            (None, Some(need)) => (Fate::Undecided, format!("if `{need}` runs")),
+            (None, None) => (Fate::Runs, after),
+        };
+    };
+    match foresight.foresee(condition, job, occasion, fates) {
+        Foreseen::Holds => (Fate::Runs, format!("{after}; `{}` holds", condition.0)),
+        Foreseen::Fails => (Fate::Skipped, format!("`{}` does not hold", condition.0)),
+        Foreseen::Unknown(why) => (Fate::Undecided, format!("{after}, if `{}`: {why}", condition.0)),
+    }
+}
+
+fn list<T: std::fmt::Display>(names: &[T]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn plan_seal(pipeline: &Pipeline, occasion: &Occasion, jobs: &[PlannedJob]) -> PlannedSeal {
+    let maker = |artifact: &ArtifactName| jobs.iter().find(|job| job.artifacts.contains(artifact));
+    let missing = pipeline
+        .workloads
+        .iter()
+        .find(|workload| maker(&workload.artifact).is_none_or(|job| job.fate == Fate::Skipped));
+    let (seals, reason) = match (occasion.trust, missing) {
+        _ if pipeline.workloads.is_empty() => (false, "there are no workloads to release".to_owned()),
+        (Trust::Internal | Trust::Fork, _) => (false, "only a protected ref seals a Release".to_owned()),
+        (Trust::Protected, Some(workload)) => (
+            false,
+            format!(
+                "workload `{}` lacks its artifact `{}`, whose job is skipped",
+                workload.name, workload.artifact
+            ),
+        ),
+        (Trust::Protected, None) => (true, "when every job has passed".to_owned()),
+    };
+    let kept = jobs.iter().filter(|job| job.fate != Fate::Skipped);
+    PlannedSeal {
+        seals,
+        reason,
+        artifacts: kept.flat_map(|job| job.artifacts.iter().cloned()).collect(),
+        workloads: pipeline.workloads.iter().map(|workload| workload.name.clone()).collect(),
+    }
+}
+
+fn plan_stages(
+    pipeline: &Pipeline,
+    occasion: &Occasion,
+    seal: &PlannedSeal,
+    documents: &[&EnvironmentDocument],
+) -> Vec<PlannedStage> {
+    let nodes: Vec<(&str, Vec<&str>)> = pipeline
+        .stages
+        .iter()
+        .map(|stage| (stage.name.as_str(), stage.needs.iter().map(StageName::as_str).collect()))
+        .collect();
+    let find = |name: &str| pipeline.stages.iter().find(|stage| stage.name.as_str() == name);
+    let planned = batches(&nodes).into_iter().filter_map(|(name, batch)| Some((find(name)?, batch)));
+    planned
+        .map(|(stage, batch)| PlannedStage {
+            name: stage.name.clone(),
+            batch,
+            needs: stage.needs.clone(),
+            starts: stage_starts(stage),
+            promotions: stage
+                .environments
+                .iter()
+                .map(|environment| promotion(stage, environment, occasion, seal, documents))
+                .collect(),
+            verify: stage.verify.iter().map(check_named).collect(),
+            on_failure: stage.on_failure,
+            deadline: stage.deadline,
+        })
+        .collect()
+}
+
+fn stage_starts(stage: &Stage) -> String {
+    match (stage.automatic, stage.needs.as_slice()) {
+        (false, _) => "when a person promotes".to_owned(),
+        (true, []) => "when the Release is sealed".to_owned(),
+        (true, needs) => format!("when {} passed", list(needs)),
+    }
+}
+
+fn check_named(verification: &Verification) -> String {
+    match verification {
+        Verification::Http(http) => format!("http {} gives {}", http.path, http.status),
+        Verification::Run(run) => format!("run {}", run.name),
+    }
+}
+
+fn promotion(
+    stage: &Stage,
+    environment: &EnvironmentName,
+    occasion: &Occasion,
+    seal: &PlannedSeal,
+    documents: &[&EnvironmentDocument],
+) -> PlannedPromotion {
+    let document = documents.iter().find(|document| document.environment == *environment);
+    let allowed = document
+        .is_none_or(|document| document.allow.refs.iter().any(|pattern| fits(pattern, &occasion.reference)));
+    let reason = match (seal.seals, allowed, document) {
+        (false, _, _) => "no Release is sealed".to_owned(),
+        (true, false, _) => format!("`{environment}` does not allow `{}`", occasion.reference),
+        (true, true, Some(_)) => format!("`{environment}` allows `{}`", occasion.reference),
+        (true, true, None) => format!("the document of `{environment}` is not at hand; it may demand more"),
+    };
+    let of_environment = document.map(|document| document.gates.as_slice()).unwrap_or_default();
+    let gates = of_environment.iter().map(|gate| planned_gate(gate, GateOrigin::Environment));
+    let gates = gates.chain(stage.gates.iter().map(|gate| planned_gate(gate, GateOrigin::Stage))).collect();
+    PlannedPromotion {
+        environment: environment.clone(),
+        admitted: seal.seals && allowed,
+        reason,
+        gates,
+        rollout: rollout(&stage.strategy),
+    }
+}
+
+fn planned_gate(gate: &Gate, origin: GateOrigin) -> PlannedGate {
+    let (kind, waits_for) = match gate {
+        Gate::Approval(approval) => {
+            let noun = if approval.count == 1 { "approval" } else { "approvals" };
+            ("approval", format!("{} {noun} from {}", approval.count, approval.by.join(" or ")))
+        }
+        Gate::Window(window) => ("window", format!("{} {} {}", window.days, window.hours, window.timezone)),
+        Gate::Freeze(freeze) => {
+            let why = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+            (
+                "freeze",
+                format!(
+                    "its end, when ready between {} and {} {}{why}",
+                    freeze.from, freeze.until, freeze.timezone
+                ),
+            )
+        }
+        Gate::Soak(soak) => ("soak", format!("{:#} in `{}`", soak.duration, soak.environment)),
+    };
+    PlannedGate { origin, kind: kind.to_owned(), waits_for }
+}
+
+fn rollout(strategy: &Strategy) -> PlannedRollout {
+    match strategy {
+        Strategy::Recreate => PlannedRollout {
+            strategy: "recreate".to_owned(),
+            steps: Vec::new(),
+            until_full: SignedDuration::ZERO,
+            exposure: SignedDuration::ZERO,
+        },
+        Strategy::Canary(canary) => canary_rollout(canary),
+    }
+}
+
+fn canary_rollout(canary: &Canary) -> PlannedRollout {
+    let mut at = SignedDuration::ZERO;
+    let mut exposure = SignedDuration::ZERO;
+    let mut steps = Vec::with_capacity(canary.steps.len());
+    for step in &canary.steps {
+        steps.push(PlannedStep {
+            weight: step.weight,
+            at,
+            duration: step.duration,
+            max: step.max,
+            pause: step.pause,
+        });
+        at += step.duration;
+        exposure += step.duration * i32::from(step.weight.permille()) / 1000;
+    }
+    PlannedRollout { strategy: "canary".to_owned(), steps, until_full: at, exposure }
+}
+
+fn warnings(pipeline: &Pipeline, jobs: &[PlannedJob], documents: &[&EnvironmentDocument]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let described =
+        |environment: &EnvironmentName| documents.iter().any(|document| document.environment == *environment);
+    for stage in &pipeline.stages {
+        for environment in
+            stage.environments.iter().filter(|environment| !documents.is_empty() && !described(environment))
+        {
+            warnings.push(format!(
+                "stage `{}` deploys to `{environment}`, which no document describes",
+                stage.name
+            ));
+        }
+    }
+    for document in documents
+        .iter()
+        .filter(|document| !pipeline.stages.is_empty() && pipeline.stage_of(&document.environment).is_none())
+    {
+        warnings.push(format!("no stage deploys to `{}`", document.environment));
+    }
+    let used =
+        |artifact: &ArtifactName| pipeline.workloads.iter().any(|workload| workload.artifact == *artifact);
+    for artifact in jobs
+        .iter()
+        .flat_map(|job| &job.artifacts)
+        .filter(|artifact| !pipeline.workloads.is_empty() && !used(artifact))
+    {
+        warnings.push(format!("no workload is started from artifact `{artifact}`"));
+    }
+    warnings
+}
