@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
@@ -189,7 +190,12 @@ pub(crate) fn append_link(
     path: impl AsRef<Path>,
     target: impl AsRef<Path>,
 ) -> io::Result<()> {
-    builder.append_link(&mut plain_header(EntryType::Symlink, 0o777), path, target)
+    let (mut header, target) = (plain_header(EntryType::Symlink, 0o777), target.as_ref());
+    // `append_link` writes `./a` as `a` where the target is short; a link keeps every byte of its target.
+    match header.set_link_name_literal(target.as_os_str().as_bytes()) {
+        Ok(()) => builder.append_data(&mut header, path, io::empty()),
+        Err(_too_long) => builder.append_link(&mut header, path, target),
+    }
 }
 
 /// Appends an empty directory.

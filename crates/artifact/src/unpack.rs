@@ -70,21 +70,15 @@ pub fn unpack(
     limits: Limits,
 ) -> Result<Extracted, UnpackError> {
     let parsed = read_manifest(manifest, source)?;
-    let mut done = Extracted::default();
-    for layer in &parsed.layers {
-        let left = Limits { entries: limits.entries - done.entries, bytes: limits.bytes - done.bytes };
-        let unpacked = match layer.media_type.as_str() {
-            oci::FILE => unpack_file(layer, source, into, left),
-            oci::FILES => unpack_files(layer, source, into, left),
-            other => Err(UnpackError::Manifest {
-                digest: manifest,
-                reason: format!("it has a layer of type `{other}`"),
-            }),
-        }?;
-        done.entries += unpacked.entries;
-        done.bytes += unpacked.bytes;
+    let refuse = |reason| UnpackError::Manifest { digest: manifest, reason };
+    let [layer] = parsed.layers.as_slice() else {
+        return Err(refuse(format!("it has {} layers, expected one", parsed.layers.len())));
+    };
+    match layer.media_type.as_str() {
+        oci::FILE => unpack_file(layer, source, into, limits),
+        oci::FILES => unpack_files(layer, source, into, limits),
+        other => Err(refuse(format!("it has a layer of type `{other}`"))),
     }
-    Ok(done)
 }
 
 fn read_manifest(digest: Digest, source: &dyn BlobSource) -> Result<Manifest, UnpackError> {
