@@ -61,11 +61,17 @@ async function load() {
     again = true;
   } finally {
     fetching = false;
-    if (again && !document.hidden) refresh();
+    if (again && !document.hidden) setTimeout(refresh, SETTLE);
   }
 }
 
 function replace(next) {
+  if (shape(document) !== shape(next)) {
+    // A part came or went, as a rollout does when it starts. Nobody is interrupted for it.
+    if (document.querySelector("dialog[open]")) again = true;
+    else location.reload();
+    return;
+  }
   document.title = next.title;
   const icon = next.querySelector("link[rel=icon]");
   const old = document.querySelector("link[rel=icon]");
@@ -75,6 +81,11 @@ function replace(next) {
     if (successor) morph(region, document.importNode(successor, true));
   }
   document.dispatchEvent(new CustomEvent("towpath:refreshed"));
+}
+
+/** Which parts a page has, and whose log it shows. */
+function shape(page) {
+  return [...page.querySelectorAll("[data-region], [data-log]")].map((part) => `${part.id} ${part.dataset.log ?? ""}`).join();
 }
 
 /** Makes `old` look like `fresh` with as few changes as can be: what did not change keeps focus, scroll and input. */
@@ -96,7 +107,7 @@ function morph(old, fresh) {
 }
 
 /** State that the person made and the server does not know. */
-const OWN = new Set(["open", "data-done", "data-sent"]);
+const OWN = new Set(["open", "data-done", "data-sent", "aria-pressed"]);
 
 function attributes(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !OWN.has(name) && !(name === "aria-current" && old.closest("#nav"))) old.removeAttribute(name);

@@ -17,7 +17,6 @@ class Log {
     this.root = root;
     this.lines = root.querySelector(".log-lines");
     this.url = root.dataset.log;
-    this.failing = Number(root.dataset.failing) || 0;
     this.chunks = new Map();
     this.first = 1;
     this.total = 0;
@@ -41,9 +40,14 @@ class Log {
     const wanted = Number(location.hash.match(/^#L(\d+)$/)?.[1]);
     if (wanted) await this.show(wanted);
     else if (this.open) this.setFollow(true);
-    else if (this.failing) await this.show(this.failing);
+    else if (this.failing()) await this.show(this.failing());
     if (this.open) this.poll();
     addEventListener("hashchange", () => { const line = location.hash.match(/^#L(\d+)$/); if (line) this.show(Number(line[1])); });
+  }
+
+  /** The line to jump to, once it is known. */
+  failing() {
+    return Number(this.root.querySelector("[data-log-do=failing]")?.dataset.line) || 0;
   }
 
   /** Fetches lines; keeps account of what the headers say. */
@@ -193,7 +197,7 @@ class Log {
       follow: () => this.setFollow(!this.follow),
       times: (button) => toggle(button, "data-times", false),
       wrap: (button) => toggle(button, "data-nowrap", true),
-      failing: () => this.show(this.failing),
+      failing: () => this.show(this.failing()),
     };
     this.root.addEventListener("click", (event) => {
       const button = event.target.closest("[data-log-do]");

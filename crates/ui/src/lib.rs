@@ -13,7 +13,8 @@
 //! dialogs and half-written comments survive. A page is therefore always what the server would
 //! answer to a reload, and no state is kept twice. The stream should send a comment line every 15 s,
 //! an event named `ping` is ignored. While it is away the page says so, tries again by itself (1 s, doubling to
-//! 15 s) and catches up. A redirect to the sign-in page makes the browser follow it.
+//! 15 s) and catches up. If a region came or went, the page reloads as soon as no dialog is open. An answer
+//! to `X-Towpath-Live` must not use up a [`view::Notice`]. A redirect to the sign-in page makes the browser follow it.
 //!
 //! Two things are too busy for that and have their own address:
 //! the log ([`routes::log`], see [`log`]) and the charts ([`routes::series`], see [`view::Series`]), each asked

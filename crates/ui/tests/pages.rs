@@ -273,6 +273,18 @@ fn a_rollback_says_exactly_what_will_happen() {
 }
 
 #[test]
+fn a_page_has_the_parts_that_scripts_look_for() {
+    let run = page::run(&moment().run()).into_string();
+    for part in ["id=\"log\"", "class=\"log-lines\"", "id=\"steps\"", "data-line=\"1871\""] {
+        assert!(run.contains(part), "the run page lacks {part}");
+    }
+    let promotion = page::promotion(&moment().promotion()).into_string();
+    for part in ["id=\"charts\"", "data-field=\"p99\"", "\"candidate\":[{\"t\":"] {
+        assert!(promotion.contains(part), "the promotion page lacks {part}");
+    }
+}
+
+#[test]
 fn the_log_has_the_failing_line_where_the_page_says() {
     let log = fixture::stored_log();
     assert_eq!(towpath_ui::log::failing_line(log.iter().map(String::as_str), 2), Some(1871));

@@ -11,6 +11,9 @@ pub const PROMOTION: &str = "0192f0c1-7b1e-7cc2-9d5e-6f1f3a2b4c5d";
 /// The Attempt that failed.
 pub const ATTEMPT: &str = "0192f0c1-aaaa-7cc2-9d5e-6f1f3a2b4c5d";
 
+/// An Attempt that goes on, with a long log.
+pub const RUNNING: &str = "0192f0c1-bbbb-7cc2-9d5e-6f1f3a2b4c5d";
+
 const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const OTHER: &str = "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
 
@@ -269,7 +272,7 @@ impl Moment {
             finished: (state != State::Running).then(|| self.ago(to)),
         };
         AttemptView {
-            id: ATTEMPT.into(),
+            id: if state == State::Running { RUNNING } else { ATTEMPT }.into(),
             number,
             state,
             reason: None,

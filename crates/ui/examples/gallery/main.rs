@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fixture::Moment;
 use jiff::Timestamp;
+use towpath_ui::view::RunView;
 use towpath_ui::{CONTENT_SECURITY_POLICY, asset, log, page, routes};
 
 fn main() -> std::io::Result<()> {
@@ -64,7 +65,14 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
         return ("application/json", String::new(), series);
     }
     if path == routes::log(fixture::ATTEMPT) {
-        return log_part(query);
+        return log_part(query, &fixture::stored_log(), false);
+    }
+    if path == routes::log(fixture::RUNNING) {
+        let lines = 100_000 + (moment.0.as_millisecond() / 50 % 1_000_000) as usize;
+        let log: Vec<String> = (0..lines)
+            .map(|n| format!("2026-11-21T14:00:00.000000Z 02o page \u{1b}[36m{n}\u{1b}[0m written"))
+            .collect();
+        return log_part(query, &log, true);
     }
     let html = match path {
         "/" => page::overview(&moment.overview()),
@@ -80,7 +88,10 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
         "/promotions/rolled-back" => page::promotion(&moment.rolled_back()),
         path if path.starts_with("/setup/") => page::setup(&moment.setup()),
         path if path.starts_with("/promotions/") => page::promotion(&moment.promotion()),
-        path if path.contains("/runs/") => page::run(&moment.run()),
+        path if path.contains("/runs/") => {
+            let selected = query.strip_prefix("job=").map(str::to_owned);
+            page::run(&RunView { selected, ..moment.run() })
+        }
         path if path.contains("/releases/") => page::release(&moment.release()),
         path if path.contains("/env/") => page::environment(&moment.environment()),
         _ => page::error(&moment.error(404)),
@@ -88,17 +99,16 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
     ("text/html; charset=utf-8", String::new(), html.into_string().into_bytes())
 }
 
-fn log_part(query: &str) -> (&'static str, String, Vec<u8>) {
+fn log_part(query: &str, stored: &[String], open: bool) -> (&'static str, String, Vec<u8>) {
     let parameter = |name: &str| {
         query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse::<i64>().ok())
     };
-    let stored = fixture::stored_log();
     let total = stored.len() as i64;
     let from = parameter("from").unwrap_or(1);
     let first = if from < 0 { (total + from + 1).max(1) } else { from.max(1) };
     let limit = parameter("limit").unwrap_or(500).clamp(1, 5000);
     let part = stored.iter().skip((first - 1) as usize).take(limit as usize).map(String::as_str);
     let html = log::lines(first as u64, part).into_string();
-    let headers = format!("X-Log-First: {first}\r\nX-Log-Total: {total}\r\nX-Log-Open: false\r\n");
+    let headers = format!("X-Log-First: {first}\r\nX-Log-Total: {total}\r\nX-Log-Open: {open}\r\n");
     ("text/html; charset=utf-8", headers, html.into_bytes())
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::token;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{command, time};
+use crate::part::small::{once, time};
 use crate::routes;
 use crate::view::{AccountView, TokenRow, Tone};
 
@@ -15,7 +15,7 @@ pub fn account(view: &AccountView) -> Markup {
         div.title { h1 { @match &view.shell.user { Some(user) => (user.login), None => "Account" } } }
         p { @for grant in &view.grants { span.label { (grant.role) " in " (grant.project.as_deref().unwrap_or("all projects")) } " " } }
         @if let Some(secret) = &view.new_token {
-            section.card.empty { h2 { "Your new token" } (command(secret)) p.muted { "Copy it now: it is stored as a hash and not shown again." } }
+            section.card.empty { h2 { "Your new token" } (once(secret, "token")) p.muted { "Copy it now: it is stored as a hash and not shown again." } }
         }
         (tokens(view))
         div.columns { (new_token(view)) (password(view)) }

@@ -170,16 +170,16 @@ fn steps(view: &RunView, attempt: &AttemptView) -> Markup {
     }
 }
 
-/// The frame of the log; `log.js` fills it. Not a region: its content is its own.
+/// The frame of the log; `log.js` fills it. The lines are no region: they are its own.
 fn log(attempt: &AttemptView) -> Markup {
     html! {
-        div.log #log data-log=(routes::log(&attempt.id)) data-failing=[attempt.failing_line] {
-            div.log-bar role="toolbar" aria-label="Log" {
+        div.log #log data-log=(routes::log(&attempt.id)) {
+            div.log-bar #log-bar role="toolbar" aria-label="Log" data-region {
                 button.chip type="button" data-log-do="follow" aria-pressed="false" { "Follow" }
                 button.chip type="button" data-log-do="times" aria-pressed="false" { "Times" }
                 button.chip type="button" data-log-do="wrap" aria-pressed="true" { "Wrap" }
-                @if attempt.failing_line.is_some() { button.chip.bad type="button" data-log-do="failing" { "Jump to the failing line" } }
-                span.muted #log-size { (format::bytes(attempt.log_bytes)) }
+                @if let Some(line) = attempt.failing_line { button.chip.bad type="button" data-log-do="failing" data-line=(line) { "Jump to the failing line" } }
+                span.muted { (format::bytes(attempt.log_bytes)) }
                 a.chip href=(routes::log_text(&attempt.id)) download { (icon::download()) "Download" }
             }
             div.log-lines tabindex="0" role="log" aria-label="Log lines" aria-live="off" {

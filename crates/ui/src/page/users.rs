@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::token;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{command, time};
+use crate::part::small::{once, time};
 use crate::routes;
 use crate::view::{Grant, Shell, Tone, UserRow, UsersView};
 
@@ -14,7 +14,7 @@ pub fn users(view: &UsersView) -> Markup {
     let body = html! {
         div.title { h1 { "Users" } }
         @if let Some(link) = &view.invitation {
-            section.card.empty { h2 { "Give them this link" } (command(link)) p.muted { "It works once: whoever opens it chooses the password. It is not shown again." } }
+            section.card.empty { h2 { "Give them this link" } (once(link, "link")) p.muted { "It works once: whoever opens it chooses the password. It is not shown again." } }
         }
         section.card #users data-region {
             div.scroll { table {

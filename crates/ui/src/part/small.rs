@@ -74,7 +74,12 @@ pub fn copy(text: &str, what: &str) -> Markup {
 
 /// A line to type, with a button that copies it.
 pub fn command(line: &str) -> Markup {
-    html! { div.command { code { (line) } (copy(line, "command")) } }
+    html! { div.command.line { code { (line) } (copy(line, "command")) } }
+}
+
+/// A link or a token that is shown once, with a button that copies it.
+pub fn once(text: &str, what: &str) -> Markup {
+    html! { div.command { code { (text) } (copy(text, what)) } }
 }
 
 /// A commit in one line.
