@@ -15,8 +15,8 @@ fn time(name: &str, mut round: impl FnMut(i64)) {
 }
 
 fn main() {
-    let mut judge =
-        Judge::new(Policy::default(), Duration::from_secs(1_800)).expect("the default policy is within bounds");
+    let mut judge = Judge::new(Policy::default(), Duration::from_secs(1_800))
+        .expect("the default policy is within bounds");
     let tick = |second: i64| Tick {
         from: second * 1_000_000,
         to: (second + 1) * 1_000_000,
