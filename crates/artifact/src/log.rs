@@ -469,6 +469,30 @@ mod tests {
         assert_eq!(logs.append(ATTEMPT, 1, 999, b"y").unwrap(), 1000);
     }
 
+    #[test]
+    fn what_is_acknowledged_while_it_is_sealed_is_in_the_seal() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let logs = open(&directory);
+            let acknowledged = std::thread::scope(|scope| {
+                let writer = scope.spawn(|| {
+                    let mut length = 0;
+                    while let Ok(next) = logs.append(ATTEMPT, 1, length, b"x") {
+                        length = next;
+                    }
+                    length
+                });
+                while logs.length(ATTEMPT).unwrap() < 3 {
+                    std::thread::yield_now();
+                }
+                logs.seal(ATTEMPT).unwrap();
+                writer.join().unwrap()
+            });
+            assert_eq!(logs.length(ATTEMPT).unwrap(), acknowledged);
+            assert_eq!(names(&directory), ["sealed.json"]);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 

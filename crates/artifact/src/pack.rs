@@ -68,7 +68,7 @@ pub enum PackError {
         reason: &'static str,
     },
     /// More files than anyone means.
-    #[error("the patterns match more than {limit} files")]
+    #[error("the patterns lead to more than {limit} files")]
     TooMany {
         /// The bound.
         limit: usize,

@@ -14,6 +14,9 @@ use crate::pattern::{Pattern, Segment, name_matches};
 /// The most files of one Artifact.
 const MAX_FILES: usize = 100_000;
 
+/// The most directory entries that are looked at: `**` several times in one pattern visits a tree many times over.
+const MAX_VISITS: usize = 5_000_000;
+
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selected {
@@ -56,7 +59,7 @@ fn relative(pattern: &Pattern) -> PathBuf {
 
 /// All files that match any of `patterns`; each pattern must match something.
 pub fn select(root: &Path, patterns: &[Pattern]) -> Result<Selection, PackError> {
-    let mut search = Search { root, found: Selection::new() };
+    let mut search = Search { root, found: Selection::new(), visits: 0 };
     for pattern in patterns {
         let mut matched = false;
         search.walk("", &pattern.segments, &mut matched)?;
@@ -70,6 +73,7 @@ pub fn select(root: &Path, patterns: &[Pattern]) -> Result<Selection, PackError>
 struct Search<'a> {
     root: &'a Path,
     found: Selection,
+    visits: usize,
 }
 
 impl Search<'_> {
@@ -141,9 +145,14 @@ impl Search<'_> {
         fs::symlink_metadata(self.root.join(path)).is_ok_and(|metadata| metadata.is_dir())
     }
 
-    fn names(&self, directory: &str) -> Result<Vec<String>, PackError> {
+    fn names(&mut self, directory: &str) -> Result<Vec<String>, PackError> {
         let full = self.root.join(directory);
-        list(&full).map_err(|source| PackError::Read { path: full.clone(), source })?.into_iter().collect()
+        let names = list(&full).map_err(|source| PackError::Read { path: full.clone(), source })?;
+        self.visits += names.len() + 1;
+        if self.visits > MAX_VISITS {
+            return Err(PackError::TooMany { limit: MAX_VISITS });
+        }
+        names.into_iter().collect()
     }
 }
 
