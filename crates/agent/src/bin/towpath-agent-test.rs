@@ -1,14 +1,48 @@
-//! The hidden commands of `towpath` that tests start as processes.
+//! The commands of `towpath` that tests start as processes.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use towpath_agent::executor::Limits;
+use towpath_agent::process::{AgentOptions, Credentials};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|name| name.to_str()) {
         Some("sandbox-exec") => towpath_agent::sandbox::exec_main(arguments),
+        Some("supervise") => towpath_agent::instances::supervise_main(arguments),
+        Some("agent") => agent(arguments.next().map(PathBuf::from).unwrap_or_default()),
         other => {
             eprintln!("unknown command {other:?}");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// An agent in `<data>/agent`, as `towpath agent` runs a local one.
+fn agent(data: PathBuf) -> ExitCode {
+    let options = AgentOptions {
+        directory: data.join("agent"),
+        credentials: Credentials::Local { file: data.join("run/local.json") },
+        release_key: data.join("keys/release.pub"),
+        data,
+        labels: BTreeMap::new(),
+        runner: true,
+        deployer: true,
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        capacity: 2,
+        program: std::env::current_exe().expect("the test runs from a file"),
+        allow_unsandboxed: true,
+        limits: Limits::default(),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    match runtime.block_on(towpath_agent::process::run(options, std::future::pending())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }

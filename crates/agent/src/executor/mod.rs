@@ -23,7 +23,7 @@ use towpath_model::AttemptId;
 use self::bound::LogBound;
 pub use self::cancel::{Cancel, CancelReason};
 pub use self::environment::SHARED_VARIABLES;
-pub use self::lines::LONGEST_LINE;
+pub use self::lines::{LONGEST_LINE, Lines};
 pub use self::mask::{Masker, SHORTEST_SECRET};
 pub use self::outputs::{OUTPUT_LIMIT, OutputError};
 use self::step::{StepEnd, StepRun};

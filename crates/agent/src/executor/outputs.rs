@@ -51,7 +51,10 @@ pub fn read(file: &Path, outputs: &mut BTreeMap<String, String>) -> Result<(), O
         match line.split_once('=') {
             Some((name, value)) if is_name(name) => outputs.insert(name.to_owned(), value.to_owned()),
             _ => {
-                return Err(OutputError::Malformed { line: index + 1, text: line.chars().take(80).collect() });
+                return Err(OutputError::Malformed {
+                    line: index + 1,
+                    text: line.chars().take(80).collect(),
+                });
             }
         };
     }

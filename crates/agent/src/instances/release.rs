@@ -1,0 +1,196 @@
+//! From the digest of a Release to files on this host, with every check on the way.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use towpath_api::agent::InstanceOrder;
+use towpath_artifact::release::MAX_BYTES;
+use towpath_artifact::{ContentStore, Limits, PublicKeyRoot, oci, verify_release};
+use towpath_model::Digest;
+use towpath_model::pipeline::Workload;
+
+use crate::executor::chain;
+use crate::process::{CallError, Client};
+
+/// The longest envelope: the Release in base64, and its signature.
+const MAX_ENVELOPE: u64 = 4 << 20;
+
+/// The longest manifest of an Artifact.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// Why an Instance cannot be started.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// It may pass: the server or the network is away.
+    Passing(String),
+    /// It will not: the Release is not what it should be.
+    Lasting(String),
+}
+
+impl From<CallError> for Obstacle {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unreachable(_) => Self::Passing(error.to_string()),
+            CallError::Fenced(_) | CallError::Refused { .. } | CallError::Content(_) => {
+                Self::Lasting(error.to_string())
+            }
+        }
+    }
+}
+
+/// A Workload of a Release whose signature was checked, unpacked.
+#[derive(Debug)]
+pub(super) struct Installed {
+    pub(super) workload: Workload,
+    pub(super) artifact: Digest,
+    pub(super) directory: PathBuf,
+}
+
+/// Where Releases are brought to.
+#[derive(Debug)]
+pub(super) struct Installer {
+    pub(super) client: Client,
+    pub(super) store: ContentStore,
+    pub(super) artifacts: PathBuf,
+    /// The agent's own copy of the release public key. The server cannot replace it.
+    pub(super) release_key: PathBuf,
+    /// One at a time: Instances of one Release share the unpacked files.
+    pub(super) unpacking: tokio::sync::Mutex<()>,
+}
+
+impl Installer {
+    pub(super) async fn install(&self, order: &InstanceOrder) -> Result<Installed, Obstacle> {
+        self.client.fetch(order.release, &self.store).await?;
+        self.client.fetch(order.signature, &self.store).await?;
+        let (workload, artifact) = self.verified_workload(order)?;
+        let directory = self.unpacked(artifact).await?;
+        Ok(Installed { workload, artifact, directory })
+    }
+
+    fn verified_workload(&self, order: &InstanceOrder) -> Result<(Workload, Digest), Obstacle> {
+        let InstanceOrder { release, signature, environment, workload, .. } = order;
+        let lasting = |error: &dyn std::error::Error| {
+            Obstacle::Lasting(format!("release {}: {}", release.short(), chain(error)))
+        };
+        let manifest = self.store.read(*release, MAX_BYTES as u64).map_err(|error| lasting(&error))?;
+        let envelope = self.store.read(*signature, MAX_ENVELOPE).map_err(|error| lasting(&error))?;
+        let key = fs::read_to_string(&self.release_key).map_err(|error| {
+            Obstacle::Lasting(format!(
+                "this agent's release key {} cannot be read: {error}",
+                self.release_key.display()
+            ))
+        })?;
+        let key = PublicKeyRoot::from_pem(&key).map_err(|error| lasting(&error))?;
+        let verified = verify_release(&manifest, &envelope, &key).map_err(|error| lasting(&error))?;
+        let manifest = verified.manifest();
+        if manifest.project != environment.project {
+            let found = &manifest.project;
+            return Err(Obstacle::Lasting(format!(
+                "release {} is of project `{found}`, not of `{environment}`",
+                release.short()
+            )));
+        }
+        let found = manifest.workloads.iter().find(|found| found.name == *workload);
+        let Some(found) = found else {
+            return Err(Obstacle::Lasting(format!(
+                "release {} has no workload `{workload}`",
+                release.short()
+            )));
+        };
+        let Some(artifact) = manifest.artifacts.get(&found.artifact) else {
+            return Err(Obstacle::Lasting(format!(
+                "release {} has no artifact `{}`",
+                release.short(),
+                found.artifact
+            )));
+        };
+        Ok((found.clone(), *artifact))
+    }
+
+    async fn unpacked(&self, artifact: Digest) -> Result<PathBuf, Obstacle> {
+        let _one_at_a_time = self.unpacking.lock().await;
+        let directory = self.artifacts.join(artifact.hex());
+        if directory.is_dir() {
+            return Ok(directory);
+        }
+        fetch_artifact(&self.client, artifact, &self.store).await?;
+        let (store, target) = (self.store.clone(), directory.clone());
+        let done = tokio::task::spawn_blocking(move || unpack_whole(&store, artifact, &target)).await;
+        match done {
+            Ok(Ok(())) => Ok(directory),
+            Ok(Err(reason)) => Err(Obstacle::Lasting(reason)),
+            Err(error) => Err(Obstacle::Lasting(format!("unpacking {} failed: {error}", artifact.short()))),
+        }
+    }
+}
+
+/// Fetches the manifest of an Artifact and every layer that it names.
+pub(crate) async fn fetch_artifact(
+    client: &Client,
+    artifact: Digest,
+    store: &ContentStore,
+) -> Result<(), CallError> {
+    let content = |error: &dyn std::error::Error| {
+        CallError::Content(format!("artifact {}: {}", artifact.short(), chain(error)))
+    };
+    client.fetch(artifact, store).await?;
+    let bytes = store.read(artifact, MAX_MANIFEST).map_err(|error| content(&error))?;
+    let manifest: oci::Manifest = serde_json::from_slice(&bytes).map_err(|error| content(&error))?;
+    for layer in manifest.layers {
+        client.fetch(layer.digest, store).await?;
+    }
+    Ok(())
+}
+
+/// Unpacks beside the target and moves it there when it is whole and read-only.
+fn unpack_whole(store: &ContentStore, artifact: Digest, target: &Path) -> Result<(), String> {
+    let failed = |error: &dyn std::error::Error| {
+        format!("artifact {} cannot be unpacked: {}", artifact.short(), chain(error))
+    };
+    let parent = target.parent().unwrap_or(target);
+    fs::create_dir_all(parent).map_err(|error| failed(&error))?;
+    let partial =
+        tempfile::Builder::new().prefix("partial-").tempdir_in(parent).map_err(|error| failed(&error))?;
+    towpath_artifact::unpack(artifact, store, partial.path(), Limits::default())
+        .map_err(|error| failed(&error))?;
+    make_read_only(partial.path()).map_err(|error| failed(&error))?;
+    // A directory that may not be written to may still be renamed within its parent by its owner,
+    // but not by all kernels: its own permissions come last.
+    let partial = partial.keep();
+    fs::rename(&partial, target).map_err(|error| failed(&error))?;
+    fs::set_permissions(target, fs::Permissions::from_mode(0o555)).map_err(|error| failed(&error))
+}
+
+/// Takes the right to write from everything below `directory`.
+fn make_read_only(directory: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            continue;
+        }
+        if kind.is_dir() {
+            make_read_only(&entry.path())?;
+        }
+        let mode = entry.metadata()?.permissions().mode() & 0o555;
+        fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Deletes what [`unpack_whole`] made.
+pub(super) fn remove_read_only(directory: &Path) -> std::io::Result<()> {
+    fn open(directory: &Path) -> std::io::Result<()> {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+    open(directory)?;
+    fs::remove_dir_all(directory)
+}

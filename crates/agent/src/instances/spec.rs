@@ -1,0 +1,187 @@
+//! The files by which agent and supervisor of one Instance know each other.
+//!
+//! The agent writes `spec.json`, the supervisor writes `status.json`; each is replaced as a whole. Who
+//! holds the lock on `lock` is the one supervisor of the Instance.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use towpath_api::agent::Secret;
+use towpath_model::pipeline::{Health, Limits, Stop};
+use towpath_model::{Digest, EnvironmentKey, InstanceId, WorkloadName};
+
+/// What a supervisor runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// Its identity; marks its processes.
+    pub instance: InstanceId,
+    /// Where it belongs.
+    pub environment: EnvironmentKey,
+    /// Which Workload.
+    pub workload: WorkloadName,
+    /// Its Revision.
+    pub revision: Digest,
+    /// The Artifact's manifest; names the directory that it was unpacked into.
+    pub artifact: Digest,
+    /// Where the Artifact was unpacked; the command starts there.
+    pub directory: PathBuf,
+    /// For `sh -c`.
+    pub command: String,
+    /// The Workload's defaults and the Environment's values.
+    pub env: BTreeMap<String, String>,
+    /// Granted secrets; they go to the process's environment and nowhere else.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Where it listens.
+    pub host: IpAddr,
+    /// The port the agent chose. A later start may get another.
+    pub port: u16,
+    /// Probes.
+    pub health: Health,
+    /// How it ends.
+    pub stop: Stop,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a supervisor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorStatus {
+    /// The supervisor's own process.
+    pub supervisor: i32,
+    /// What the command does.
+    pub state: ChildState,
+    /// How often the command was started again.
+    pub restarts: u32,
+    /// How the command ended the last time.
+    pub last_exit: Option<String>,
+}
+
+/// What an Instance's command does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ChildState {
+    /// It runs.
+    Running {
+        /// Its process.
+        pid: i32,
+        /// The port it was given.
+        port: u16,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It ended and is started again then.
+    Waiting {
+        /// When.
+        until: Timestamp,
+    },
+    /// It got its stop signal.
+    Stopping,
+    /// It ended, as wanted; the supervisor is gone.
+    Stopped,
+}
+
+/// The directory of one Instance.
+#[derive(Debug, Clone)]
+pub struct InstanceDirectory {
+    /// The directory.
+    pub path: PathBuf,
+}
+
+impl InstanceDirectory {
+    /// Names the directory of `instance` below `instances`.
+    #[must_use]
+    pub fn new(instances: &Path, instance: InstanceId) -> Self {
+        Self { path: instances.join(instance.to_string()) }
+    }
+
+    /// Where the command's output goes.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Reads what shall run.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such file or it is not a spec.
+    pub fn spec(&self) -> io::Result<InstanceSpec> {
+        read_json(&self.path.join("spec.json"))
+    }
+
+    /// Says what shall run; only this user can read it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk refuses.
+    pub fn write_spec(&self, spec: &InstanceSpec) -> io::Result<()> {
+        write_json(&self.path, "spec.json", spec)
+    }
+
+    /// Forgets what shall run, and with it the secrets.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk refuses.
+    pub fn remove_spec(&self) -> io::Result<()> {
+        fs::remove_file(self.path.join("spec.json"))
+    }
+
+    /// Reads what the supervisor said last.
+    #[must_use]
+    pub fn status(&self) -> Option<SupervisorStatus> {
+        read_json(&self.path.join("status.json")).ok()
+    }
+
+    pub(super) fn write_status(&self, status: &SupervisorStatus) -> io::Result<()> {
+        write_json(&self.path, "status.json", status)
+    }
+
+    /// Takes the lock, or returns `None` while another holds it. It is held until the file is
+    /// closed, however the process ends.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the lock file cannot be opened.
+    pub fn try_lock(&self) -> io::Result<Option<File>> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.path.join("lock"))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a supervisor runs.
+    #[must_use]
+    pub fn is_supervised(&self) -> bool {
+        matches!(self.try_lock(), Ok(None))
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    serde_json::from_slice(&fs::read(path)?).map_err(io::Error::from)
+}
+
+/// Replaces a file as a whole: a reader sees the old one or the new one, after a crash too.
+pub(crate) fn write_json<T: Serialize>(directory: &Path, name: &str, value: &T) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(&mut file, value)?;
+    file.flush()?;
+    file.as_file().sync_data()?;
+    file.persist(directory.join(name))?;
+    Ok(())
+}

@@ -1,0 +1,434 @@
+//! One Attempt from assignment to the last acknowledged word about it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+use towpath_api::agent::{
+    Assignment, AttemptEvent, AttemptOutcome, AttemptReport, ExecutorKind, Lease, LogAcknowledged, TestCounts,
+};
+use towpath_artifact::ContentStore;
+use towpath_artifact::extract::{self, Symlinks};
+use towpath_model::{ArtifactName, Digest};
+
+use super::client::{CallError, Client};
+use super::junit;
+use super::spool::Spool;
+use crate::executor::{
+    self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Sink as _, chain,
+};
+use crate::instances::fetch_artifact;
+use crate::sandbox::{Isolation, Policy};
+
+/// The least time between two parts of a log: a busy Step makes twenty calls a second, not thousands.
+const LOG_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Time between attempts to reach the server.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+/// What all Attempts of one agent have in common.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) client: Client,
+    pub(super) store: ContentStore,
+    pub(super) work: PathBuf,
+    pub(super) caches: PathBuf,
+    /// Towpath's own data, which no confined Step sees.
+    pub(super) data: PathBuf,
+    /// What this host offers; `None` where it offers nothing and that was accepted.
+    pub(super) sandbox: Option<Isolation>,
+    pub(super) allow_unsandboxed: bool,
+    pub(super) limits: Limits,
+}
+
+/// What is known at the end.
+#[derive(Debug)]
+struct Outcome {
+    ended: Ended,
+    artifacts: BTreeMap<ArtifactName, Digest>,
+    tests: Option<TestCounts>,
+}
+
+impl Runner {
+    /// Runs one Attempt and stays until the server knows all of it, or somebody else holds it.
+    pub(super) async fn run(self: Arc<Self>, assignment: Assignment, cancel: Cancel) {
+        let place = AttemptDirectory::new(&self.work, assignment.lease.attempt);
+        let prepared =
+            std::fs::create_dir_all(&place.scratch).and_then(|()| Spool::create(&place.root.join("log")));
+        match prepared {
+            Ok(spool) => self.run_with(&assignment, &cancel, &place, &spool).await,
+            // Without a place for its log nothing can be said of it: the server finds the lease lost.
+            Err(error) => {
+                tracing::error!(attempt = %assignment.lease.attempt, "{} cannot be used: {error}", place.root.display())
+            }
+        }
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(place.root)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(attempt = %assignment.lease.attempt, "its workspace could not be removed: {error}");
+        }
+    }
+
+    async fn run_with(
+        &self,
+        assignment: &Assignment,
+        cancel: &Cancel,
+        place: &AttemptDirectory,
+        spool: &Arc<Spool>,
+    ) {
+        let lease = assignment.lease;
+        let uplink = Uplink { client: &self.client, lease, spool, cancel };
+        let ending = async {
+            let done = self.work(assignment, cancel, place, spool).await;
+            let Outcome { ended: Ended { outcome, message, outputs }, artifacts, tests } = done;
+            if outcome == AttemptOutcome::Errored {
+                spool.notice(&message);
+            }
+            // The log is complete from here on: what the server has of it then is all of it.
+            let log_bytes = spool.written();
+            uplink.unless_abandoned(spool.wait_for_log(log_bytes)).await;
+            spool.event(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes });
+            uplink.unless_abandoned(spool.wait_for_events()).await;
+        };
+        let sending = async {
+            tokio::join!(uplink.send_events(), uplink.send_log());
+            // Given up: the Steps' end is still awaited, so that nothing is left running.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = ending => {}
+            () = sending => {}
+        }
+    }
+
+    async fn work(
+        &self,
+        assignment: &Assignment,
+        cancel: &Cancel,
+        place: &AttemptDirectory,
+        spool: &Arc<Spool>,
+    ) -> Outcome {
+        let errored = |message: String| Outcome {
+            ended: Ended { outcome: AttemptOutcome::Errored, message, outputs: BTreeMap::new() },
+            artifacts: BTreeMap::new(),
+            tests: None,
+        };
+        let isolation = match self.isolation(assignment.executor) {
+            Ok(isolation) => isolation,
+            Err(reason) => return errored(reason),
+        };
+        spool.event(AttemptEvent::Started { isolation: isolation.name().to_owned() });
+        let begun = std::time::Instant::now();
+        let timeout = Duration::from_millis(assignment.timeout_ms);
+        let prepared = tokio::select! {
+            prepared = self.prepare(assignment, place) => prepared,
+            reason = cancelled(cancel) => {
+                let mut result = errored(format!("cancelled before the first step: {reason}"));
+                result.ended.outcome = AttemptOutcome::Cancelled;
+                return result;
+            }
+            () = sleep(timeout) => Err(format!("the workspace was not ready within {timeout:?}")),
+        };
+        let policy = match prepared {
+            Ok(policy) => policy,
+            Err(reason) => return errored(format!("{} could not be prepared: {reason}", assignment.title)),
+        };
+        let left = timeout.saturating_sub(begun.elapsed());
+        let ended = execute(
+            assignment.clone(),
+            isolation,
+            policy,
+            place.clone(),
+            left,
+            self.limits,
+            cancel.clone(),
+            Arc::clone(spool),
+        )
+        .await;
+        self.collect(assignment, place, spool, ended).await
+    }
+
+    fn isolation(&self, wanted: ExecutorKind) -> Result<Isolation, String> {
+        match (wanted, &self.sandbox) {
+            (ExecutorKind::Sandbox, Some(sandbox)) => Ok(sandbox.clone()),
+            (ExecutorKind::Sandbox, None) | (ExecutorKind::Host, _) if self.allow_unsandboxed => {
+                Ok(Isolation::Host)
+            }
+            (ExecutorKind::Sandbox, None) => Err("this agent has no sandbox".to_owned()),
+            (ExecutorKind::Host, _) => Err(
+                "the job wants to run unconfined, and this agent was not started with --allow-unsandboxed"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Brings the source tree and the inputs into the workspace.
+    async fn prepare(&self, assignment: &Assignment, place: &AttemptDirectory) -> Result<Policy, String> {
+        let call = |error: CallError| error.to_string();
+        self.client.fetch(assignment.source, &self.store).await.map_err(call)?;
+        for input in &assignment.inputs {
+            fetch_artifact(&self.client, input.manifest, &self.store).await.map_err(call)?;
+        }
+        // Runs on unprotected refs must not write what protected ones read: the server names the class.
+        let class = assignment.env.get("TOWPATH_TRUST").map_or("default", String::as_str);
+        let class: String = class.chars().filter(char::is_ascii_alphanumeric).collect();
+        let cache = self.caches.join(assignment.project.as_str()).join(class);
+        let policy = Policy::for_attempt(&place.root, &self.data, Some(cache), assignment.network);
+        let (store, place, assignment, prepared) =
+            (self.store.clone(), place.clone(), assignment.clone(), policy.clone());
+        let unpacked = tokio::task::spawn_blocking(move || {
+            prepared.prepare_cache().map_err(|error| format!("the cache cannot be written: {error}"))?;
+            fill(&store, &assignment, &place.source)
+        });
+        unpacked.await.map_err(|error| chain(&error))??;
+        Ok(policy)
+    }
+
+    /// Reads test reports and packs artifacts.
+    async fn collect(
+        &self,
+        assignment: &Assignment,
+        place: &AttemptDirectory,
+        spool: &Arc<Spool>,
+        mut ended: Ended,
+    ) -> Outcome {
+        let root = place.source.join(&assignment.directory);
+        let (reports, report_root, complaints) = (assignment.junit.clone(), root.clone(), Arc::clone(spool));
+        let counted = tokio::task::spawn_blocking(move || {
+            junit::count(&report_root, &reports, |text| complaints.notice(&text))
+        });
+        let tests = counted.await.unwrap_or_default();
+        let mut artifacts = BTreeMap::new();
+        if ended.outcome == AttemptOutcome::Passed {
+            match self.pack(assignment, &root).await {
+                Ok(packed) => artifacts = packed,
+                Err((outcome, message)) => {
+                    spool.notice(&message);
+                    ended = Ended { outcome, message, ..ended };
+                }
+            }
+        }
+        Outcome { ended, artifacts, tests }
+    }
+
+    async fn pack(
+        &self,
+        assignment: &Assignment,
+        root: &Path,
+    ) -> Result<BTreeMap<ArtifactName, Digest>, (AttemptOutcome, String)> {
+        let mut artifacts = BTreeMap::new();
+        for order in &assignment.artifacts {
+            let (root, files, mut sink) =
+                (root.to_owned(), order.files.clone(), Recording::new(self.store.clone()));
+            let packing = tokio::task::spawn_blocking(move || {
+                let packed = towpath_artifact::pack(&root, &files, &mut sink);
+                packed.map(|packed| (packed, sink.blobs))
+            });
+            let packed = packing.await.map_err(|error| (AttemptOutcome::Errored, chain(&error)))?;
+            let name = &order.name;
+            let (packed, blobs) = packed.map_err(|error| {
+                (AttemptOutcome::Failed, format!("artifact `{name}` was not packed: {}", chain(&error)))
+            })?;
+            for blob in blobs {
+                self.upload(blob).await.map_err(|error| {
+                    (AttemptOutcome::Errored, format!("artifact `{name}` could not be uploaded: {error}"))
+                })?;
+            }
+            artifacts.insert(name.clone(), packed.manifest);
+        }
+        Ok(artifacts)
+    }
+
+    async fn upload(&self, blob: Digest) -> Result<(), CallError> {
+        let mut pause = FIRST_RETRY;
+        for _ in 0..10 {
+            match self.client.upload(blob, &self.store).await {
+                Err(CallError::Unreachable(_)) => sleep(pause).await,
+                done => return done,
+            }
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+        self.client.upload(blob, &self.store).await
+    }
+}
+
+/// Unpacks the source tree, and the inputs over it.
+fn fill(store: &ContentStore, assignment: &Assignment, into: &Path) -> Result<(), String> {
+    let fail = |what: &str, error: &dyn std::error::Error| format!("{what}: {}", chain(error));
+    std::fs::create_dir_all(into).map_err(|error| fail("the workspace cannot be made", &error))?;
+    let limits = extract::Limits::default();
+    let source = store.open_verified(assignment.source).map_err(|error| fail("the source tree", &error))?;
+    extract::extract(source, into, limits, Symlinks::Verbatim)
+        .map_err(|error| fail("the source tree", &error))?;
+    for input in &assignment.inputs {
+        towpath_artifact::unpack(input.manifest, store, into, limits)
+            .map_err(|error| fail(&format!("artifact `{}`", input.name), &error))?;
+    }
+    Ok(())
+}
+
+/// Runs the Steps on a thread of their own.
+#[expect(clippy::too_many_arguments, reason = "moves everything to the thread, once")]
+async fn execute(
+    assignment: Assignment,
+    isolation: Isolation,
+    policy: Policy,
+    place: AttemptDirectory,
+    timeout: Duration,
+    limits: Limits,
+    cancel: Cancel,
+    spool: Arc<Spool>,
+) -> Ended {
+    let run = move || {
+        let attempt = Attempt {
+            id: assignment.lease.attempt,
+            title: &assignment.title,
+            directory: &place.source.join(&assignment.directory),
+            scratch: &place.scratch,
+            steps: &assignment.steps,
+            env: &assignment.env,
+            secrets: &assignment.secrets,
+            timeout,
+            isolation: &isolation,
+            policy: &policy,
+            limits,
+        };
+        executor::run(&attempt, &cancel, &*spool)
+    };
+    match tokio::task::spawn_blocking(run).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            Ended { outcome: AttemptOutcome::Errored, message: chain(&error), outputs: BTreeMap::new() }
+        }
+    }
+}
+
+async fn cancelled(cancel: &Cancel) -> String {
+    loop {
+        if let Some(CancelReason::Cancelled(reason) | CancelReason::Abandoned(reason)) = cancel.reason() {
+            return reason.clone();
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Stores blobs and remembers which, in order.
+struct Recording {
+    store: ContentStore,
+    blobs: Vec<Digest>,
+}
+
+impl Recording {
+    const fn new(store: ContentStore) -> Self {
+        Self { store, blobs: Vec::new() }
+    }
+}
+
+impl towpath_artifact::BlobSink for Recording {
+    fn put_blob(
+        &mut self,
+        blob: towpath_artifact::Descriptor,
+        bytes: &mut dyn std::io::Read,
+    ) -> std::io::Result<()> {
+        self.blobs.push(blob.digest);
+        self.store.put_blob(blob, bytes)
+    }
+}
+
+/// Brings log and events of one Attempt to the server.
+struct Uplink<'a> {
+    client: &'a Client,
+    lease: Lease,
+    spool: &'a Spool,
+    cancel: &'a Cancel,
+}
+
+impl Uplink<'_> {
+    /// Sends log until the Attempt is over or held by another.
+    async fn send_log(&self) {
+        let Lease { attempt, fence } = self.lease;
+        let mut acknowledged = 0;
+        let mut pause = FIRST_RETRY;
+        let mut next = Instant::now();
+        while !self.is_abandoned() {
+            if acknowledged >= self.spool.written() {
+                self.spool.log_news.notified().await;
+                continue;
+            }
+            sleep_until(next).await;
+            next = Instant::now() + LOG_INTERVAL;
+            let chunk = match self.spool.read(acknowledged) {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    self.abandon(format!("its log cannot be read: {error}"));
+                    return;
+                }
+            };
+            let path = format!("/agent/v1/attempts/{attempt}/log?fence={fence}&offset={acknowledged}");
+            match self.client.put_bytes::<LogAcknowledged>(&path, chunk).await {
+                Ok(LogAcknowledged { length }) => {
+                    pause = FIRST_RETRY;
+                    acknowledged = length.min(self.spool.written());
+                    self.spool.acknowledge_log(acknowledged);
+                }
+                Err(error) => self.settle(error, &mut pause).await,
+            }
+        }
+    }
+
+    /// Sends events until the Attempt is held by another.
+    async fn send_events(&self) {
+        let Lease { attempt, fence } = self.lease;
+        let path = format!("/agent/v1/attempts/{attempt}/events");
+        let mut pause = FIRST_RETRY;
+        while !self.is_abandoned() {
+            let events = self.spool.events();
+            let Some(last) = events.last().map(|event| event.sequence) else {
+                self.spool.event_news.notified().await;
+                continue;
+            };
+            match self.client.post(&path, &AttemptReport { fence, events }).await {
+                Ok(()) => {
+                    pause = FIRST_RETRY;
+                    self.spool.acknowledge_events(last);
+                }
+                Err(error) => self.settle(error, &mut pause).await,
+            }
+        }
+    }
+
+    /// Waits for `news`, or until the Attempt is given up.
+    async fn unless_abandoned(&self, news: impl Future<Output = ()>) {
+        let abandoned = async {
+            while !self.is_abandoned() {
+                sleep(LOG_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = news => {}
+            () = abandoned => {}
+        }
+    }
+
+    /// Waits after a passing failure; gives the Attempt up after a lasting one.
+    async fn settle(&self, error: CallError, pause: &mut Duration) {
+        if let CallError::Unreachable(_) = error {
+            tracing::debug!(attempt = %self.lease.attempt, "the server was not reached: {error}");
+            sleep(*pause).await;
+            *pause = (*pause * 2).min(LONGEST_RETRY);
+        } else {
+            self.abandon(error.to_string());
+        }
+    }
+
+    fn abandon(&self, reason: String) {
+        tracing::info!(attempt = %self.lease.attempt, "it is given up: {reason}");
+        self.cancel.cancel(CancelReason::Abandoned(reason));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        matches!(self.cancel.reason(), Some(CancelReason::Abandoned(_)))
+    }
+}
