@@ -31,13 +31,14 @@ class Log {
     // The end says how long the log is.
     const end = await this.ask(-CHUNK, CHUNK);
     if (!end) return;
-    this.first = Math.max(1, this.total - MOST + 1);
+    const wanted = Number(location.hash.match(/^#L(\d+)$/)?.[1]);
+    this.first = Math.max(1, Math.min(this.total - MOST + 1, wanted || this.total));
     this.first -= (this.first - 1) % CHUNK;
     this.lines.replaceChildren();
     if (this.first > 1) this.note(`Lines 1 to ${this.first - 1} are in the download.`);
     if (this.total === 0) this.note(this.open ? "Waiting for the first line…" : "This attempt wrote nothing.");
     this.grow();
-    const wanted = Number(location.hash.match(/^#L(\d+)$/)?.[1]);
+    if (this.total >= this.first + 4 * MOST) this.note(`Lines from ${this.first + 4 * MOST} on are in the download.`);
     if (wanted) await this.show(wanted);
     else if (this.open) this.setFollow(true);
     else if (this.failing()) await this.show(this.failing());
@@ -74,8 +75,9 @@ class Log {
   /** Adds a place for every chunk that exists by now. */
   grow() {
     if (this.total > 0) this.lines.querySelectorAll("p").forEach((note) => { if (this.first === 1) note.remove(); });
-    for (let start = this.first; start <= this.total; start += CHUNK) {
-      const lines = Math.min(CHUNK, this.total - start + 1);
+    const end = Math.min(this.total, this.first + 4 * MOST - 1);
+    for (let start = this.first; start <= end; start += CHUNK) {
+      const lines = Math.min(CHUNK, end - start + 1);
       let chunk = this.chunks.get(start);
       if (!chunk) {
         const element = document.createElement("div");

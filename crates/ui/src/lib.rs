@@ -20,6 +20,8 @@
 //! the log ([`routes::log`], see [`log`]) and the charts ([`routes::series`], see [`view::Series`]), each asked
 //! once a second while there is more to come.
 //!
+//! `cargo run -p towpath-ui --example gallery` serves every page with made-up content, alive.
+//!
 //! # Security
 //!
 //! Nothing here needs inline scripts or styles: send [`CONTENT_SECURITY_POLICY`] with every page.

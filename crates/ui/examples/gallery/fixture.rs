@@ -593,7 +593,12 @@ impl Moment {
             rollout.time_to_safe_ms = Some(84);
             rollout.verdict.state = State::Unhealthy;
             rollout.verdict.reason = "1.0.2 fails more often than 1.0.1: 6.1 % against 0.28 %.".into();
+            rollout.verdict.tests[0].state = State::Unhealthy;
+            rollout.verdict.tests[0].reason =
+                "6.1 % against 0.28 %, at most 0.5 points more is allowed".into();
             rollout.verdict.tests[0].e_worse = Some(41.0);
+            rollout.steps[1].state = State::RolledBack;
+            rollout.candidate.errors = 177;
         }
         view
     }

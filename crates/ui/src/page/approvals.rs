@@ -48,7 +48,7 @@ fn request(view: &ApprovalsView, index: usize, request: &ApprovalRequest) -> Mar
             p { (commit(source)) span.muted { " by " (source.author) } }
             p.muted {
                 @match current { Some(current) => { "Replaces " (current) }, None => "The first deployment there" }
-                " · waits since " (time(*since, now))
+                " · asked " (time(*since, now))
                 @if let Some(expires) = expires { " · ends " (time(*expires, now)) }
             }
         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, command, prose, time};
+use crate::part::small::{badge_saying, command, prose, time};
 use crate::view::{DoctorView, Finding, Tone};
 
 /// Renders the findings.
@@ -29,10 +29,18 @@ fn finding(finding: &Finding) -> Markup {
     let Finding { state, title, detail, advice, command: line } = finding;
     html! {
         article.card.finding {
-            div.title { h2 { (title) } (badge(*state)) }
+            div.title { h2 { (title) } (badge_saying(*state, word(state.tone()))) }
             p { (prose(detail)) }
             @if let Some(advice) = advice { p.hint { strong { "What to do: " } (advice) } }
             @if let Some(line) = line { (command(line)) }
         }
+    }
+}
+
+const fn word(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "to repair",
+        Tone::Warn | Tone::Waiting | Tone::Live => "to know",
+        Tone::Good | Tone::Calm => "fine",
     }
 }

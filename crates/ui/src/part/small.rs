@@ -21,7 +21,12 @@ pub const fn tone(tone: Tone) -> &'static str {
 
 /// A state as icon and word.
 pub fn badge(state: State) -> Markup {
-    html! { span class={ "badge " (tone(state.tone())) } { (icon::state(state)) (state.label()) } }
+    badge_saying(state, state.label())
+}
+
+/// A state as icon and another word than its own.
+pub fn badge_saying(state: State, word: &str) -> Markup {
+    html! { span class={ "badge " (tone(state.tone())) } { (icon::state(state)) (word) } }
 }
 
 /// A state as icon alone, with the word for those who do not see it.
