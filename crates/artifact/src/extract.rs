@@ -1,12 +1,12 @@
 //! Takes a tar apart that nobody trusts.
 //!
-//! Read here is only what [`pack`](crate::pack) and [`tree`](crate::tree) write: plain files,
+//! Read here is only what [`pack`](mod@crate::pack) and [`tree`](crate::tree) write: plain files,
 //! directories, symbolic links, and GNU long names. Anything else (hard links, devices, sparse
 //! files, PAX headers, whose disagreement with the plain header has hidden files before) is refused.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -127,6 +127,7 @@ pub fn extract(
         seen: BTreeSet::new(),
         done: Extracted::default(),
         long: Long::default(),
+        buffer: vec![0; 64 * 1024],
     };
     let mut archive = Archive::new(reader);
     for entry in archive.entries().map_err(ExtractError::Read)?.raw(true) {
@@ -146,6 +147,7 @@ struct Extraction {
     seen: BTreeSet<PathBuf>,
     done: Extracted,
     long: Long,
+    buffer: Vec<u8>,
 }
 
 /// GNU headers that belong to the next entry.
@@ -204,8 +206,19 @@ impl Extraction {
         let size = entry.size();
         let mut file =
             self.beneath.create_file(path, executable).map_err(|error| write_failed(path, error))?;
-        let copied = io::copy(entry, &mut file).map_err(|error| write_failed(path, error))?;
-        if copied == size { Ok(()) } else { Err(ExtractError::Read(io::ErrorKind::UnexpectedEof.into())) }
+        let mut left = size;
+        while left > 0 {
+            // Not `io::copy`, which does not tell a damaged archive from a full disk.
+            let count = match entry.read(&mut self.buffer) {
+                Ok(0) => return Err(ExtractError::Read(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(ExtractError::Read(error)),
+            };
+            file.write_all(&self.buffer[..count]).map_err(|error| write_failed(path, error))?;
+            left = left.saturating_sub(count as u64);
+        }
+        Ok(())
     }
 
     fn symlink(&mut self, path: &Path, target: &[u8]) -> Result<(), ExtractError> {

@@ -1,8 +1,8 @@
 //! Files that must exist whole or not at all, whatever crashes in between.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Makes the names in `directory` durable.
@@ -10,10 +10,9 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Creates `directory` and its parents, readable by this user only.
+/// Creates `directory` and its parents where they are missing, for this user only. Those that exist stay as they are.
 pub fn create_private_directory(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    fs::set_permissions(directory, Permissions::from_mode(0o700))
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Replaces `path` with `bytes`: a reader sees the old content or the new, never a part.
@@ -26,9 +25,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// Creates `path` with `bytes`, readable by this user only. Fails if it already exists.
+/// Creates `path` with `bytes`, and its directory, readable by this user only. Fails if it already exists.
 pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = parent(path)?;
+    create_private_directory(directory)?;
     // A temporary file of `tempfile` has mode 0600 from its first byte on.
     let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
     temporary.write_all(bytes)?;

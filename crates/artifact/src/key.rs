@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_private() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("release.pem");
+        let path = directory.path().join("keys/release.pem");
         let first = ReleaseKey::load_or_create(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let second = ReleaseKey::load_or_create(&path).unwrap();

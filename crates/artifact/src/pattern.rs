@@ -119,6 +119,25 @@ mod tests {
         }
     }
 
+    /// The plainest matcher there is, for short names.
+    fn reference(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern, name) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => (0..=name.len()).any(|skipped| reference(rest, &name[skipped..])),
+            ([b'?', rest @ ..], [_, tail @ ..]) => reference(rest, tail),
+            ([first, rest @ ..], [head, tail @ ..]) => first == head && reference(rest, tail),
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn agrees_with_the_reference(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            let expected = reference(pattern.as_bytes(), name.as_bytes());
+            proptest::prop_assert_eq!(name_matches(&pattern, &name), expected);
+        }
+    }
+
     #[test]
     fn a_pattern_of_many_stars_is_not_slow() {
         assert!(!name_matches(&"*a".repeat(100), &"a".repeat(99)));

@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn opens_what_it_sealed_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("master.key");
+        let path = directory.path().join("keys/master.key");
         let vault = Vault::load_or_create(&path).unwrap();
         let sealed = vault.seal(PLACE, &value()).unwrap();
         assert_ne!(sealed, vault.seal(PLACE, &value()).unwrap());
