@@ -1,7 +1,5 @@
 //! Requests through the gateway: what arrives, what comes back, what is counted.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
-
 mod support;
 
 use std::sync::Arc;

@@ -103,11 +103,9 @@ impl Client {
 }
 
 /// Listens and lets `serve` have each connection.
-pub async fn listen<F: Future<Output = ()> + Send>(
-    serve: impl Fn(BufReader<TcpStream>) -> F + Send + Sync + Clone + 'static,
-) -> SocketAddr
+pub async fn listen<F>(serve: impl Fn(BufReader<TcpStream>) -> F + Send + Clone + 'static) -> SocketAddr
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
