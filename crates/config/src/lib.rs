@@ -18,6 +18,7 @@ pub mod expression;
 mod fields;
 pub mod file;
 mod foresight;
+pub mod init;
 mod lower;
 mod parse;
 pub mod reference;

@@ -1,0 +1,284 @@
+//! The texts that are written.
+
+use std::path::Path;
+
+use towpath_model::ProjectName;
+
+use super::Kind;
+
+/// What is particular to a kind: how it is tested, built, packed and started.
+struct Recipe {
+    test: &'static [&'static str],
+    build: &'static [&'static str],
+    files: String,
+    command: String,
+    /// What the author should look at first.
+    note: &'static str,
+}
+
+const GENERIC_NOTE: &str = "Check that `files` names what the build makes, and `command` what starts it.";
+
+/// The pipeline file.
+pub(super) fn pipeline(kind: Kind, name: &ProjectName, directory: &Path) -> String {
+    let Recipe { test, build, files, command, note } = recipe(kind, name, directory);
+    let steps = |lines: &[&str]| {
+        lines.iter().map(|line| format!("      - run: {}\n", quoted(line))).collect::<String>()
+    };
+    let (test, build) = (steps(test), steps(build));
+    format!(
+        "\
+# What happens to a commit, from push to production.
+#   towpath lint    checks this file        towpath plan    shows what it would do, and why
+#   towpath run     runs the jobs here      towpath schema  prints the schema for your editor
+# {note}
+name: {name}
+
+on:
+  push: main      # a push to main starts a Run; so does `towpath run start`
+  tag: v*         # and a tag such as v1.2.0, which also names the version
+
+jobs:
+  test:
+    steps:
+{test}
+  build:
+    needs: [test]
+    steps:
+{build}    # Files that are packed, named by digest and sealed into the Release.
+    # From here to production nothing can build them again.
+    artifacts:
+      {name}: {{ files: [{files}] }}
+
+workloads:
+  {name}:
+    # Runs where the artifact was unpacked. HOST and PORT are in its environment:
+    # it must listen there.
+    command: {command}
+    # Without paths, an Instance is ready when its port accepts. Better:
+    # health: {{ ready: /health/ready, live: /health/live }}
+    stop: {{ signal: TERM, grace: 20s }}
+
+stages:
+  - name: dev
+    environments: [dev]
+    deploy: {{ strategy: recreate }}
+
+  - name: staging
+    needs: [dev]
+    environments: [staging]
+    deploy: {{ strategy: recreate }}
+    verify:
+      - http: /
+
+  - name: production
+    needs: [staging]
+    environments: [production]
+    # The same Release must have run in staging for a while. The approvals
+    # that production asks for stand in .towpath/production.yaml.
+    gates:
+      - soak: {{ environment: staging, for: 10m }}
+    # Traffic moves in steps; at each one the new version is compared with the old.
+    deploy:
+      strategy: canary
+      steps:
+        - {{ weight: 5%, for: 5m }}
+        - {{ weight: 25%, for: 5m }}
+        - {{ weight: 50%, for: 5m }}
+    analysis:
+      error_rate: {{ max_increase: 0.5pp }}
+    on_failure: rollback
+"
+    )
+}
+
+/// A step as a YAML scalar that means exactly its text.
+fn quoted(line: &str) -> String {
+    if line.contains(": ")
+        || line.contains(" #")
+        || line.starts_with(['[', '{', '"', '\'', '&', '*', '!', '%', '@', '`', '-'])
+    {
+        format!("'{}'", line.replace('\'', "''"))
+    } else {
+        line.to_owned()
+    }
+}
+
+fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
+    let own = |test, build, files: &str, command: &str| Recipe {
+        test,
+        build,
+        files: files.to_owned(),
+        command: command.to_owned(),
+        note: GENERIC_NOTE,
+    };
+    let node = "node server.js";
+    match kind {
+        Kind::Cargo => {
+            let binary = cargo_package(directory).unwrap_or_else(|| name.to_string());
+            own(
+                &["cargo test --locked"],
+                &["cargo build --release --locked"],
+                &format!("target/release/{binary}"),
+                &format!("./{binary}"),
+            )
+        }
+        Kind::Npm => own(
+            &["npm ci", "npm test --if-present"],
+            &["npm ci", "npm run build --if-present", "npm prune --omit=dev"],
+            "'**'",
+            node,
+        ),
+        Kind::Pnpm => own(
+            &["pnpm install --frozen-lockfile", "pnpm run --if-present test"],
+            &["pnpm install --frozen-lockfile", "pnpm run --if-present build"],
+            "'**'",
+            node,
+        ),
+        Kind::Yarn => own(
+            &["yarn install --immutable", "yarn test"],
+            &["yarn install --immutable", "yarn build"],
+            "'**'",
+            node,
+        ),
+        Kind::Python => own(
+            &["python3 -m venv .venv", ".venv/bin/pip install . pytest", ".venv/bin/pytest"],
+            &["python3 -m pip wheel --wheel-dir wheels ."],
+            "'wheels/**'",
+            &format!(
+                "python3 -m venv .venv && .venv/bin/pip install --no-index --find-links wheels wheels/*.whl && exec .venv/bin/python -m {}",
+                name.as_str().replace('-', "_")
+            ),
+        ),
+        Kind::PythonRequirements => own(
+            &[
+                "python3 -m venv .venv",
+                ".venv/bin/pip install -r requirements.txt",
+                ".venv/bin/python -m unittest discover",
+            ],
+            &["python3 -m pip install --target vendor -r requirements.txt"],
+            "'**'",
+            "PYTHONPATH=vendor exec python3 app.py",
+        ),
+        Kind::Go => own(
+            &["go vet ./...", "go test ./..."],
+            &["mkdir -p out", "go build -o out/app ."],
+            "out/app",
+            "./app",
+        ),
+        Kind::Maven => own(
+            &["mvn -B verify"],
+            &["mvn -B package -DskipTests"],
+            "'target/*.jar'",
+            "exec java -jar target/*.jar --server.port=$PORT",
+        ),
+        Kind::Gradle => own(
+            &["./gradlew check"],
+            &["./gradlew assemble"],
+            "'build/libs/*.jar'",
+            "exec java -jar build/libs/*.jar --server.port=$PORT",
+        ),
+        Kind::CMake => own(
+            &["cmake -B out", "cmake --build out", "ctest --test-dir out --output-on-failure"],
+            &["cmake -B out -DCMAKE_BUILD_TYPE=Release", "cmake --build out"],
+            &format!("out/{name}"),
+            &format!("./{name}"),
+        ),
+        Kind::Make => own(&["make test"], &["make"], name.as_str(), &format!("./{name}")),
+        Kind::Ruby => own(
+            &["bundle config set --local path vendor/bundle", "bundle install", "bundle exec rake test"],
+            &["bundle config set --local path vendor/bundle", "bundle install"],
+            "'**'",
+            "exec bundle exec rackup --host $HOST --port $PORT",
+        ),
+        Kind::Php => own(
+            &["composer install", "composer validate --strict"],
+            &["composer install --no-dev --optimize-autoloader"],
+            "'**'",
+            "exec php -S $HOST:$PORT -t public",
+        ),
+        Kind::DotNet => own(
+            &["dotnet test"],
+            &["dotnet publish --configuration Release --output out"],
+            "'out/**'",
+            &format!("exec dotnet out/{name}.dll --urls http://$HOST:$PORT"),
+        ),
+        Kind::Static => own(
+            &["test -s index.html"],
+            &[
+                "mkdir -p site",
+                "find . -mindepth 1 -maxdepth 1 ! -name site ! -name '.*' -exec cp -R {} site/ ';'",
+            ],
+            "'site/**'",
+            "exec python3 -m http.server --bind $HOST --directory site $PORT",
+        ),
+        Kind::Dockerfile => Recipe {
+            note: "This directory has a Dockerfile. Building images comes with the container executor; until then, build the program itself here.",
+            ..own(&["test -f Dockerfile"], &["make"], name.as_str(), &format!("./{name}"))
+        },
+        Kind::Unknown => own(
+            &["true"],
+            &["mkdir -p out", "date > out/index.html"],
+            "'out/**'",
+            "exec python3 -m http.server --bind $HOST --directory out $PORT",
+        ),
+    }
+}
+
+/// The package's name in `Cargo.toml`, which names its binary too.
+fn cargo_package(directory: &Path) -> Option<String> {
+    let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).ok()?;
+    let package = manifest.split("[package]").nth(1)?;
+    let line = package.lines().map(str::trim).find(|line| line.starts_with("name") && line.contains('='))?;
+    let name = line.split('"').nth(1)?;
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    plain.then(|| name.to_owned())
+}
+
+/// The environment documents: name and text.
+pub(super) fn environments(name: &ProjectName) -> Vec<(&'static str, String)> {
+    let head = "# Applied with `towpath apply`; a commit alone changes nothing here.\n";
+    let document = |environment: &str, port: u16, rest: &str| {
+        format!("{head}environment: {environment}\nproject: {name}\nlisten: 127.0.0.1:{port}\n{rest}")
+    };
+    let production = "\
+target: { instances: 3 }
+allow: { refs: [refs/heads/main, refs/tags/v*] }
+gates:
+  - approval: { by: [release-manager], count: 1, expires: 24h, self_approval: deny }
+  # Rollouts start in these hours only. The way back is always open.
+  # - window: { days: mon-thu, hours: \"09:00-16:00\", timezone: Europe/Berlin }
+values: {}
+# Names only; `towpath secret set` gives the values.
+secrets: []
+";
+    vec![
+        ("dev", document("dev", 8081, "target: { instances: 1 }\n")),
+        ("staging", document("staging", 8082, "target: { instances: 2 }\n")),
+        ("production", document("production", 8080, production)),
+    ]
+}
+
+/// What to do next.
+pub(super) fn next(kind: Kind, name: &ProjectName) -> String {
+    let image = match kind {
+        Kind::Dockerfile => {
+            "\nNote: the Dockerfile is not used yet. Building images comes with the container executor.\n"
+        }
+        _ => "",
+    };
+    format!(
+        "\
+Next:
+  1. Read towpath.yaml; check `files` and `command`.
+  2. towpath lint                      checks the files
+     towpath plan                      shows what a push to main would do
+     towpath run                       runs the jobs here
+  3. towpath serve                     starts a server, if there is none
+     towpath login                     signs in to it
+     towpath project create {name}
+     towpath apply .towpath/*.yaml     gives it the environments
+  4. git remote add towpath http://127.0.0.1:7070/git/{name}.git
+     git push towpath main             the answer says what runs and what waits
+{image}"
+    )
+}
