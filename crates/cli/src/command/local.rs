@@ -1,0 +1,123 @@
+//! The files of the project that the command stands in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use towpath_config::diagnostic::{Colour, Diagnostic, render_all, summary};
+use towpath_config::file::read_pipeline_file;
+use towpath_config::{PIPELINE_FILE, parse_environments_bytes, parse_pipeline_bytes};
+use towpath_model::pipeline::Pipeline;
+use towpath_model::policy::EnvironmentDocument;
+
+/// Where environment documents stand beside the pipeline file.
+pub const ENVIRONMENTS: &str = ".towpath";
+
+/// What the files of a project say.
+#[derive(Debug)]
+pub struct Local {
+    /// The pipeline; absent where its file has errors.
+    pub pipeline: Option<Pipeline>,
+    /// The environment documents of the files that have none.
+    pub documents: Vec<EnvironmentDocument>,
+    /// All that is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Finds the directory of the pipeline file, here or above.
+///
+/// # Errors
+/// Fails where there is none up to the root.
+pub fn find_project(from: &Path) -> anyhow::Result<PathBuf> {
+    let found = from.ancestors().find(|directory| directory.join(PIPELINE_FILE).symlink_metadata().is_ok());
+    match found {
+        Some(directory) => Ok(directory.to_owned()),
+        None => bail!(
+            "there is no {PIPELINE_FILE} in {} or above; run `towpath init` to write one",
+            from.display()
+        ),
+    }
+}
+
+/// Reads the pipeline file and the environment documents of a project.
+///
+/// # Errors
+/// Fails where a file cannot be read; what is wrong inside is a diagnostic.
+pub fn read_project(directory: &Path) -> anyhow::Result<Local> {
+    let mut files = vec![directory.join(PIPELINE_FILE)];
+    files.extend(environment_files(directory)?);
+    read_files(&files)
+}
+
+/// Reads files of either kind: one named `towpath.yaml` is a pipeline, any other holds environment documents
+/// unless it opens like a pipeline.
+///
+/// # Errors
+/// Fails where a file cannot be read.
+pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
+    let mut local = Local { pipeline: None, documents: Vec::new(), diagnostics: Vec::new() };
+    for file in files {
+        let bytes = read_pipeline_file(file)?;
+        let name = shown(file);
+        if is_pipeline(file, &bytes) {
+            let (pipeline, diagnostics) = parse_pipeline_bytes(&name, &bytes);
+            local.pipeline = local.pipeline.or(pipeline);
+            local.diagnostics.extend(diagnostics);
+        } else {
+            let (documents, diagnostics) = parse_environments_bytes(&name, &bytes);
+            local.documents.extend(documents);
+            local.diagnostics.extend(diagnostics);
+        }
+    }
+    Ok(local)
+}
+
+fn is_pipeline(file: &Path, bytes: &[u8]) -> bool {
+    let named = file.file_name().is_some_and(|name| name == PIPELINE_FILE);
+    let text = String::from_utf8_lossy(bytes);
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    named || ((has("jobs:") || has("stages:")) && !has("environment:"))
+}
+
+/// Environment documents beside the pipeline file, in the order of their names.
+fn environment_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let directory = directory.join(ENVIRONMENTS);
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot list {}", directory.display())),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", directory.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A path as people see it: relative to where they stand.
+fn shown(path: &Path) -> String {
+    let Ok(here) = std::env::current_dir() else { return path.display().to_string() };
+    let climbs =
+        here.ancestors().enumerate().find_map(|(up, ancestor)| Some((up, path.strip_prefix(ancestor).ok()?)));
+    match climbs {
+        // A path that shares only the root with this place is clearer in full.
+        Some((up, below)) if here.ancestors().nth(up + 1).is_some() => {
+            format!("{}{}", "../".repeat(up), below.display())
+        }
+        _ => path.display().to_string(),
+    }
+}
+
+/// Prints what is wrong to standard error, with colours where it is a terminal, and how much it is.
+pub fn print_diagnostics(diagnostics: &[Diagnostic]) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    // The stream strips the colours where nobody would see them.
+    anstream::eprint!("{}", render_all(diagnostics, Colour::Yes));
+    anstream::eprintln!("{}", summary(diagnostics));
+}

@@ -1,0 +1,167 @@
+//! What is generated from the tables is what stands in the repository, and is true.
+//!
+//! Regenerate with `UPDATE=1 cargo test -p towpath-config --test generated`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use towpath_config::diagnostic::{Colour, render_all};
+use towpath_config::{parse_environments, parse_pipeline, reference, schema};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn check(path: &str, generated: &str) {
+    let path = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().expect("it is in a directory")).expect("it can be made");
+        fs::write(&path, generated).expect("it can be written");
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == generated,
+        "{} is out of date; run: UPDATE=1 cargo test -p towpath-config",
+        path.display()
+    );
+}
+
+fn pretty(schema: &Value) -> String {
+    format!("{schema:#}\n")
+}
+
+#[test]
+fn reference_and_schemas_are_current() {
+    check("docs/reference/towpath-yaml.md", &reference::pipeline());
+    check("docs/reference/environment.md", &reference::environment());
+    check("docs/reference/towpath.schema.json", &pretty(&schema::pipeline()));
+    check("docs/reference/environment.schema.json", &pretty(&schema::environment()));
+}
+
+/// Every key of the schema, with its path of definitions.
+fn keys(schema: &Value) -> Vec<(String, String)> {
+    let definitions = schema["$defs"].as_object().expect("it has definitions");
+    let keys = definitions.iter().flat_map(|(name, object)| {
+        let properties = object["properties"].as_object().expect("each is an object");
+        properties.keys().map(|key| (name.clone(), key.clone())).collect::<Vec<_>>()
+    });
+    keys.collect()
+}
+
+/// One example of each key, put together: the files below use every key of the schemas but those that exclude each other.
+const EVERYTHING: &str = r#"
+name: shop
+on: { push: { branches: [main], paths: ["src/**"] }, tag: { patterns: [v*] }, manual: true }
+env: { A: 1 }
+cancel_superseded: false
+jobs:
+  test: { steps: [make] }
+  build:
+    needs: [test]
+    if: branch == 'main'
+    env: { TAG: "${{ commit }}" }
+    secrets: [LICENSE_KEY]
+    steps:
+      - { name: Build, run: make, shell: [bash, -e], env: { B: x }, directory: sub, timeout: 5m, always: true }
+    artifacts: { shop: { files: [out/shop] } }
+    reports: { junit: [a.xml] }
+    runs_on: { os: linux }
+    executor: sandbox
+    network: none
+    timeout: 20m
+    retry: { attempts: 2, attempts_lost: 4 }
+    concurrency: group
+    allow_failure: true
+workloads:
+  shop:
+    artifact: shop
+    command: ./shop
+    env: { LOG: info }
+    health: { ready: /r, live: /l, start_within: 1m, period: 5s, timeout: 1s, failures: 3 }
+    stop: { signal: INT, grace: 5s }
+    limits: { memory: 1GB, cpu: 2, processes: 50 }
+stages:
+  - { name: dev, environments: [dev] }
+  - name: production
+    needs: [dev]
+    environments: [production]
+    automatic: false
+    gates:
+      - approval: { by: [ops], count: 2, expires: 1h, self_approval: allow, instructions: Look. }
+      - window: { days: mon-thu, hours: "09:00-16:00", timezone: Europe/Berlin }
+      - freeze: { from: 2026-12-24, until: 2026-12-27, timezone: UTC, reason: holidays }
+      - soak: { environment: dev, for: 30m }
+    deploy: { strategy: canary, steps: [{ weight: 5%, for: 5m, max: 1h, pause: true }] }
+    analysis: { error_rate: { max_increase: 1pp, max: 4%, false_alarm: 2%, min_requests: 9, block: 20s } }
+    verify:
+      - http: { path: /h, status: 204, contains: ok, within: 5s }
+      - { run: ./smoke, name: smoke, secrets: [TOKEN], reports: { junit: s.xml }, timeout: 1m }
+    on_failure: hold
+    deadline: 3h
+"#;
+
+const EVERY_ENVIRONMENT: &str = r#"
+environment: production
+project: shop
+target: { hosts: { role: web }, instances: 3 }
+listen: "[::]:8080"
+allow: { refs: [refs/heads/main] }
+gates: [{ approval: { by: "@ann" } }]
+values: { LOG_LEVEL: info }
+secrets: DATABASE_URL
+"#;
+
+/// Finds the objects of a definition in a parsed document and collects the keys they use.
+fn used(schema: &Value, definition: &Value, document: &Value, found: &mut Vec<(String, String)>) {
+    if let Some(reference) = definition["$ref"].as_str() {
+        let name = reference.trim_start_matches("#/$defs/");
+        if let Some(object) = document.as_object() {
+            for (key, value) in object {
+                found.push((name.to_owned(), key.clone()));
+                used(schema, &schema["$defs"][name]["properties"][key], value, found);
+            }
+        }
+    }
+    for alternative in definition["anyOf"].as_array().into_iter().flatten() {
+        used(schema, alternative, document, found);
+    }
+    for item in document.as_array().into_iter().flatten() {
+        used(schema, &definition["items"], item, found);
+    }
+    if definition["additionalProperties"].is_object() {
+        for value in document.as_object().into_iter().flat_map(|map| map.values()) {
+            used(schema, &definition["additionalProperties"], value, found);
+        }
+    }
+}
+
+fn check_all_keys_are_taken(schema: &Value, text: &str) {
+    let document: Value = serde_saphyr::from_str(text).expect("it is YAML");
+    let mut found = Vec::new();
+    used(schema, schema, &document, &mut found);
+    for key in keys(schema) {
+        let own = !matches!(key.0.as_str(), "gate" | "approval" | "window" | "freeze" | "soak")
+            || schema["$defs"].get("pipeline").is_some();
+        assert!(!own || found.contains(&key), "the example lacks {}.{}", key.0, key.1);
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_read() {
+    let (pipeline, diagnostics) = parse_pipeline("towpath.yaml", EVERYTHING);
+    assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
+    check_all_keys_are_taken(&schema::pipeline(), EVERYTHING);
+    // No value in the file is a default, so what was lowered holds none of them either.
+    let pipeline = serde_json::to_value(pipeline).expect("it can be written");
+    assert_eq!(pipeline["jobs"][1]["retry"]["attempts_lost"], 4);
+    assert_eq!(pipeline["stages"][1]["analysis"]["error_rate"]["max"], 0.04);
+    assert_eq!(pipeline["stages"][1]["on_failure"], "hold");
+    assert_eq!(pipeline["stages"][1]["strategy"]["steps"][0]["weight"], 50);
+    assert_eq!(pipeline["workloads"][0]["limits"]["cpu"], 2000);
+
+    let (documents, diagnostics) = parse_environments("production.yaml", EVERY_ENVIRONMENT);
+    assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
+    assert_eq!(documents.len(), 1);
+    check_all_keys_are_taken(&schema::environment(), EVERY_ENVIRONMENT);
+}
