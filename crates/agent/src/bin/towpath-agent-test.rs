@@ -1,7 +1,9 @@
 //! The commands of `towpath` that tests start as processes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use towpath_agent::executor::Limits;
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
         Some("sandbox-exec") => towpath_agent::sandbox::exec_main(arguments),
         Some("supervise") => towpath_agent::instances::supervise_main(arguments),
         Some("agent") => agent(arguments.next().map(PathBuf::from).unwrap_or_default()),
+        Some("http") => serve_file(&arguments.next().map(PathBuf::from).unwrap_or_default()),
         other => {
             eprintln!("unknown command {other:?}");
             ExitCode::from(2)
@@ -45,4 +48,21 @@ fn agent(data: PathBuf) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A Workload for tests: answers every request on HOST and PORT with the content of a file.
+fn serve_file(file: &Path) -> ExitCode {
+    let variable = |name| std::env::var(name).expect("the supervisor sets HOST and PORT");
+    let listener =
+        TcpListener::bind(format!("{}:{}", variable("HOST"), variable("PORT"))).expect("the port is free");
+    println!("listening; token {}", std::env::var("TOKEN").unwrap_or_default());
+    for mut stream in listener.incoming().flatten() {
+        let mut request = [0; 1024];
+        let _ended = stream.read(&mut request);
+        let body = std::fs::read_to_string(file).unwrap_or_default();
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        let _gone = stream.write_all(answer.as_bytes());
+    }
+    ExitCode::SUCCESS
 }

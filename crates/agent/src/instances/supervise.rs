@@ -36,6 +36,10 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long output is awaited after everything was killed.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How often, and after which pause, the lock is tried again.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// The exit code for "another supervisor holds the Instance".
 pub const ALREADY_SUPERVISED: u8 = 3;
 
@@ -74,7 +78,7 @@ fn supervise(path: &Path) -> ExitCode {
     // A session of its own: what happens to the agent's terminal or group does not reach it.
     let _already_leader = rustix::process::setsid();
     let directory = InstanceDirectory { path: path.to_owned() };
-    let lock = match directory.try_lock() {
+    let lock = match patient_lock(&directory) {
         Ok(Some(lock)) => lock,
         Ok(None) => {
             eprintln!("towpath: {} has a supervisor already", path.display());
@@ -94,6 +98,17 @@ fn supervise(path: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes the lock. Whoever looks whether it is held holds it for a moment, so one refusal is no answer.
+fn patient_lock(directory: &InstanceDirectory) -> io::Result<Option<File>> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = directory.try_lock()? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    directory.try_lock()
 }
 
 /// What a signal asks for.

@@ -5,6 +5,8 @@
     reason = "each test binary uses another part; a failed helper fails the test"
 )]
 
+pub mod server;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
