@@ -1,8 +1,7 @@
 //! Gates, of a Stage or of an Environment.
 
 use jiff::SignedDuration;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use towpath_model::calendar::{CalendarError, Freeze, Window};
 use towpath_model::pipeline::{ApprovalGate, FreezeGate, Gate, SelfApproval, SoakGate, WindowGate};
 use towpath_model::{EnvironmentName, RoleName};
 
@@ -130,104 +129,70 @@ fn check_enough(by: &[Located<String>], count: u32, fields: &Fields<'_, '_>) {
     }
 }
 
+const WHOLE_DAY: &str = "00:00-24:00";
+
 fn window(mut fields: Fields<'_, '_>) -> Option<WindowGate> {
     let report = fields.report;
     let days = fields.text("days");
     let hours = fields.text("hours");
     let timezone = timezone(&mut fields);
-    if let Some(days) = days.as_ref().filter(|days| !are_days(&days.value)) {
-        let problem =
-            Problem::error("bad-window", format!("`{}` are no days of the week", quote(&days.value)))
-                .hint("write `mon-thu`, `mon,wed,fri` or `daily`");
-        report.at(&days.span, problem);
+    // Each part is read with good ones beside it, so that every mistake is reported and not only the first.
+    if let Some(days) = &days {
+        report_calendar(Window::parse(&days.value, WHOLE_DAY, "UTC").err(), days, report);
     }
     if let Some(hours) = &hours {
-        match minutes(&hours.value) {
-            None => {
-                let problem = Problem::error("bad-window", format!("`{}` are no hours", quote(&hours.value)))
-                    .hint("write `\"09:00-16:00\"`; `\"22:00-04:00\"` crosses midnight");
-                report.at(&hours.span, problem);
-            }
-            Some((from, until)) if from == until => {
-                let problem =
-                    Problem::error("impossible-gate", "this window never opens: it ends when it begins")
-                        .hint("write `\"00:00-24:00\"` for the whole day");
-                report.at(&hours.span, problem);
-            }
-            Some(_) => {}
-        }
+        report_calendar(Window::parse("daily", &hours.value, "UTC").err(), hours, report);
     }
     fields.close();
     let days = days.map_or_else(|| "daily".to_owned(), |days| days.value);
-    let hours = hours.map_or_else(|| "00:00-24:00".to_owned(), |hours| hours.value);
+    let hours = hours.map_or_else(|| WHOLE_DAY.to_owned(), |hours| hours.value);
     Some(WindowGate { days, hours, timezone })
-}
-
-/// `mon-thu`, `mon,wed,fri`, `daily`.
-fn are_days(text: &str) -> bool {
-    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let is_day = |day: &str| DAYS.contains(&day.trim());
-    text == "daily"
-        || text.split(',').all(|part| match part.split_once('-') {
-            Some((from, until)) => is_day(from) && is_day(until),
-            None => is_day(part),
-        })
-}
-
-/// `09:00-16:00` in minutes of the day.
-fn minutes(text: &str) -> Option<(u32, u32)> {
-    let (from, until) = text.split_once('-')?;
-    let clock = |text: &str| {
-        let (hour, minute) = text.trim().split_once(':')?;
-        let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let (hour, minute): (u32, u32) = if digits(hour) && digits(minute) {
-            (hour.parse().ok()?, minute.parse().ok()?)
-        } else {
-            return None;
-        };
-        (minute < 60 && hour * 60 + minute <= 24 * 60).then_some(hour * 60 + minute)
-    };
-    Some((clock(from)?, clock(until)?))
 }
 
 fn timezone(fields: &mut Fields<'_, '_>) -> String {
     let Some(timezone) = fields.text("timezone") else { return "UTC".to_owned() };
-    if TimeZone::get(&timezone.value).is_err() {
-        let problem =
-            Problem::error("bad-timezone", format!("`{}` is not a time zone", quote(&timezone.value)))
-                .hint("write an IANA name: `Europe/Berlin`, `America/New_York`, `UTC`");
-        fields.report.at(&timezone.span, problem);
-    }
+    report_calendar(Window::parse("daily", WHOLE_DAY, &timezone.value).err(), &timezone, fields.report);
     timezone.value
 }
 
 fn freeze(mut fields: Fields<'_, '_>) -> Option<FreezeGate> {
+    let report = fields.report;
     let from = fields.text("from");
     let until = fields.text("until");
     let timezone = timezone(&mut fields);
     let reason = fields.text("reason").map(|reason| reason.value).unwrap_or_default();
-    let (start, end) = (instant(from.as_ref(), fields.report), instant(until.as_ref(), fields.report));
-    if let (Some(start), Some(end), Some(until)) = (start, end, &until)
-        && end <= start
-    {
-        let problem =
-            Problem::error("bad-freeze", "this freeze ends before it begins").hint("swap `from` and `until`");
-        fields.report.at(&until.span, problem);
-    }
     fields.close();
-    Some(FreezeGate { from: from?.value, until: until?.value, timezone, reason })
+    let (from, until) = (from?, until?);
+    let start = Freeze::parse(&from.value, "9000-01-01", "UTC", "").err();
+    let end = Freeze::parse("1000-01-01", &until.value, "UTC", "").err();
+    if start.is_none() && end.is_none() {
+        let reversed = Freeze::parse(&from.value, &until.value, "UTC", "").err();
+        report_calendar(reversed, &until, report);
+    }
+    report_calendar(start, &from, report);
+    report_calendar(end, &until, report);
+    Some(FreezeGate { from: from.value, until: until.value, timezone, reason })
 }
 
-/// A date, or a date and time.
-fn instant(text: Option<&Located<String>>, report: &Report<'_>) -> Option<DateTime> {
-    let text = text?;
-    let parsed = text.value.trim().parse::<DateTime>();
-    if parsed.is_err() {
-        let problem = Problem::error("bad-date", format!("`{}` is not a date", quote(&text.value)))
-            .hint("write `2026-12-24` or `2026-12-24T18:00`");
-        report.at(&text.span, problem);
-    }
-    parsed.ok()
+/// Reports what the calendar cannot read; its message says what to write after the semicolon.
+fn report_calendar(error: Option<CalendarError>, place: &Located<String>, report: &Report<'_>) {
+    let Some(error) = error else { return };
+    let code = match &error {
+        CalendarError::Days { .. } | CalendarError::Hours { .. } => "bad-window",
+        CalendarError::NoHours { .. } => "impossible-gate",
+        CalendarError::Timezone { .. } => "bad-timezone",
+        CalendarError::Moment { .. } => "bad-date",
+        CalendarError::FreezeReversed { .. } => "bad-freeze",
+    };
+    let message = quote_line(&error.to_string());
+    let (what, advice) = message.split_once("; ").unwrap_or((&message, ""));
+    let advice = (!advice.is_empty()).then(|| advice.to_owned());
+    report.at(&place.span, Problem::error(code, what).maybe_hint(advice));
+}
+
+/// A message on one line, whatever the user's text in it holds.
+fn quote_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn soak(mut fields: Fields<'_, '_>) -> Option<(SoakGate, Located<EnvironmentName>)> {

@@ -703,7 +703,13 @@ pub(crate) static FREEZE: Object = Object {
     doc: "A time in which no Rollout starts.",
     keys: &[
         key("from", Kind::Text, Required, "Its start: a date, or a date and time.", "2026-12-24"),
-        key("until", Kind::Text, Required, "Its end, not included.", "2026-12-27T08:00"),
+        key(
+            "until",
+            Kind::Text,
+            Required,
+            "Its end; a date alone includes that whole day.",
+            "2026-12-27T08:00",
+        ),
         key("timezone", Kind::Text, Default("UTC"), "An IANA time zone.", "Europe/Berlin"),
         key("reason", Kind::Text, Default("none"), "Why, for people.", "holidays"),
     ],
