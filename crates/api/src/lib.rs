@@ -5,3 +5,4 @@
 
 pub mod agent;
 pub mod gateway;
+pub mod rest;

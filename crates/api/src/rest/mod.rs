@@ -1,0 +1,37 @@
+//! `/api/v1`: what people's tools say to the server.
+//!
+//! Lists are pages: `?limit=` (1 to 200, else 50) and `?cursor=` (the `next` of the page before).
+//! Errors are [`ProblemBody`]. News come from `GET /api/v1/events` as server-sent events whose id
+//! is the timeline's sequence number; `Last-Event-ID` goes on from there.
+
+mod doctor;
+mod people;
+mod problem;
+mod project;
+mod timeline;
+
+pub use doctor::{Finding, FindingLevel};
+pub use people::*;
+pub use problem::ProblemBody;
+pub use project::*;
+pub use timeline::TimelineEntry;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// What to give as `?cursor=` for the next page; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What the server is and how it does.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServerVersion {
+    /// The version of Towpath.
+    pub version: String,
+}
