@@ -14,4 +14,7 @@ pub mod time;
 pub mod timeline;
 
 pub use db::{Db, OpenError, Reader, WriteTx};
+/// What a statement fails with.
+pub use sqlx::Error as StoreError;
+
 pub use lock::{DataLock, LockError};

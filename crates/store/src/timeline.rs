@@ -86,6 +86,15 @@ pub async fn after(reader: &mut Reader, seq: i64, limit: u32) -> sqlx::Result<Ve
     rows.iter().map(entry).collect()
 }
 
+/// The newest entry's place; 0 if there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn last(reader: &mut Reader) -> sqlx::Result<i64> {
+    let row = sqlx::query("SELECT coalesce(max(seq), 0) FROM timeline").fetch_one(&mut **reader).await?;
+    row.try_get(0)
+}
+
 /// Reads up to `limit` entries before `seq`, newest first.
 ///
 /// # Errors
