@@ -1,1 +1,27 @@
-//! HTTP edge: authentication, REST, events, git, agents, page.
+//! The HTTP edge: authentication, REST, events, git, agents, page.
+//!
+//! Thin by intent: it finds out who calls, whether they may, and hands over to the engine or the
+//! store. Nothing is decided here that a test of the core could not see.
+
+pub mod app;
+pub mod auth;
+mod doctor;
+mod events;
+pub mod git;
+mod layers;
+mod listen;
+mod local;
+mod metrics;
+pub mod options;
+mod page;
+mod problem;
+mod push_note;
+mod rest;
+mod serve;
+mod tls;
+
+pub use local::LocalAccess;
+pub use options::{Overrides, ServeOptions};
+pub use problem::Problem;
+pub use rest::openapi;
+pub use serve::{ServeError, Server, serve};

@@ -1,0 +1,69 @@
+//! What every handler needs.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use towpath_store::Db;
+use url::Url;
+
+use crate::auth::limiter::LoginLimiter;
+use crate::git::GitHost;
+use crate::metrics::Metrics;
+
+/// The server's shared state; clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// What [`App`] holds.
+pub struct Shared {
+    /// Where all state lives.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub db: Db,
+    /// The repositories.
+    pub git: GitHost,
+    /// Slows down whoever guesses passwords.
+    pub limiter: LoginLimiter,
+    /// How the outside reaches this server.
+    pub public_url: Url,
+    /// Whether that is HTTPS.
+    pub tls: bool,
+    /// The hash of the token in `run/local.json`.
+    pub local_token: [u8; 32],
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Fires when the server begins to stop; long answers end then.
+    pub stopping: CancellationToken,
+}
+
+impl App {
+    /// Wraps the state.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The session cookie's name. `__Host-` makes browsers refuse it from anything but this very host over TLS.
+    #[must_use]
+    pub fn cookie_name(&self) -> &'static str {
+        if self.tls { "__Host-towpath" } else { "towpath" }
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,104 @@
+//! Server-sent events: the timeline as it grows.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{Stream, StreamExt as _, stream};
+use http::HeaderMap;
+use serde::Deserialize;
+use towpath_model::ProjectName;
+use towpath_store::timeline;
+
+use crate::app::App;
+use crate::auth::{Action, Principal};
+use crate::problem::Problem;
+use crate::rest::wire_entry;
+
+/// How often the timeline is looked at for news. One indexed read of an empty range.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How many entries are sent at once.
+const BATCH: u32 = 100;
+
+#[derive(Deserialize)]
+pub(crate) struct Wanted {
+    project: Option<ProjectName>,
+    environment: Option<String>,
+    after: Option<i64>,
+}
+
+struct Cursor {
+    app: App,
+    principal: Principal,
+    wanted: Wanted,
+    seq: i64,
+}
+
+/// `GET /api/v1/events`: goes on from `Last-Event-ID` or `?after=`, else from now.
+pub(crate) async fn events(
+    State(app): State<App>,
+    principal: Principal,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    if let Some(project) = &wanted.project {
+        let _permit = principal.may(Action::View, Some(project))?;
+    }
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let seq = match last.or(wanted.after) {
+        Some(seq) => seq,
+        None => timeline::last(&mut app.db.reader().await?).await?,
+    };
+    let stopping = app.stopping.clone();
+    let cursor = Cursor { app, principal, wanted, seq };
+    let news = stream::unfold(cursor, |mut cursor| async move {
+        let batch = cursor.next().await?;
+        Some((stream::iter(batch.into_iter().map(Ok)), cursor))
+    });
+    let news = news.flatten().take_until(stopping.cancelled_owned());
+    Ok(Sse::new(news).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+impl Cursor {
+    /// Waits for entries that the caller asked for and may see; `None` ends the stream.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        loop {
+            let mut reader = self.app.db.reader().await.ok()?;
+            let entries = timeline::after(&mut reader, self.seq, BATCH).await.ok()?;
+            drop(reader);
+            let Some(newest) = entries.last() else {
+                tokio::time::sleep(LOOK_EVERY).await;
+                continue;
+            };
+            self.seq = newest.seq;
+            let events: Vec<Event> =
+                entries.into_iter().filter(|entry| self.shows(entry)).filter_map(event).collect();
+            if !events.is_empty() {
+                return Some(events);
+            }
+        }
+    }
+
+    fn shows(&self, entry: &timeline::Entry) -> bool {
+        let asked = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
+        asked(self.wanted.project.as_ref().map(ProjectName::as_str), entry.project.as_deref())
+            && asked(self.wanted.environment.as_deref(), entry.environment.as_deref())
+            && visible(&self.principal, entry)
+    }
+}
+
+/// Whether the caller may see an entry: their Projects', and their own; all of it for admins.
+pub(crate) fn visible(principal: &Principal, entry: &timeline::Entry) -> bool {
+    let project = entry.project.as_deref().and_then(|project| project.parse().ok());
+    match project {
+        Some(project) => principal.may(Action::View, Some(&project)).is_ok(),
+        None => principal.may(Action::Operate, None).is_ok() || entry.actor == principal.actor(),
+    }
+}
+
+fn event(entry: timeline::Entry) -> Option<Event> {
+    let event = Event::default().id(entry.seq.to_string()).event(entry.kind.clone());
+    event.json_data(wire_entry(entry)).ok()
+}

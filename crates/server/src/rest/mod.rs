@@ -1,0 +1,54 @@
+//! `/api/v1`: one file per resource.
+
+mod doctor;
+mod me;
+mod page_of;
+mod projects;
+mod timeline;
+mod tokens;
+mod users;
+
+use axum::Router;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub(crate) use timeline::wire as wire_entry;
+pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
+pub(crate) use users::{parse_grant, require as require_user};
+
+#[derive(OpenApi)]
+#[openapi(info(title = "Towpath", description = "From git push to judged production."))]
+struct Description;
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(me::me))
+        .routes(routes!(me::version))
+        .routes(routes!(doctor::doctor))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::change))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::show))
+        .routes(routes!(timeline::list))
+}
+
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().split_for_parts().1
+}
+
+/// The routes under `/api/v1`.
+pub(crate) fn router() -> Router<App> {
+    let (router, description) = described().split_for_parts();
+    let description = serde_json::to_string(&description).expect("the API's description is JSON");
+    let description: &'static str = description.leak();
+    let json = [(http::header::CONTENT_TYPE, "application/json")];
+    router.route("/api/v1/openapi.json", get(move || async move { (json, description) }))
+}

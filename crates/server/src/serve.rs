@@ -1,0 +1,223 @@
+//! Starts the server, and stops it well.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use towpath_store::{Db, OpenError};
+use url::Url;
+
+use crate::app::{App, Shared};
+use crate::auth::limiter::LoginLimiter;
+use crate::auth::{Secret, setup};
+use crate::git::{GitHost, reconcile};
+use crate::local::{LocalAccess, private_dir};
+use crate::metrics::Metrics;
+use crate::options::ServeOptions;
+use crate::push_note::PushNote;
+use crate::tls::TlsError;
+use crate::{events, git, layers, listen, page, rest, tls};
+
+/// The largest JSON body.
+const MAX_JSON: usize = 1 << 20;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database would not open.
+    #[error("failed to open the database")]
+    Open(#[from] OpenError),
+    /// The database failed.
+    #[error("failed to use the database")]
+    Store(#[from] towpath_store::StoreError),
+    /// A directory could not be made.
+    #[error("failed to use the data directory {}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The address is taken, or not ours.
+    #[error(
+        "failed to listen on {address}; is another server running there? `--listen` takes another address"
+    )]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// HTTPS cannot be served.
+    #[error("failed to set up HTTPS")]
+    Tls(#[from] TlsError),
+    /// Passwords would cross the network in clear text.
+    #[error(
+        "{address} can be reached from other machines, and there is no certificate to serve HTTPS with; \
+         give --tls-cert and --tls-key, or listen on 127.0.0.1"
+    )]
+    Cleartext {
+        /// Where it would have listened.
+        address: SocketAddr,
+    },
+}
+
+/// A server that is ready and waits for [`Server::run`].
+pub struct Server {
+    app: App,
+    listener: TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    address: SocketAddr,
+    setup: Option<Url>,
+}
+
+impl Server {
+    /// Opens the data directory, migrates the database and listens; requests wait until `run`.
+    ///
+    /// # Errors
+    /// When any of it fails; nothing is left half done.
+    pub async fn start(options: ServeOptions, clock: fn() -> Timestamp) -> Result<Self, ServeError> {
+        let ServeOptions { data_dir, listen, public_url, tls, git, allow_unsandboxed: _ } = options;
+        for directory in ["", "git", "blobs", "logs", "keys", "run"] {
+            let path = data_dir.join(directory);
+            private_dir(&path).map_err(|source| ServeError::DataDir { path, source })?;
+        }
+        let db = Db::open(&data_dir.join("towpath.db")).await?;
+        let acceptor = tls.map(|(cert, key)| tls::acceptor(&cert, &key)).transpose()?;
+        if acceptor.is_none() && !listen.ip().is_loopback() {
+            return Err(ServeError::Cleartext { address: listen });
+        }
+        let busy = |source| ServeError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(busy)?;
+        let address = listener.local_addr().map_err(busy)?;
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        let own_url: Url = format!("{scheme}://{address}/").parse().expect("an address makes a URL");
+        let public_url = public_url.unwrap_or_else(|| own_url.clone());
+        let local = Secret::draw("tpl_");
+        let access = LocalAccess { url: own_url.to_string(), token: local.reveal().to_owned() };
+        access
+            .write(&data_dir)
+            .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
+        let setup = setup::offer(&db, clock()).await?;
+        let setup = setup.and_then(|link| public_url.join(&towpath_ui::routes::setup(link.reveal())).ok());
+        let sink = Arc::new(PushNote { db: db.clone(), public_url: public_url.clone(), clock });
+        let app = App::new(Shared {
+            git: GitHost::new(data_dir.join("git"), git, sink),
+            data_dir,
+            db,
+            limiter: LoginLimiter::default(),
+            tls: public_url.scheme() == "https",
+            public_url,
+            local_token: local.hash(),
+            clock,
+            metrics: Metrics::default(),
+            stopping: CancellationToken::new(),
+        });
+        Ok(Self { app, listener, tls: acceptor, address, setup })
+    }
+
+    /// The server's state, for what runs beside it in the same process.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The one-time link by which the first admin is made, while there is none.
+    #[must_use]
+    pub const fn setup_link(&self) -> Option<&Url> {
+        self.setup.as_ref()
+    }
+
+    /// Serves until `stop` fires, then lets requests finish and closes the database.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { app, listener, tls, .. } = self;
+        let stopping = app.stopping.clone();
+        let told = tokio::spawn({
+            let stopping = stopping.clone();
+            async move {
+                stop.cancelled().await;
+                stopping.cancel();
+            }
+        });
+        let catching_up = tokio::spawn({
+            let app = app.clone();
+            async move {
+                if let Err(error) = reconcile(&app.git, &app.db).await {
+                    tracing::error!(%error, "failed to look for pushes from before the restart");
+                }
+            }
+        });
+        listen::run(listener, tls, router(app.clone()), stopping).await;
+        told.abort();
+        catching_up.abort();
+        app.db.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Starts the server and serves until `stop` fires.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<(), ServeError> {
+    Server::start(options, Timestamp::now).await?.run(stop).await;
+    Ok(())
+}
+
+/// Everything that is served, with what happens to every request around it.
+fn router(app: App) -> Router {
+    let ordinary = Router::new()
+        .merge(rest::router())
+        .merge(page::router())
+        .layer(from_fn(layers::in_time))
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(MAX_JSON));
+    Router::new()
+        .merge(ordinary)
+        .merge(git::router())
+        .route("/api/v1/events", get(events::events))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(page::missing)
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn_with_state(app.clone(), layers::around))
+        .with_state(app)
+}
+
+/// Whether the database answers and the server is not about to stop.
+async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    let reads = async {
+        let mut reader = app.db.reader().await?;
+        towpath_store::timeline::last(&mut reader).await
+    };
+    match reads.await {
+        Ok(_) if !app.stopping.is_cancelled() => (StatusCode::OK, "ready\n"),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    }
+}
+
+async fn metrics(State(app): State<App>) -> ([(http::HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
+}

@@ -1,0 +1,7 @@
+//! The real server on a port of its own, with the real git and a real HTTP client.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod git;
+mod people;
+mod world;

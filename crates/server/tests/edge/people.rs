@@ -1,0 +1,131 @@
+//! Setting up, signing in, forms and tokens.
+
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use serde_json::json;
+use towpath_server::git::GitLimits;
+
+use crate::world::{PASSWORD, World};
+
+async fn sign_in(world: &World, login: &str, password: &str) -> reqwest::Response {
+    let form = [("login", login), ("password", password), ("next", "/account")];
+    world.http.post(format!("{}/login", world.url)).form(&form).send().await.unwrap()
+}
+
+fn cookie(response: &reqwest::Response) -> String {
+    let cookie = response.headers()[SET_COOKIE].to_str().unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+async fn page(world: &World, path: &str, cookie: &str) -> String {
+    let request = world.http.get(format!("{}{path}", world.url)).header(COOKIE, cookie);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    response.text().await.unwrap()
+}
+
+fn csrf(page: &str) -> String {
+    let at = page.find("name=\"csrf\" value=\"").unwrap() + "name=\"csrf\" value=\"".len();
+    page[at..].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_admin_is_made_once_through_the_link() {
+    let world = World::empty().await;
+    let link = world.setup.clone().unwrap();
+    let form = [("login", "root"), ("password", PASSWORD), ("password_again", PASSWORD)];
+    assert_eq!(world.http.get(&link).send().await.unwrap().status(), 200);
+    let short = [("login", "root"), ("password", "short"), ("password_again", "short")];
+    let refused = world.http.post(&link).form(&short).send().await.unwrap();
+    assert!(refused.text().await.unwrap().contains("a password needs 12"));
+    let made = world.http.post(&link).form(&form).send().await.unwrap();
+    assert_eq!(made.status(), 303);
+    assert!(page(&world, "/users", &cookie(&made)).await.contains("root"));
+    let again = world.http.post(&link).form(&form).send().await.unwrap();
+    assert_eq!(again.status(), 404, "the link worked twice");
+    let dir = world.stop().await;
+    assert!(World::start(dir, GitLimits::default()).await.setup.is_none(), "a second link was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_need_the_token_of_the_session() {
+    let world = World::peopled(GitLimits::default()).await;
+    assert_eq!(sign_in(&world, "dora", "wrong password").await.status(), 401);
+    let entered = sign_in(&world, "dora", PASSWORD).await;
+    assert_eq!(entered.headers()[LOCATION], "/account");
+    let session = cookie(&entered);
+    let token = csrf(&page(&world, "/account", &session).await);
+    let form = |csrf: &str| {
+        let fields = [("csrf", csrf), ("name", "laptop"), ("scopes", "read"), ("scopes", "write")];
+        world.http.post(format!("{}/account/tokens", world.url)).header(COOKIE, &session).form(&fields)
+    };
+    assert_eq!(form("").send().await.unwrap().status(), 403);
+    assert_eq!(form(&"0".repeat(64)).send().await.unwrap().status(), 403);
+    let foreign = form(&token).header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+    let made = form(&token).send().await.unwrap().text().await.unwrap();
+    assert!(made.contains("tp_"), "no token was shown");
+    let bare = world.http.post(format!("{}/api/v1/tokens", world.url)).header(COOKIE, &session);
+    let bare = bare.json(&json!({"name": "x", "scopes": ["read"]})).send().await.unwrap();
+    assert_eq!(bare.status(), 403, "the cookie alone changed something");
+    let out = [("csrf", token.as_str())];
+    let out = world.http.post(format!("{}/logout", world.url)).header(COOKIE, &session).form(&out);
+    assert_eq!(out.send().await.unwrap().status(), 303);
+    let after =
+        world.http.get(format!("{}/account", world.url)).header(COOKIE, &session).send().await.unwrap();
+    assert_eq!(after.headers()[LOCATION], "/login?next=%2Faccount");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_is_slowed_down() {
+    let world = World::peopled(GitLimits::default()).await;
+    for _ in 0..10 {
+        assert_eq!(sign_in(&world, "dora", "wrong password").await.status(), 401);
+    }
+    assert_eq!(sign_in(&world, "dora", PASSWORD).await.status(), 429);
+    assert_eq!(sign_in(&world, "vic", PASSWORD).await.status(), 303, "another login was locked out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_makes_no_stronger_one_and_ends_when_revoked() {
+    let world = World::peopled(GitLimits::default()).await;
+    let api = format!("{}/api/v1", world.url);
+    let new = json!({"name": "ci", "scopes": ["read"]});
+    let made = world.http.post(format!("{api}/tokens")).basic_auth("dora", Some(PASSWORD)).json(&new);
+    let made: serde_json::Value = made.send().await.unwrap().json().await.unwrap();
+    let secret = made["secret"].as_str().unwrap();
+    let me = || world.http.get(format!("{api}/me")).bearer_auth(secret).send();
+    let shown: serde_json::Value = me().await.unwrap().json().await.unwrap();
+    assert_eq!(shown["login"], "dora");
+    assert_eq!(shown["roles"], json!([{"role": "developer", "project": "shop"}]));
+    let strong = json!({"name": "more", "scopes": ["admin"]});
+    let strong =
+        world.http.post(format!("{api}/tokens")).bearer_auth(secret).json(&strong).send().await.unwrap();
+    assert_eq!(strong.status(), 403);
+    let problem: serde_json::Value = strong.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:towpath:problem:forbidden");
+    let id = made["token"]["id"].as_str().unwrap();
+    let gone = world.http.delete(format!("{api}/tokens/{id}")).basic_auth("dora", Some(PASSWORD));
+    assert_eq!(gone.send().await.unwrap().status(), 204);
+    assert_eq!(me().await.unwrap().status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_on_from_where_they_stopped() {
+    let world = World::peopled(GitLimits::default()).await;
+    let mut stream = world
+        .http
+        .get(format!("{}/api/v1/events", world.url))
+        .bearer_auth(world.local())
+        .header("last-event-id", "1")
+        .send()
+        .await
+        .unwrap();
+    let mut text = String::new();
+    while !text.contains("id: 3\n") && !text.contains("id:3\n") {
+        text.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(text.contains("project-created") && !text.contains("\"sequence\":1,"), "{text}");
+    world.stop().await;
+}
