@@ -25,6 +25,7 @@ pub mod reference;
 pub mod render;
 pub mod schema;
 mod spec;
+mod together;
 mod tree;
 mod values;
 
@@ -35,4 +36,5 @@ pub use parse::{
     MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline,
     parse_pipeline_bytes,
 };
+pub use together::{Filed, check_together};
 pub use values::show_duration;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use towpath_config::diagnostic::{Colour, Diagnostic, render_all, summary};
 use towpath_config::file::read_pipeline_file;
-use towpath_config::{PIPELINE_FILE, parse_environments_bytes, parse_pipeline_bytes};
+use towpath_config::{PIPELINE_FILE, check_together, parse_environments_bytes, parse_pipeline_bytes};
 use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
 
@@ -56,6 +56,7 @@ pub fn read_project(directory: &Path) -> anyhow::Result<Local> {
 /// Fails where a file cannot be read.
 pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
     let mut local = Local { pipeline: None, documents: Vec::new(), diagnostics: Vec::new() };
+    let mut filed = Vec::new();
     for file in files {
         let bytes = read_pipeline_file(file)?;
         let name = shown(file);
@@ -65,10 +66,12 @@ pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
             local.diagnostics.extend(diagnostics);
         } else {
             let (documents, diagnostics) = parse_environments_bytes(&name, &bytes);
-            local.documents.extend(documents);
+            filed.extend(documents.into_iter().map(|document| (name.clone(), document)));
             local.diagnostics.extend(diagnostics);
         }
     }
+    local.diagnostics.extend(check_together(local.pipeline.as_ref(), &filed));
+    local.documents.extend(filed.into_iter().map(|(_, document)| document));
     Ok(local)
 }
 
