@@ -4,6 +4,7 @@
 //! it. An agent that starts finds running supervisors by their locks and carries on; it stops
 //! nothing before the server has said in this session what shall run.
 
+mod cgroup;
 mod log;
 mod probe;
 mod release;

@@ -18,7 +18,9 @@ use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use towpath_api::agent::Secret;
+use towpath_model::pipeline::Limits;
 
+use super::cgroup::Cgroup;
 use super::log::RotatingLog;
 use super::spec::{ChildState, InstanceDirectory, InstanceSpec, SupervisorStatus};
 use crate::executor::{Lines, Masker, SHARED_VARIABLES};
@@ -44,13 +46,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub const ALREADY_SUPERVISED: u8 = 3;
 
 /// What the hidden command `supervise` does; `arguments` are those after it: an Instance's directory, or
-/// `--child PARENT -- PROGRAM ARGUMENT…` for the stage between supervisor and command.
+/// `--child PARENT CGROUP -- PROGRAM ARGUMENT…` for the stage between supervisor and command.
 #[must_use]
 pub fn supervise_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match arguments.as_slice() {
-        [flag, parent, dashes, program, rest @ ..] if flag == "--child" && dashes == "--" => {
-            become_child(parent, program, rest)
+        [flag, parent, cgroup, dashes, program, rest @ ..] if flag == "--child" && dashes == "--" => {
+            become_child(parent, Path::new(cgroup), program, rest)
         }
         [directory] => supervise(Path::new(directory)),
         _ => {
@@ -61,13 +63,20 @@ pub fn supervise_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode
 }
 
 /// Ties this process's life to the supervisor's and becomes the command.
-fn become_child(parent: &OsString, program: &OsString, arguments: &[OsString]) -> ExitCode {
+///
+/// `cgroup` is the file that takes the number of a process which joins; empty where there is none.
+fn become_child(parent: &OsString, cgroup: &Path, program: &OsString, arguments: &[OsString]) -> ExitCode {
     let tied = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let alive = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
     // The supervisor may have died before the tie was made: then nobody would ever end this process.
     if tied.is_err() || alive.as_deref() != parent.to_str() {
         eprintln!("towpath: the supervisor is gone, so the command was not started");
         return ExitCode::FAILURE;
+    }
+    if !cgroup.as_os_str().is_empty()
+        && let Err(error) = std::fs::write(cgroup, "0")
+    {
+        eprintln!("towpath: {} cannot be joined, so the limits do not hold: {error}", cgroup.display());
     }
     let error = Command::new(program).args(arguments).exec();
     eprintln!("towpath: `{}` cannot be executed: {error}", program.to_string_lossy());
@@ -151,6 +160,7 @@ struct Supervisor {
     restarts: u32,
     last_exit: Option<String>,
     pause: Duration,
+    cgroup: Option<Cgroup>,
 }
 
 impl Supervisor {
@@ -162,6 +172,7 @@ impl Supervisor {
             restarts: 0,
             last_exit: None,
             pause: FIRST_PAUSE,
+            cgroup: None,
             directory,
         })
     }
@@ -207,9 +218,13 @@ impl Supervisor {
     }
 
     fn start(&mut self, spec: &InstanceSpec) -> io::Result<Child> {
+        self.confine(spec);
+        let entrance = self.cgroup.as_ref().map(Cgroup::entrance).unwrap_or_default();
         let mut command = Command::new(&self.program);
         command
-            .args(["supervise", "--child", &std::process::id().to_string(), "--", "sh", "-c", &spec.command])
+            .args(["supervise", "--child", &std::process::id().to_string()])
+            .arg(entrance)
+            .args(["--", "sh", "-c", &spec.command])
             .env_clear()
             .envs(SHARED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(&spec.env)
@@ -232,6 +247,26 @@ impl Supervisor {
         Ok(child)
     }
 
+    /// Gives the Instance a control group, or says in its log why its limits do not hold.
+    fn confine(&mut self, spec: &InstanceSpec) {
+        if self.cgroup.is_some() || spec.limits == Limits::default() {
+            return;
+        }
+        match Cgroup::create(spec.instance, &spec.limits) {
+            Ok(cgroup) => self.cgroup = Some(cgroup),
+            Err(reason) => self.log.line("towpath", &format!("its limits are not enforced: {reason}")),
+        }
+    }
+
+    /// Kills every process of the Instance.
+    fn kill(&self, group: Pid, marker: &Marker) {
+        let _gone = kill_process_group(group, Signal::KILL);
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        marker.kill_all();
+    }
+
     /// Stays with the command until it has ended, and says what was asked for meanwhile.
     fn attend(&mut self, mut child: Child, spec: &InstanceSpec, marker: &Marker) -> io::Result<Option<Wish>> {
         let masker = Masker::new(spec.secrets.values().map(Secret::expose));
@@ -252,8 +287,7 @@ impl Supervisor {
             }
             if let Some((wish, kill_at)) = &mut ending {
                 if Instant::now() >= *kill_at {
-                    let _gone = kill_process_group(pid, Signal::KILL);
-                    marker.kill_all();
+                    self.kill(pid, marker);
                     *kill_at = Instant::now() + Duration::from_secs(1);
                 }
                 if self.signals.wish() == Some(Wish::Stop) {
@@ -273,8 +307,7 @@ impl Supervisor {
             }
         }
         // Before it is reaped, while its number cannot belong to another group.
-        let _gone = kill_process_group(pid, Signal::KILL);
-        marker.kill_all();
+        self.kill(pid, marker);
         let status = child.wait()?;
         let until = Instant::now() + DRAIN;
         while outputs.iter().any(|output| output.pipe.is_some()) && Instant::now() < until {

@@ -7,6 +7,7 @@ mod attempt;
 mod client;
 mod enrol;
 mod junit;
+mod prune;
 mod spool;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +16,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::task::JoinSet;
@@ -178,6 +179,8 @@ struct Agent {
     lease: Duration,
     /// When the Instances are reported though nothing has changed.
     report_at: Instant,
+    /// When old blobs are removed.
+    prune_at: Instant,
 }
 
 impl Agent {
@@ -216,6 +219,7 @@ impl Agent {
             leases_end: now,
             lease: POLL_WAIT,
             report_at: now,
+            prune_at: now,
             options,
         })
     }
@@ -275,7 +279,7 @@ impl Agent {
 
     /// What happens on this host.
     async fn news(&mut self) -> News {
-        let Self { running, held, instances, leases_end, report_at, .. } = self;
+        let Self { running, held, instances, leases_end, report_at, prune_at, .. } = self;
         tokio::select! {
             attempt = ended_attempt(running) => {
                 if let Some(attempt) = attempt {
@@ -285,6 +289,7 @@ impl Agent {
             }
             () = report_due(instances.as_ref(), *report_at) => News::ReportDue,
             () = leases_ended(held, *leases_end) => News::LeasesEnded,
+            () = sleep_until(*prune_at) => News::PruningDue,
         }
     }
 
@@ -292,6 +297,7 @@ impl Agent {
         match news {
             News::AttemptEnded => {}
             News::ReportDue => self.report().await,
+            News::PruningDue => self.prune().await,
             News::LeasesEnded => self.abandon_all("the server was not reached for the time of a lease"),
         }
     }
@@ -369,6 +375,20 @@ impl Agent {
         }
     }
 
+    /// Removes old blobs while no Attempt uses any.
+    async fn prune(&mut self) {
+        self.prune_at = Instant::now() + prune::EVERY;
+        if !self.held.is_empty() {
+            return;
+        }
+        let root = self.options.directory.join("blobs");
+        match tokio::task::spawn_blocking(move || prune::prune(&root, SystemTime::now())).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(removed)) => tracing::info!(removed, "old blobs were removed"),
+            failed => tracing::warn!("old blobs could not be removed: {failed:?}"),
+        }
+    }
+
     /// Tells how the Instances are.
     async fn report(&mut self) {
         let Some(instances) = &mut self.instances else { return };
@@ -405,6 +425,7 @@ enum News {
     AttemptEnded,
     ReportDue,
     LeasesEnded,
+    PruningDue,
 }
 
 /// Completes when an Attempt was ended and put away.
