@@ -26,7 +26,12 @@ fn order(server: &Server, key: &ReleaseKey, text: &str) -> InstanceOrder {
         artifact: "shop".parse().unwrap(),
         command: format!("exec '{}' http answer", helper().display()),
         env: BTreeMap::new(),
-        health: Health { ready: Some("/ready".to_owned()), ..Health::default() },
+        health: Health {
+            ready: Some("/ready".to_owned()),
+            live: Some("/live".to_owned()),
+            period: jiff::SignedDuration::from_millis(100),
+            ..Health::default()
+        },
         stop: Stop::default(),
         limits: Limits::default(),
     };
@@ -185,4 +190,53 @@ fn a_release_signed_by_another_key_is_refused() {
     assert_eq!(std::fs::read_dir(server.data.path().join("agent/artifacts")).unwrap().count(), 0);
     want(&server, 2, Vec::new());
     eventually("it is gone", || phase(&server, instance) == Some(InstancePhase::Stopped));
+}
+
+#[test]
+fn a_failing_liveness_probe_starts_the_command_anew() {
+    let server = Server::start();
+    let mut order = order(&server, &trusted(&server), "hello");
+    let instance = order.instance;
+    let ill = server.data.path().join("ill");
+    order.values.insert("ILL".to_owned(), ill.display().to_string());
+    let _agent = server.agent();
+    want(&server, 1, vec![order]);
+    eventually("it is ready", || phase(&server, instance) == Some(InstancePhase::Ready));
+    let before = supervisor(&server, instance);
+    std::fs::write(&ill, "").unwrap();
+    eventually("it is started anew", || supervisor(&server, instance).restarts == 1);
+    std::fs::remove_file(&ill).unwrap();
+    eventually("it is ready again", || phase(&server, instance) == Some(InstancePhase::Ready));
+    let after = supervisor(&server, instance);
+    assert_eq!(after.supervisor, before.supervisor);
+    assert_ne!(pid(&after), pid(&before));
+    want(&server, 2, Vec::new());
+    eventually("it is stopped", || phase(&server, instance) == Some(InstancePhase::Stopped));
+}
+
+#[test]
+fn a_taken_port_is_exchanged_at_the_next_start() {
+    let server = Server::start();
+    let order = order(&server, &trusted(&server), "hello");
+    let instance = order.instance;
+    let _agent = server.agent();
+    want(&server, 1, vec![order]);
+    eventually("it is ready", || phase(&server, instance) == Some(InstancePhase::Ready));
+    let taken = server.status(instance).unwrap().address.unwrap();
+    kill(pid(&supervisor(&server, instance)));
+    eventually("the port is free", || match std::net::TcpListener::bind(taken) {
+        // Held for the rest of the test.
+        Ok(listener) => {
+            std::mem::forget(listener);
+            true
+        }
+        Err(_) => false,
+    });
+    eventually("it is ready on another port", || {
+        let status = server.status(instance).unwrap();
+        status.phase == InstancePhase::Ready && status.address != Some(taken)
+    });
+    assert!(ask(&server, instance).ends_with("hello"));
+    want(&server, 2, Vec::new());
+    eventually("it is stopped", || phase(&server, instance) == Some(InstancePhase::Stopped));
 }

@@ -50,7 +50,8 @@ fn agent(data: PathBuf) -> ExitCode {
     }
 }
 
-/// A Workload for tests: answers every request on HOST and PORT with the content of a file.
+/// A Workload for tests: answers every request on HOST and PORT with the content of a file, but with
+/// 503 for `/live` while the file named by ILL exists.
 fn serve_file(file: &Path) -> ExitCode {
     let variable = |name| std::env::var(name).expect("the supervisor sets HOST and PORT");
     let listener =
@@ -58,10 +59,13 @@ fn serve_file(file: &Path) -> ExitCode {
     println!("listening; token {}", std::env::var("TOKEN").unwrap_or_default());
     for mut stream in listener.incoming().flatten() {
         let mut request = [0; 1024];
-        let _ended = stream.read(&mut request);
+        let length = stream.read(&mut request).unwrap_or_default();
+        let is_ill = request[..length].starts_with(b"GET /live")
+            && std::env::var("ILL").is_ok_and(|file| Path::new(&file).exists());
+        let status = if is_ill { "503 Service Unavailable" } else { "200 OK" };
         let body = std::fs::read_to_string(file).unwrap_or_default();
         let answer =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         let _gone = stream.write_all(answer.as_bytes());
     }
     ExitCode::SUCCESS
