@@ -96,6 +96,10 @@ impl Plane {
     ///
     /// On return every request that starts sees it. `inherited` are sockets that listen already.
     pub async fn apply(&mut self, routes: Routes, inherited: Vec<(SocketAddr, TcpListener)>) -> bool {
+        if routes.generation < self.desired.generation {
+            let (told, known) = (routes.generation, self.desired.generation);
+            tracing::warn!(told, known, "the server told older routes than those in force; they are ignored");
+        }
         if routes.generation <= self.desired.generation {
             return false;
         }

@@ -26,6 +26,18 @@ struct Options {
 struct Sample {
     requests_per_second: f64,
     p99_ms: f64,
+    /// Processor time of the proxy per request: what it costs, however busy the machine is with other things.
+    cpu_micros: f64,
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { requests_per_second, p99_ms, cpu_micros } = self;
+        write!(
+            f,
+            "{requests_per_second:>9.0} requests/s   p99 {p99_ms:>7.2} ms   {cpu_micros:>6.2} µs of CPU"
+        )
+    }
 }
 
 /// What is written to the JSON file.
@@ -39,6 +51,8 @@ struct Report {
     median: BTreeMap<&'static str, Sample>,
     /// Requests per second of the gateway over those of each peer.
     ratio: BTreeMap<&'static str, f64>,
+    /// The gateway's processor time per request over that of each peer.
+    cpu_ratio: BTreeMap<&'static str, f64>,
     idle_rss_kib: u64,
     loaded_rss_kib: u64,
 }
@@ -48,12 +62,18 @@ const CONNECTIONS: u32 = 64;
 /// The gateway's name among its peers.
 const OURS: &str = "towpath";
 
+/// The backends alone, without a proxy: the ceiling.
+const NO_PROXY: &str = "no proxy";
+
+/// Clock ticks per second in `/proc/PID/stat`, the same on every Linux since 2.6.
+const TICKS: f64 = 100.0;
+
 /// Measures, prints and writes `target/bench/gateway.json`.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     let options = Options::read(words)?;
     ensure!(is_there("wrk"), "wrk makes the load and is missing; install it with: apt-get install wrk");
     let scratch = Scratch::new()?;
-    let (_backends, one, two) = start_backends()?;
+    let (backends, one, two) = start_backends()?;
     let mut peers: Vec<(&'static str, SocketAddr, Process)> = Vec::new();
     let listen = free_address()?;
     peers.push((OURS, listen, start_gateway(&options.binary, &scratch.0, listen, [one, two])?));
@@ -70,7 +90,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     }
     let idle_rss_kib = peers[0].2.rss_kib()?;
     let load_before = fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
-    let samples = measure(&options, &peers, one)?;
+    let samples = measure(&options, &peers, &backends, one)?;
     let report = Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         connections: CONNECTIONS,
@@ -78,6 +98,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         load_before,
         median: samples.iter().map(|(name, samples)| (*name, median(samples))).collect(),
         ratio: BTreeMap::new(),
+        cpu_ratio: BTreeMap::new(),
         samples,
         idle_rss_kib,
         loaded_rss_kib: peers[0].2.rss_kib()?,
@@ -110,19 +131,19 @@ impl Options {
 fn measure(
     options: &Options,
     peers: &[(&'static str, SocketAddr, Process)],
+    backends: &Process,
     direct: SocketAddr,
 ) -> Result<BTreeMap<&'static str, Vec<Sample>>> {
     let mut samples: BTreeMap<&'static str, Vec<Sample>> = BTreeMap::new();
-    for (_, listen, _) in peers {
-        wrk(*listen, 1)?;
+    for (_, listen, process) in peers {
+        wrk(*listen, process, 1)?;
     }
+    let direct = [(NO_PROXY, direct, backends)];
     for round in 1..=options.rounds {
-        for (name, listen) in
-            peers.iter().map(|(name, listen, _)| (*name, *listen)).chain([("no proxy", direct)])
-        {
-            let sample = wrk(listen, options.seconds)?;
-            let Sample { requests_per_second, p99_ms } = sample;
-            println!("round {round}  {name:<9} {requests_per_second:>9.0} requests/s   p99 {p99_ms:>7.2} ms");
+        let own = peers.iter().map(|(name, listen, process)| (*name, *listen, process));
+        for (name, listen, process) in own.chain(direct) {
+            let sample = wrk(listen, process, options.seconds)?;
+            println!("round {round}  {name:<9} {sample}");
             samples.entry(name).or_default().push(sample);
         }
     }
@@ -134,11 +155,16 @@ fn finish(mut report: Report) -> Result<()> {
     println!("\nmedians, {CONNECTIONS} connections, one thread each, {} cores shared by all:", report.cores);
     for (name, sample) in &report.median {
         let ratio = ours.requests_per_second / sample.requests_per_second;
-        println!(
-            "{name:<9} {:>9.0} requests/s   p99 {:>7.2} ms   towpath is {ratio:.2} times as fast",
-            sample.requests_per_second, sample.p99_ms
-        );
+        let cpu_ratio = ours.cpu_micros / sample.cpu_micros;
+        if [OURS, NO_PROXY].contains(name) {
+            println!("{name:<9} {sample}");
+        } else {
+            println!(
+                "{name:<9} {sample}   towpath: {ratio:.2}x the rate, {cpu_ratio:.2}x the CPU per request"
+            );
+        }
         report.ratio.insert(name, ratio);
+        report.cpu_ratio.insert(name, cpu_ratio);
     }
     println!(
         "memory of the gateway: {} KiB idle, {} KiB after the load",
@@ -159,11 +185,13 @@ fn median(samples: &[Sample]) -> Sample {
     Sample {
         requests_per_second: middle(samples.iter().map(|sample| sample.requests_per_second).collect()),
         p99_ms: middle(samples.iter().map(|sample| sample.p99_ms).collect()),
+        cpu_micros: middle(samples.iter().map(|sample| sample.cpu_micros).collect()),
     }
 }
 
 /// Runs `wrk` with one thread; a single failed request fails the benchmark.
-fn wrk(address: SocketAddr, seconds: u32) -> Result<Sample> {
+fn wrk(address: SocketAddr, process: &Process, seconds: u32) -> Result<Sample> {
+    let before = process.cpu_seconds()?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--latency"])
         .arg(format!("http://{address}/"))
@@ -175,7 +203,10 @@ fn wrk(address: SocketAddr, seconds: u32) -> Result<Sample> {
     let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
     let rate = field("Requests/sec:").context("wrk printed no rate")?;
     let p99 = field("99%").context("wrk printed no p99")?;
-    Ok(Sample { requests_per_second: rate.parse()?, p99_ms: millis(p99)? })
+    let all =
+        text.lines().find_map(|line| line.split_once(" requests in ")).context("wrk printed no number")?.0;
+    let cpu_micros = (process.cpu_seconds()? - before) * 1e6 / all.trim().parse::<f64>()?;
+    Ok(Sample { requests_per_second: rate.parse()?, p99_ms: millis(p99)?, cpu_micros })
 }
 
 /// Reads a duration as wrk prints it: `850.00us`, `1.25ms`, `1.02s`.
@@ -195,6 +226,15 @@ fn millis(text: &str) -> Result<f64> {
 struct Process(Child);
 
 impl Process {
+    /// Processor time so far, in user and in kernel mode.
+    fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let tick = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
+        let (user, system) = tick(11).zip(tick(12)).context("no processor time")?;
+        Ok((user + system) / TICKS)
+    }
+
     fn rss_kib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;

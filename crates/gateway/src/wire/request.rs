@@ -35,8 +35,6 @@ pub struct Request {
     pub replayable: bool,
     /// Whether the client speaks HTTP/1.0 and must not be sent chunks or `1xx`.
     pub is_http10: bool,
-    /// Whether the client waits for `100 Continue` before it sends the body.
-    pub expects_continue: bool,
 }
 
 /// Reads the head at the start of `bytes` and appends the head for the backend to `out`.
@@ -84,7 +82,6 @@ pub fn forward(
         keep_alive: version == 1 && !survey.connection.close,
         is_head: method == "HEAD",
         is_http10: version == 0,
-        expects_continue: survey.expects_continue && !body.is_done(),
         body,
     }))
 }
@@ -101,7 +98,6 @@ struct Survey<'b> {
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
-    expects_continue: bool,
     host: Option<&'b [u8]>,
     request_id: bool,
     forwarded_for: bool,
@@ -162,11 +158,8 @@ fn look_at<'b>(field: &Header<'b>, survey: &mut Survey<'b>) -> Result<(), Answer
             }
             survey.chunked = true;
         }
-        6 if field.name.eq_ignore_ascii_case("expect") => {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Answer::new(417, "the only expectation understood here is 100-continue"));
-            }
-            survey.expects_continue = true;
+        6 if field.name.eq_ignore_ascii_case("expect") && !value.eq_ignore_ascii_case(b"100-continue") => {
+            return Err(Answer::new(417, "the only expectation understood here is 100-continue"));
         }
         12 if field.name.eq_ignore_ascii_case("x-request-id") => {
             survey.request_id |= is_usable_id(value);
