@@ -86,3 +86,6 @@ fn outcome(job: &JobRun) -> Value {
 fn pending(job: &JobRun) -> Value {
     Value::Unknown(format!("the outcome of `{}`", job.name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,14 @@ impl EnvValue {
 #[serde(transparent)]
 pub struct Condition(pub String);
 
+impl Condition {
+    /// Whether it asks how other Jobs ended. Then it alone decides, also after a failure.
+    #[must_use]
+    pub fn asks_for_outcomes(&self) -> bool {
+        self.0.contains("outcome")
+    }
+}
+
 /// A node of the Run's graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {

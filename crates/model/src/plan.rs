@@ -328,16 +328,22 @@ fn fate(
         [] => "at once".to_owned(),
         needs => format!("after {}", list(needs)),
     };
+    let with = |wanted: Fate| job.needs.iter().find(|need| fates.get(*need) == Some(&wanted));
+    let asks = job.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
+    if let Some(need) = with(Fate::Skipped).filter(|_| !asks) {
+        return (Fate::Skipped, format!("it needs `{need}`, which is skipped"));
+    }
     let Some(condition) = &job.condition else {
-        let with = |wanted: Fate| job.needs.iter().find(|need| fates.get(*need) == Some(&wanted));
-        return match (with(Fate::Skipped), with(Fate::Undecided)) {
-            (Some(need), _) => (Fate::Skipped, format!("it needs `{need}`, which is skipped")),
-            (None, Some(need)) => (Fate::Undecided, format!("if `{need}` runs")),
-            (None, None) => (Fate::Runs, after),
+        return match with(Fate::Undecided) {
+            Some(need) => (Fate::Undecided, format!("if `{need}` runs")),
+            None => (Fate::Runs, after),
         };
     };
     match foresight.foresee(condition, job, occasion, fates) {
-        Foreseen::Holds => (Fate::Runs, format!("{after}; `{}` holds", condition.0)),
+        Foreseen::Holds => match with(Fate::Undecided).filter(|_| !asks) {
+            Some(need) => (Fate::Undecided, format!("if `{need}` runs; `{}` holds", condition.0)),
+            None => (Fate::Runs, format!("{after}; `{}` holds", condition.0)),
+        },
         Foreseen::Fails => (Fate::Skipped, format!("`{}` does not hold", condition.0)),
         Foreseen::Unknown(why) => (Fate::Undecided, format!("{after}, if `{}`: {why}", condition.0)),
     }

@@ -820,23 +820,21 @@ impl Run {
         }
         let tolerated =
             |job: &JobRun| self.declared(&job.name).is_some_and(|declared| declared.allow_failure);
-        match &declared.condition {
-            Some(condition) => match evaluator.holds(condition, &Scope { run: self, job: declared }) {
+        // A condition that says nothing of outcomes adds to the rule that needed Jobs must have passed;
+        // `if: branch == 'main'` must not release what its tests refused.
+        let asks = declared.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
+        let missing = needed.iter().find(|job| job.state != JobState::Passed && !tolerated(job));
+        if let Some(missing) = missing.filter(|_| !asks) {
+            let reason = format!("it needs `{}`, which {}", missing.name, missing.state.word());
+            return Some(Move::Skip(reason));
+        }
+        if let Some(condition) = &declared.condition {
+            match evaluator.holds(condition, &Scope { run: self, job: declared }) {
                 Ok(true) => {}
                 Ok(false) => {
                     return Some(Move::Skip(format!("its condition `{}` does not hold", condition.0)));
                 }
                 Err(message) => return Some(Move::Fail(format!("its condition cannot be told: {message}"))),
-            },
-            None => {
-                let missing = needed.iter().find(|job| job.state != JobState::Passed && !tolerated(job));
-                if let Some(missing) = missing {
-                    return Some(Move::Skip(format!(
-                        "it needs `{}`, which {}",
-                        missing.name,
-                        missing.state.word()
-                    )));
-                }
             }
         }
         match &declared.concurrency {

@@ -149,14 +149,14 @@ pub(crate) static JOB: Object = Object {
             "needs",
             one_or_many!(Kind::Name),
             Default("[]"),
-            "Jobs that must have passed or been skipped before. Their Artifacts and outputs are there.",
+            "Jobs that must have passed before. Their Artifacts and outputs are there.",
             "[test]",
         ),
         key(
             "if",
             Kind::Condition,
             Default("always runs"),
-            "Runs only where this holds (CEL); otherwise it is skipped, which counts as passed.",
+            "Runs only where this holds (CEL); otherwise it is skipped. Where it asks for an `outcome`, it alone decides, also after a failure.",
             "branch == 'main'",
         ),
         key(
