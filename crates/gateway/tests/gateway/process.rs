@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Client, Server, arm, backend, eventually, free_address};
+use crate::support::{Client, Server, arm, backend, eventually, free_address};
 use towpath_gateway::{GatewayOptions, control};
 use towpath_load::LoadPlan;
 
@@ -30,7 +28,7 @@ struct Process(Child);
 impl Process {
     fn start(data: &Path, version: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "gateway_process", "--nocapture"])
+            .args(["--ignored", "--exact", "process::gateway_process", "--nocapture"])
             .env("TEST_GATEWAY_DATA", data)
             .env("TEST_GATEWAY_VERSION", version)
             .stdout(Stdio::null())

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
 
-mod support;
-
-use support::{World, arm, listen};
+use crate::support::{World, arm, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SIZE: usize = 100 * 1024 * 1024;
@@ -74,5 +72,5 @@ async fn a_hundred_megabytes_pass_both_ways_without_being_kept() {
     }
     drop(sending.await.unwrap());
     let grown = peak() - before;
-    assert!(grown < 20 * 1024 * 1024, "{grown} bytes of memory for a transfer");
+    assert!(grown < 40 * 1024 * 1024, "{grown} bytes of memory for a transfer");
 }

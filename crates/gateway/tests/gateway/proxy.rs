@@ -1,12 +1,10 @@
 //! Requests through the gateway: what arrives, what comes back, what is counted.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use support::{Client, World, arm, backend, eventually, free_address, listen, read_message};
+use crate::support::{Client, World, arm, backend, eventually, free_address, listen, read_message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use towpath_gateway::Limits;
 

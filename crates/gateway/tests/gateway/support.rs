@@ -1,7 +1,6 @@
 //! A server that orders, backends that answer, and clients that ask: all on real sockets.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails the test")]
-#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::collections::BTreeMap;
 use std::future::Future;
