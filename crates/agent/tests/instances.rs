@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
-use support::server::{Server, resident_kib};
+use support::server::{Server, own_memory_kib};
 use support::{eventually, helper};
 use towpath_agent::instances::{ChildState, InstanceDirectory, SupervisorStatus};
 use towpath_agent::processes::{INSTANCE_MARKER, Marker};
@@ -113,10 +113,11 @@ fn an_instance_outlives_its_agent_and_is_adopted_not_restarted() {
     eventually("it is ready", || phase(&server, instance) == Some(InstancePhase::Ready));
     assert!(ask(&server, instance).ends_with("hello"));
     let before = supervisor(&server, instance);
-    eprintln!(
-        "agent: {} KiB, supervisor: {} KiB",
-        resident_kib(agent.0.id()),
-        resident_kib(before.supervisor.unsigned_abs())
+    let (of_agent, of_supervisor) =
+        (own_memory_kib(agent.0.id()), own_memory_kib(before.supervisor.unsigned_abs()));
+    assert!(
+        of_agent < 10 << 10 && of_supervisor < 3 << 10,
+        "agent {of_agent} KiB, supervisor {of_supervisor} KiB"
     );
 
     agent.0.kill().unwrap();

@@ -255,9 +255,9 @@ async fn put_blob(State(world): Shared, Segment(digest): Segment<Digest>, body: 
     StatusCode::CREATED.into_response()
 }
 
-/// The resident memory of a process, in KiB.
-pub fn resident_kib(pid: u32) -> u64 {
+/// The memory of a process that is its own, not the program's file, in KiB.
+pub fn own_memory_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
