@@ -21,6 +21,13 @@ const SYSTEM: &[&str] = &[
     "/run/systemd/resolve",
 ];
 
+/// Where version managers keep their tools, below the home of the agent's user. What PATH names of
+/// theirs are only shims.
+///
+/// `.cargo` is not among them: its credentials stay out, and only its `bin` is readable.
+const VERSION_MANAGERS: &[&str] =
+    &[".pyenv", ".rbenv", ".nvm", ".volta", ".asdf", ".sdkman", ".bun", ".deno", ".local/share/mise"];
+
 /// The rules for one Attempt. A path that does not exist is left out.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -147,6 +154,8 @@ fn toolchains() -> Vec<PathBuf> {
     let is_home = |path: &PathBuf| home().is_some_and(|home| home.starts_with(path));
     let mut found: Vec<PathBuf> =
         std::env::split_paths(&path).filter(|path| path.is_absolute() && !is_home(path)).collect();
+    found
+        .extend(home().into_iter().flat_map(|home| VERSION_MANAGERS.iter().map(move |name| home.join(name))));
     found.extend(rustup_home());
     found.extend(cargo_home().map(|cargo| cargo.join("bin")));
     found.retain(|path| !SYSTEM.iter().any(|system| path.starts_with(system)));
