@@ -33,7 +33,7 @@ fn milliseconds(unit: &str) -> Option<u64> {
     })
 }
 
-/// Writes a duration as [`duration`] reads it.
+/// Writes a duration as the pipeline file writes it: `1h30m`.
 #[must_use]
 pub fn show_duration(duration: SignedDuration) -> String {
     let mut rest = duration.as_millis();

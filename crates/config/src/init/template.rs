@@ -277,7 +277,7 @@ Next:
      towpath login                     signs in to it
      towpath project create {name}
      towpath apply .towpath/*.yaml     gives it the environments
-  4. git remote add towpath http://127.0.0.1:7070/git/{name}.git
+  4. git remote add towpath http://127.0.0.1:7878/git/{name}.git
      git push towpath main             the answer says what runs and what waits
 {image}"
     )
