@@ -1,1 +1,157 @@
 //! Loads state, asks the model, commits, performs effects.
+//!
+//! Everything that changes goes the same way: an event comes in, the aggregate is loaded in a
+//! write transaction, the model decides, and the new state, the timeline entries and the effects
+//! are committed together ([`unit`]). Effects are performed afterwards, at least once ([`perform`]);
+//! their results come back as events. After a crash the same loop simply goes on.
+
+mod agents;
+mod apply;
+mod checks;
+mod doctor;
+mod error;
+mod facts;
+mod gateways;
+mod git;
+mod instances;
+mod lease;
+mod live;
+mod order;
+mod people;
+mod perform;
+mod promote;
+mod push;
+mod query;
+mod route;
+mod runs;
+mod seal;
+mod secrets;
+mod signals;
+mod unit;
+mod version;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use towpath_artifact::{ContentStore, LogStore, PublicKeyRoot, ReleaseKey, Vault};
+use towpath_config::CelEvaluator;
+use towpath_store::Db;
+
+pub use apply::{Applied, ApplyReport};
+pub use doctor::{Finding, Weight as FindingWeight};
+pub use error::EngineError;
+pub use lease::LEASE;
+pub use people::Person;
+pub use promote::PromoteRequest;
+pub use push::RefChange;
+pub use query::{EnvironmentStatus, Journey, JourneyStep, LogPage};
+pub use signals::Signals;
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// Blobs.
+    pub content: ContentStore,
+    /// Logs of Attempts.
+    pub logs: Arc<LogStore>,
+    /// Seals and opens secrets.
+    pub vault: Vault,
+    /// Signs Releases.
+    pub release_key: ReleaseKey,
+    /// The directory of the bare repositories.
+    pub repositories: PathBuf,
+    /// The address that people and git clients use, with a `/` at its end.
+    pub public_url: String,
+    /// Whether Jobs may ask for `executor: host`.
+    pub allow_host_executor: bool,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// The engine; clones share it.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    trusted: PublicKeyRoot,
+    evaluator: CelEvaluator,
+    signals: Signals,
+    live: live::Live,
+    web: reqwest::Client,
+}
+
+impl Engine {
+    /// Makes an engine. [`Engine::run`] brings it to life.
+    ///
+    /// # Errors
+    /// When the HTTP client for checks cannot be made.
+    pub fn new(parts: Parts) -> Result<Self, EngineError> {
+        let trusted = parts.release_key.public().clone();
+        let started = (parts.clock)();
+        let web = checks::client()?;
+        Ok(Self(Arc::new(Inner {
+            parts,
+            trusted,
+            evaluator: CelEvaluator,
+            signals: Signals::default(),
+            live: live::Live::new(started),
+            web,
+        })))
+    }
+
+    /// Performs effects, watches leases and the clock, until `stop` completes.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = stop => {}
+            () = self.perform_forever() => {}
+            () = self.watch_clock() => {}
+            () = self.watch_leases() => {}
+        }
+    }
+
+    /// The database, for what is not the engine's: people, sessions, tokens.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.0.parts.db
+    }
+
+    /// Blobs.
+    #[must_use]
+    pub fn content(&self) -> &ContentStore {
+        &self.0.parts.content
+    }
+
+    /// Logs of Attempts.
+    #[must_use]
+    pub fn logs(&self) -> &Arc<LogStore> {
+        &self.0.parts.logs
+    }
+
+    /// The public key that Releases are verified with.
+    #[must_use]
+    pub fn release_key(&self) -> &PublicKeyRoot {
+        &self.0.trusted
+    }
+
+    /// Wakes whoever waits for news.
+    #[must_use]
+    pub fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+
+    /// The address that people and git clients use, with a `/` at its end.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.0.parts.public_url
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.0.parts.clock)()
+    }
+}

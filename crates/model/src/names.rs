@@ -112,6 +112,14 @@ name! {
     Login
 }
 
+impl StageName {
+    /// The Stage that manual rollbacks belong to.
+    #[must_use]
+    pub fn rollback() -> Self {
+        Self("rollback".to_owned())
+    }
+}
+
 /// One Environment of one Project, written `shop/production`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EnvironmentKey {

@@ -461,7 +461,7 @@ pub struct CanaryStep {
 }
 
 /// How the candidate is judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Analysis {
     /// The error-rate test.
     pub error_rate: ErrorRate,

@@ -19,6 +19,8 @@ pub struct Run {
     pub project: ProjectName,
     /// 1, 2, 3 … within the Project.
     pub number: u64,
+    /// Where in the repository the Project lives; empty for the root.
+    pub directory: String,
     /// What it was started for.
     pub cause: Cause,
     /// What may be done with what it makes.
@@ -295,6 +297,13 @@ pub enum RunEvent {
         /// What is known.
         message: String,
     },
+    /// An Attempt could not be put together: a value cannot be told, or the server forbids its executor.
+    AttemptRefused {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        message: String,
+    },
     /// A concurrency group became free.
     GroupFreed {
         /// Which.
@@ -358,8 +367,6 @@ pub enum RunEffect {
         /// It.
         release: Digest,
     },
-    /// The Run ended: tell whoever waits for its groups.
-    ReleaseGroups,
 }
 
 /// What handling an event came to.
@@ -406,6 +413,8 @@ pub struct NewRun {
     pub project: ProjectName,
     /// Its number within the Project.
     pub number: u64,
+    /// Where in the repository the Project lives; empty for the root.
+    pub directory: String,
     /// What it was started for.
     pub cause: Cause,
     /// What may be done with what it makes.
@@ -417,7 +426,7 @@ pub struct NewRun {
 impl Run {
     /// Makes a Run and says what to do first.
     pub fn start(new: NewRun, now: Timestamp) -> (Self, Handled<RunEffect>) {
-        let NewRun { id, project, number, cause, trust, pipeline } = new;
+        let NewRun { id, project, number, directory, cause, trust, pipeline } = new;
         let (pipeline, pipeline_digest, diagnostics) = match pipeline {
             Ok((pipeline, digest)) => (Some(pipeline), Some(digest), Vec::new()),
             Err(diagnostics) => (None, None, diagnostics),
@@ -427,6 +436,7 @@ impl Run {
             id,
             project,
             number,
+            directory,
             cause,
             trust,
             pipeline,
@@ -486,6 +496,12 @@ impl Run {
         self.jobs.iter().find(|job| job.name == *name)
     }
 
+    /// Whether what had not passed can be tried again.
+    #[must_use]
+    pub fn can_rerun(&self) -> bool {
+        matches!(self.state, RunState::Failed | RunState::Cancelled) && self.pipeline.is_some()
+    }
+
     /// Whether a Release may be made of it.
     #[must_use]
     pub fn seals(&self) -> bool {
@@ -520,6 +536,7 @@ impl Run {
             RunEvent::AttemptLost { attempt, fence, message } => {
                 self.attempt_lost(attempt, fence, message, now, &mut handled);
             }
+            RunEvent::AttemptRefused { attempt, message } => self.attempt_refused(attempt, message, now),
             RunEvent::GroupFreed { group } => self.group_freed(&group),
             RunEvent::CancelRequested { actor, reason } => self.cancel(actor, reason, now, &mut handled),
             RunEvent::RerunRequested { actor } => self.rerun(actor, &mut handled),
@@ -613,6 +630,13 @@ impl Run {
         self.attempt_ended(&name, finished, now, handled);
     }
 
+    fn attempt_refused(&mut self, id: AttemptId, message: String, now: Timestamp) {
+        let Some((job, index)) = self.locate(id) else { return };
+        job.attempts[index].end(AttemptState::Failed, message.clone(), now);
+        job.state = JobState::Failed;
+        job.reason = message;
+    }
+
     /// Decides what becomes of a Job whose Attempt ended: done, failed, or tried again.
     fn attempt_ended(
         &mut self,
@@ -699,7 +723,7 @@ impl Run {
     }
 
     fn rerun(&mut self, actor: Actor, handled: &mut Handled<RunEffect>) {
-        if !matches!(self.state, RunState::Failed | RunState::Cancelled) || self.pipeline.is_none() {
+        if !self.can_rerun() {
             return;
         }
         for job in self.jobs.iter_mut().filter(|job| job.state != JobState::Passed) {
@@ -745,7 +769,6 @@ impl Run {
             handled.entry(Entry::new("run-finished", Actor::Towpath, text).fact("state", state.word()));
         }
         self.reason = reason;
-        handled.effect(RunEffect::ReleaseGroups);
     }
 
     /// Starts every Job that can start, and ends the Run when none is left.

@@ -29,6 +29,8 @@ pub struct Revision {
     pub commit: String,
     /// The sealed source tree.
     pub source: Digest,
+    /// Where in it the Project lives; empty for the root.
+    pub directory: String,
     /// What runs. The first one takes the listener's traffic.
     pub workloads: Vec<Workload>,
 }

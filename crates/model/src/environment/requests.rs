@@ -221,10 +221,17 @@ impl Environment {
         Ok(())
     }
 
-    /// Takes a new document. A running Rollout keeps the one it started with; approvals of a waiting Promotion die.
+    /// Takes a new document, or only a new configuration where the version is the same. A running Rollout keeps the one it started with; approvals of a waiting Promotion die.
     pub(super) fn apply_policy(&mut self, policy: Policy, config: Digest, actor: Actor, change: &mut Change) {
-        if policy.version <= self.policy.version {
+        if policy.version < self.policy.version {
             return;
+        }
+        self.config = config;
+        if policy.version == self.policy.version {
+            return;
+        }
+        if policy.document.listen != self.policy.document.listen {
+            self.traffic.generation += 1;
         }
         let old_gates = self.policy.document.gates.len();
         let text =
@@ -244,7 +251,6 @@ impl Environment {
             }
         }
         self.policy = policy;
-        self.config = config;
     }
 
     pub(super) fn request_hold(

@@ -39,6 +39,8 @@ pub struct Route {
     pub reference: String,
     /// The sealed source tree.
     pub source: Digest,
+    /// Where in it the Project lives; empty for the root.
+    pub directory: String,
     /// Its Workloads.
     pub workloads: Vec<Workload>,
     /// The Stages of its pipeline.

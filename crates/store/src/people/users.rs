@@ -103,6 +103,18 @@ pub async fn by_id(reader: &mut Reader, id: UserId) -> sqlx::Result<Option<User>
     row.as_ref().map(read).transpose()
 }
 
+/// Logins of the users with a mail address, whatever its case.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn logins_of_mail(db: &mut crate::core::Connection, mail: &str) -> sqlx::Result<Vec<String>> {
+    let rows = sqlx::query("SELECT login FROM users WHERE lower(email) = lower($1) ORDER BY login LIMIT 100")
+        .bind(mail)
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| row.try_get("login")).collect()
+}
+
 /// Lists up to `limit` users whose login comes after `after`, by login.
 ///
 /// # Errors

@@ -1,0 +1,332 @@
+//! Environment documents: checked, compared, applied, kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+use towpath_artifact::ConfigRevision;
+use towpath_artifact::release::SCHEMA;
+use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
+use towpath_model::environment::{Environment, EnvironmentEvent, Policy, may_vote};
+use towpath_model::pipeline::{ApprovalGate, Gate, SelfApproval};
+use towpath_model::policy::EnvironmentDocument;
+use towpath_model::timeline::Entry;
+use towpath_model::{Digest, EnvironmentKey, ProjectName};
+use towpath_store::core::documents::{self, Document};
+use towpath_store::core::{environments, projects};
+
+use crate::secrets::newest_versions;
+use crate::unit::Unit;
+use crate::{Engine, EngineError, Person};
+
+/// How long who edited a policy counts as one of its makers.
+const RECENT_EDIT: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// What applying a file came to, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// One per document, in the order of the file.
+    pub documents: Vec<Applied>,
+}
+
+/// What applying one document came to, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Which Environment.
+    pub environment: EnvironmentKey,
+    /// The version that is in force afterwards.
+    pub version: u64,
+    /// What changes, one line each; empty if nothing does.
+    pub changes: Vec<String>,
+    /// Which of these loosen the policy.
+    pub loosens: Vec<String>,
+}
+
+impl Engine {
+    /// Applies a file of environment documents to a Project. With `dry_run`, only says what would change.
+    ///
+    /// # Errors
+    /// When a document has mistakes (all are named), belongs to another Project, or loosens a policy without the
+    /// consent of those who could approve under it.
+    pub async fn apply(
+        &self,
+        project: &ProjectName,
+        file: &str,
+        text: &str,
+        dry_run: bool,
+        person: &Person,
+    ) -> Result<ApplyReport, EngineError> {
+        let (parsed, diagnostics) = parse_environments(file, text);
+        if has_errors(&diagnostics) {
+            let rendered = diagnostic::render_all(&diagnostics, Colour::No);
+            return Err(EngineError::invalid(rendered));
+        }
+        let sources = split_documents(text);
+        let mut unit = self.begin().await?;
+        if projects::find(&mut unit.tx, project).await?.is_none() {
+            return Err(EngineError::not_found(format!("project {project}")));
+        }
+        let mut report = ApplyReport { documents: Vec::new() };
+        for (index, document) in parsed.into_iter().enumerate() {
+            if document.project != *project {
+                let reason = format!("{file}: `project: {}` is not {project}", document.project);
+                return Err(EngineError::invalid(reason));
+            }
+            let source = sources.get(index).copied().unwrap_or(text);
+            report.documents.push(unit.apply_one(document, source, person).await?);
+        }
+        if !dry_run {
+            unit.commit().await?;
+        }
+        Ok(report)
+    }
+
+    /// Every version of an Environment's document, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn documents(&self, key: &EnvironmentKey) -> Result<Vec<Document>, EngineError> {
+        let mut reader = self.db().reader().await?;
+        Ok(documents::history(&mut reader, key).await?)
+    }
+}
+
+impl Unit<'_> {
+    async fn apply_one(
+        &mut self,
+        document: EnvironmentDocument,
+        source: &str,
+        person: &Person,
+    ) -> Result<Applied, EngineError> {
+        let key = document.key();
+        self.check_listener(&document).await?;
+        match environments::find(&mut self.tx, &key).await? {
+            None => self.make_environment(document, source, person).await,
+            Some(environment) => self.change_environment(environment, document, source, person).await,
+        }
+    }
+
+    /// Two Environments cannot listen at one address.
+    async fn check_listener(&mut self, document: &EnvironmentDocument) -> Result<(), EngineError> {
+        let key = document.key();
+        for other in environments::all(&mut self.tx, None).await? {
+            if other.key != key && other.policy.document.listen == document.listen {
+                return Err(EngineError::refused(format!(
+                    "{} is where {} listens already; give {key} another port",
+                    document.listen, other.key
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_environment(
+        &mut self,
+        document: EnvironmentDocument,
+        source: &str,
+        person: &Person,
+    ) -> Result<Applied, EngineError> {
+        let key = document.key();
+        let config = self.make_config(&key, &document).await?;
+        let editors = BTreeSet::from([person.login.clone()]);
+        let environment =
+            Environment::new(Policy { version: 1, document, editors: editors.clone() }, config, self.now);
+        // Nobody has approved anything under this policy yet, so whoever wrote it is free to approve by it.
+        let environment =
+            Environment { policy: Policy { editors: BTreeSet::new(), ..environment.policy }, ..environment };
+        self.store_environment(&environment).await?;
+        self.keep(&key, 1, source, person).await?;
+        self.routes_changed().await?;
+        let text = format!("{} made environment {key}", person.login);
+        let entry = Entry::new("environment-created", person.actor(), text);
+        self.record(Some(&key.project), Some(&key), &format!("environment:{key}"), entry).await?;
+        let changes = vec![format!("environment {key} is new")];
+        Ok(Applied { environment: key, version: 1, changes, loosens: Vec::new() })
+    }
+
+    async fn change_environment(
+        &mut self,
+        environment: Environment,
+        document: EnvironmentDocument,
+        source: &str,
+        person: &Person,
+    ) -> Result<Applied, EngineError> {
+        let key = environment.key.clone();
+        let old = &environment.policy;
+        let changes = differences(&old.document, &document);
+        let version = old.version;
+        if changes.is_empty() {
+            return Ok(Applied { environment: key, version, changes, loosens: Vec::new() });
+        }
+        let loosens = loosenings(&old.document.gates, &document.gates);
+        if !loosens.is_empty() {
+            consents(&old.document, person, &loosens)?;
+        }
+        let config = self.make_config(&key, &document).await?;
+        // Only who changed the rules is kept from approving by them; new values change no rule.
+        let rules = old.document.gates != document.gates || old.document.allow != document.allow;
+        let mut editors = self.recent_editors(&key, &old.editors).await?;
+        if rules {
+            editors.insert(person.login.clone());
+        }
+        let version = version + 1;
+        let policy = Policy { version, document, editors };
+        let event =
+            EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: person.actor() };
+        let environment = self.environment_event(&key, event).await?;
+        self.keep(&key, version, source, person).await?;
+        self.propose_config(&environment, person).await?;
+        Ok(Applied { environment: key, version, changes, loosens })
+    }
+
+    async fn keep(
+        &mut self,
+        key: &EnvironmentKey,
+        version: u64,
+        source: &str,
+        person: &Person,
+    ) -> Result<(), EngineError> {
+        let document = Document {
+            version,
+            source: source.to_owned(),
+            applied_by: person.login.clone(),
+            applied_at: self.now,
+        };
+        documents::insert(&mut self.tx, key, &document).await?;
+        Ok(())
+    }
+
+    async fn recent_editors(
+        &mut self,
+        key: &EnvironmentKey,
+        known: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, EngineError> {
+        let since = self.now.saturating_sub(RECENT_EDIT).unwrap_or(self.now);
+        let history = documents::history(&mut self.tx, key).await?;
+        let recent = history.into_iter().filter(|document| document.applied_at >= since);
+        Ok(recent.map(|document| document.applied_by).filter(|login| known.contains(login)).collect())
+    }
+
+    /// Writes down the configuration that a document and the newest secrets make.
+    pub(crate) async fn make_config(
+        &mut self,
+        key: &EnvironmentKey,
+        document: &EnvironmentDocument,
+    ) -> Result<Digest, EngineError> {
+        let newest = newest_versions(&mut self.tx, &key.project, key.environment.as_str()).await?;
+        let version = |name| newest.get(name).copied().unwrap_or(0);
+        let secrets = document.secrets.iter().map(|name| (name.clone(), version(name))).collect();
+        let config = ConfigRevision {
+            schema: SCHEMA,
+            environment: key.clone(),
+            values: document.values.clone(),
+            secrets,
+        };
+        let digest = config.digest();
+        documents::put_config(&mut self.tx, key, digest, &config, self.now).await?;
+        Ok(digest)
+    }
+}
+
+/// Each document's text of a YAML stream.
+fn split_documents(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\n---") {
+        parts.push(&rest[..=at]);
+        rest = rest[at + 4..].trim_start_matches([' ', '\r']).trim_start_matches('\n');
+    }
+    parts.push(rest);
+    parts.retain(|part| {
+        part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with(['#', '-']))
+    });
+    parts
+}
+
+/// What differs between two documents, one line each.
+fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut differ = |what: &str, old: String, new: String| {
+        if old != new {
+            lines.push(format!("{what}: {old} -> {new}"));
+        }
+    };
+    let labels = |labels: &BTreeMap<String, String>| format!("{labels:?}");
+    differ("target.hosts", labels(&old.target.hosts), labels(&new.target.hosts));
+    differ("target.instances", old.target.instances.to_string(), new.target.instances.to_string());
+    differ("listen", old.listen.to_string(), new.listen.to_string());
+    differ("allow.refs", old.allow.refs.join(", "), new.allow.refs.join(", "));
+    let names = |document: &EnvironmentDocument| {
+        let names: Vec<&str> =
+            document.secrets.iter().map(towpath_model::pipeline::SecretName::as_str).collect();
+        names.join(", ")
+    };
+    differ("secrets", names(old), names(new));
+    let gates: Vec<String> = old.gates.iter().map(crate::route::gate_words).collect();
+    let new_gates: Vec<String> = new.gates.iter().map(crate::route::gate_words).collect();
+    lines.extend(
+        gates.iter().filter(|gate| !new_gates.contains(gate)).map(|gate| format!("gates: without {gate}")),
+    );
+    lines.extend(
+        new_gates.iter().filter(|gate| !gates.contains(gate)).map(|gate| format!("gates: with {gate}")),
+    );
+    if old.gates != new.gates && gates == new_gates {
+        lines.push("gates: details changed".to_owned());
+    }
+    let keys: BTreeSet<&String> = old.values.keys().chain(new.values.keys()).collect();
+    for key in keys {
+        match (old.values.get(key), new.values.get(key)) {
+            (Some(old), Some(new)) if old != new => lines.push(format!("values.{key}: {old} -> {new}")),
+            (Some(old), None) => lines.push(format!("values.{key}: {old} is removed")),
+            (None, Some(new)) => lines.push(format!("values.{key}: {new} is new")),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// What gets easier under new Gates, in words.
+fn loosenings(old: &[Gate], new: &[Gate]) -> Vec<String> {
+    old.iter()
+        .filter(|gate| !new.iter().any(|other| demands_as_much(other, gate)))
+        .map(crate::route::gate_words)
+        .collect()
+}
+
+/// Whether a Gate demands at least what another one does.
+fn demands_as_much(new: &Gate, old: &Gate) -> bool {
+    match (new, old) {
+        (Gate::Approval(new), Gate::Approval(old)) => {
+            let fewer_may = new.by.iter().all(|by| old.by.contains(by));
+            let self_denied =
+                old.self_approval == SelfApproval::Allow || new.self_approval == SelfApproval::Deny;
+            fewer_may && self_denied && new.count >= old.count
+        }
+        (Gate::Soak(new), Gate::Soak(old)) => {
+            new.environment == old.environment && new.duration >= old.duration
+        }
+        (new, old) => new == old,
+    }
+}
+
+/// Whether a person may loosen a policy alone: only who could approve under the old one, where one is enough.
+fn consents(old: &EnvironmentDocument, person: &Person, loosens: &[String]) -> Result<(), EngineError> {
+    let nobody = BTreeSet::new();
+    let approvals =
+        old.gates.iter().filter_map(|gate| if let Gate::Approval(gate) = gate { Some(gate) } else { None });
+    for gate in approvals {
+        let ApprovalGate { count, by, .. } = gate;
+        let why = if let Err(reason) = may_vote(gate, &person.login, &person.roles, &nobody, &nobody) {
+            reason
+        } else if *count > 1 {
+            format!("it takes {count} people of {}, and you are one", by.join(" or "))
+        } else {
+            continue;
+        };
+        return Err(EngineError::refused(format!(
+            "this loosens the policy of {} ({}), which needs those who could approve under it: {why}; nothing was changed",
+            old.key(),
+            loosens.join("; ")
+        )));
+    }
+    Ok(())
+}

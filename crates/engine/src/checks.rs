@@ -1,0 +1,167 @@
+//! Checks that the server makes itself: the way back before a Rollout, HTTP checks after it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use towpath_artifact::{ContentStore, PublicKeyRoot, verify_release};
+use towpath_model::environment::{EnvironmentEvent, Promotion, Revision};
+use towpath_model::pipeline::{HttpVerification, Verification};
+use towpath_model::{Digest, EnvironmentKey, PromotionId};
+use towpath_store::core::{Connection, outbox};
+
+use crate::error::{blocking, chain};
+use crate::{Engine, EngineError, instances};
+
+/// The most bytes of an answer that an HTTP check reads.
+const MAX_BODY: usize = 1 << 20;
+
+/// The pause between two tries of an HTTP check.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The client of HTTP checks. It follows no redirect: a check says what it expects.
+pub(crate) fn client() -> Result<reqwest::Client, EngineError> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(10))
+        .no_proxy()
+        .build()
+        .map_err(|error| EngineError::internal("the HTTP client could not be made", error))
+}
+
+/// The address at which this host reaches a listener.
+pub(crate) fn url_of(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
+}
+
+impl Engine {
+    /// Checks, before anything changes, that the candidate and what runs now can be started: bytes, signatures, secrets.
+    pub(crate) async fn check_way_back(
+        &self,
+        effect: i64,
+        key: &EnvironmentKey,
+        id: PromotionId,
+    ) -> Result<(), EngineError> {
+        let mut db = self.db().snapshot().await?;
+        let environment = towpath_store::core::environments::find(&mut db, key).await?;
+        let active = environment.and_then(|environment| environment.active).filter(|active| active.id == id);
+        let Some(active) = active else { return self.forget(effect).await };
+        let stable = active.rollout.as_ref().and_then(|rollout| rollout.stable.clone());
+        let mut problem = self.cannot_start(&mut db, key, &active.revision).await?;
+        if let (None, Some(stable)) = (&problem, &stable) {
+            let broken = self.cannot_start(&mut db, key, stable).await?;
+            problem = broken.map(|why| format!("the way back to {} is broken: {why}", stable.version));
+        }
+        drop(db);
+        let mut unit = self.begin().await?;
+        let event = EnvironmentEvent::WayBackChecked { promotion: id, problem };
+        unit.environment_event(key, event).await?;
+        outbox::remove(&mut unit.tx, effect).await?;
+        unit.commit().await
+    }
+
+    /// Why a Revision could not be started, if so.
+    async fn cannot_start(
+        &self,
+        db: &mut Connection,
+        key: &EnvironmentKey,
+        revision: &Revision,
+    ) -> Result<Option<String>, EngineError> {
+        let config = instances::config(db, revision.config).await?;
+        for (name, version) in &config.secrets {
+            if let Err(error) = self.secret(db, &key.project, key.environment.as_str(), name, *version).await
+            {
+                return Ok(Some(chain(&error)));
+            }
+        }
+        let (content, trusted, revision) =
+            (self.content().clone(), self.release_key().clone(), revision.clone());
+        blocking("checking a Release", move || Ok::<_, EngineError>(broken(&content, &trusted, &revision)))
+            .await
+    }
+
+    /// Makes an HTTP check through the Environment's listener.
+    pub(crate) async fn verify_http(
+        &self,
+        effect: i64,
+        key: &EnvironmentKey,
+        id: PromotionId,
+        index: usize,
+    ) -> Result<(), EngineError> {
+        let mut reader = self.db().reader().await?;
+        let environment = towpath_store::core::environments::find(&mut reader, key).await?;
+        drop(reader);
+        let Some(environment) = environment else { return self.forget(effect).await };
+        let check = environment
+            .active
+            .as_ref()
+            .filter(|active| active.id == id)
+            .and_then(|active| http_check(active, index));
+        let Some(check) = check.cloned() else { return self.forget(effect).await };
+        let url = format!("{}{}", url_of(environment.policy.document.listen), check.path);
+        let problem = self.try_until_good(&url, &check).await;
+        let mut unit = self.begin().await?;
+        let event = EnvironmentEvent::VerificationFinished { promotion: id, index, problem };
+        unit.environment_event(key, event).await?;
+        outbox::remove(&mut unit.tx, effect).await?;
+        unit.commit().await
+    }
+
+    async fn try_until_good(&self, url: &str, check: &HttpVerification) -> Option<String> {
+        let within = Duration::try_from(check.within).unwrap_or(Duration::from_secs(30));
+        let deadline = Instant::now() + within;
+        loop {
+            let Err(problem) = self.try_once(url, check).await else { return None };
+            if Instant::now() + PAUSE >= deadline {
+                return Some(format!("GET {url}: {problem}"));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_once(&self, url: &str, check: &HttpVerification) -> Result<(), String> {
+        let mut answer = self.0.web.get(url).send().await.map_err(|error| chain(&error))?;
+        let status = answer.status().as_u16();
+        if status != check.status {
+            return Err(format!("the answer was {status}, not {}", check.status));
+        }
+        let Some(wanted) = &check.contains else { return Ok(()) };
+        let mut body = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(|error| chain(&error))? {
+            body.extend_from_slice(&part);
+            if body.len() > MAX_BODY {
+                break;
+            }
+        }
+        let found = String::from_utf8_lossy(&body).contains(wanted.as_str());
+        if found { Ok(()) } else { Err(format!("the answer does not contain `{wanted}`")) }
+    }
+}
+
+fn http_check(active: &Promotion, index: usize) -> Option<&HttpVerification> {
+    match active.plan.verify.get(index)? {
+        Verification::Http(check) => Some(check),
+        Verification::Run(_) => None,
+    }
+}
+
+/// What is wrong with the bytes or the signature of a Revision's Release, if anything.
+fn broken(content: &ContentStore, trusted: &PublicKeyRoot, revision: &Revision) -> Option<String> {
+    let read = |digest: Digest| {
+        content.read(digest, towpath_artifact::release::MAX_BYTES as u64).map_err(|error| chain(&error))
+    };
+    let check = || {
+        let (manifest, envelope) = (read(revision.release)?, read(revision.signature)?);
+        let verified = verify_release(&manifest, &envelope, trusted).map_err(|error| chain(&error))?;
+        match verified.manifest().artifacts.values().find(|digest| !content.contains(**digest)) {
+            Some(missing) => Err(format!("artifact {missing} is not in the content store")),
+            None => Ok(()),
+        }
+    };
+    check().err()
+}

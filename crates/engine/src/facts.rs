@@ -1,0 +1,44 @@
+//! What an Environment cannot see itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_model::environment::{Environment, Facts, Host, Neighbour};
+use towpath_store::core::{Connection, agents, environments, gateways};
+
+use crate::{Engine, EngineError, live};
+
+impl Engine {
+    /// The facts of this moment for one Environment.
+    pub(crate) async fn facts(
+        &self,
+        db: &mut Connection,
+        environment: &Environment,
+    ) -> Result<Facts, EngineError> {
+        let now = self.now();
+        let labels = &environment.policy.document.target.hosts;
+        let hosts =
+            agents::all(db).await?.into_iter().filter(|agent| agent.deployer && agent.has(labels)).map(
+                |agent| {
+                    let connected = self.0.live.is_connected(agent.id, agent.seen_at, now);
+                    Host { agent: agent.id, connected }
+                },
+            );
+        let hosts = hosts.collect();
+        let heard =
+            |gateway: &gateways::Gateway| now.duration_since(gateway.seen_at) <= live::GATEWAY_FORGOTTEN;
+        let gateways: BTreeSet<String> =
+            gateways::all(db).await?.into_iter().filter(heard).map(|gateway| gateway.name).collect();
+        let mut neighbours = BTreeMap::new();
+        for other in environments::all(db, Some(&environment.key.project)).await? {
+            if let Some(current) = other.current {
+                let neighbour = Neighbour {
+                    release: current.revision.release,
+                    version: current.revision.version,
+                    since: current.since,
+                };
+                neighbours.insert(other.key.environment, neighbour);
+            }
+        }
+        Ok(Facts { hosts, gateways, neighbours })
+    }
+}

@@ -1,0 +1,99 @@
+//! Which Instances an agent shall run, and how they are.
+
+use std::collections::BTreeMap;
+
+use towpath_api::agent::{DesiredInstances, InstanceOrder, InstancePhase, InstanceReport, Secret};
+use towpath_artifact::ConfigRevision;
+use towpath_model::environment::{Environment, Instance, InstanceHealth, Observed};
+use towpath_model::{AgentId, Digest, EnvironmentKey};
+use towpath_store::core::{agents, documents, environments};
+
+use crate::{Engine, EngineError};
+
+/// Everything that shall run on one agent.
+pub(crate) async fn desired(engine: &Engine, agent: AgentId) -> Result<DesiredInstances, EngineError> {
+    let mut db = engine.db().snapshot().await?;
+    let generation = agents::find(&mut db, agent).await?.map_or(0, |agent| agent.generation);
+    let mut instances = Vec::new();
+    for environment in environments::all(&mut db, None).await? {
+        for instance in environment.fleet.instances.iter().filter(|i| i.wanted && i.host == agent) {
+            instances.extend(order(engine, &mut db, &environment, instance).await?);
+        }
+    }
+    Ok(DesiredInstances { generation, instances })
+}
+
+async fn order(
+    engine: &Engine,
+    db: &mut towpath_store::core::Connection,
+    environment: &Environment,
+    instance: &Instance,
+) -> Result<Option<InstanceOrder>, EngineError> {
+    let Some(revision) = environment.known_revision(instance.revision) else { return Ok(None) };
+    let config = config(db, revision.config).await?;
+    let key = &environment.key;
+    let mut secrets = BTreeMap::new();
+    for (name, version) in &config.secrets {
+        let value = engine.secret(db, &key.project, key.environment.as_str(), name, *version).await?;
+        secrets.insert(name.to_string(), Secret::new(value));
+    }
+    Ok(Some(InstanceOrder {
+        instance: instance.id,
+        environment: key.clone(),
+        workload: instance.workload.clone(),
+        revision: revision.digest,
+        release: revision.release,
+        signature: revision.signature,
+        values: config.values,
+        secrets,
+    }))
+}
+
+/// Finds a configuration.
+pub(crate) async fn config(
+    db: &mut towpath_store::core::Connection,
+    digest: Digest,
+) -> Result<ConfigRevision, EngineError> {
+    documents::config(db, digest)
+        .await?
+        .ok_or_else(|| EngineError::not_found(format!("configuration {digest}")))
+}
+
+/// What an agent says of the Instances of one Environment, in the model's words.
+pub(crate) fn observed(report: &InstanceReport, key: &EnvironmentKey) -> Vec<Observed> {
+    let of_it = report.instances.iter().filter(|status| status.environment == *key);
+    of_it
+        .map(|status| Observed {
+            instance: status.instance,
+            health: match status.phase {
+                InstancePhase::Fetching => InstanceHealth::Fetching,
+                InstancePhase::Starting => InstanceHealth::Starting,
+                InstancePhase::Ready => InstanceHealth::Ready,
+                InstancePhase::NotReady => InstanceHealth::NotReady,
+                InstancePhase::Restarting => InstanceHealth::Restarting,
+                InstancePhase::Stopping => InstanceHealth::Stopping,
+                InstancePhase::Stopped => InstanceHealth::Stopped,
+                InstancePhase::Failed => InstanceHealth::Failed,
+            },
+            address: status.address,
+            restarts: status.restarts,
+            message: status.message.clone(),
+        })
+        .collect()
+}
+
+/// Whether a report says something that is not known yet, so that repeating it costs no write.
+pub(crate) fn is_news(environment: &Environment, agent: AgentId, observed: &[Observed]) -> bool {
+    let here = environment.fleet.instances.iter().filter(|instance| instance.host == agent);
+    here.into_iter().any(|instance| match observed.iter().find(|seen| seen.instance == instance.id) {
+        Some(seen) => {
+            let gone =
+                matches!(seen.health, InstanceHealth::Stopped | InstanceHealth::Failed) && !instance.wanted;
+            gone || seen.health != instance.health
+                || (seen.address.is_some() && seen.address != instance.address)
+                || seen.restarts != instance.restarts
+                || seen.message != instance.message
+        }
+        None => !instance.wanted,
+    })
+}

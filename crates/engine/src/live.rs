@@ -1,0 +1,83 @@
+//! What is known of agents and gateways only while the server runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use jiff::{SignedDuration, Timestamp};
+use towpath_api::gateway::AppliedRoute;
+use towpath_model::{AgentId, EnvironmentKey};
+
+/// How long an agent may be silent and still count as connected. It polls at least every 30 s.
+const CONNECTED: SignedDuration = SignedDuration::from_secs(40);
+
+/// How long a gateway may be silent before a split no longer waits for its confirmation.
+///
+/// One that is down for so long serves nobody. It reads the newest split before it serves again.
+pub(crate) const GATEWAY_FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
+
+/// When agents and gateways were last heard of.
+#[derive(Debug)]
+pub(crate) struct Live {
+    started: Timestamp,
+    agents: Mutex<HashMap<AgentId, Presence>>,
+    routes: Mutex<HashMap<String, BTreeMap<EnvironmentKey, AppliedRoute>>>,
+}
+
+/// One agent as this server knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Presence {
+    pub(crate) heard_at: Timestamp,
+    /// When what it says of itself was last written down.
+    pub(crate) stored_at: Timestamp,
+}
+
+impl Live {
+    pub(crate) fn new(started: Timestamp) -> Self {
+        Self { started, agents: Mutex::default(), routes: Mutex::default() }
+    }
+
+    /// Notes a call of an agent. Says when it was last written down.
+    pub(crate) fn heard(&self, agent: AgentId, now: Timestamp) -> Option<Timestamp> {
+        let mut agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let presence =
+            agents.entry(agent).or_insert(Presence { heard_at: now, stored_at: Timestamp::UNIX_EPOCH });
+        presence.heard_at = now;
+        (presence.stored_at != Timestamp::UNIX_EPOCH).then_some(presence.stored_at)
+    }
+
+    /// Notes that what an agent says of itself was written down.
+    pub(crate) fn stored(&self, agent: AgentId, now: Timestamp) {
+        let mut agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(presence) = agents.get_mut(&agent) {
+            presence.stored_at = now;
+        }
+    }
+
+    /// When an agent was last heard of. One that this server never heard counts from the server's start.
+    pub(crate) fn last_heard(&self, agent: AgentId) -> Timestamp {
+        let agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        agents.get(&agent).map_or(self.started, |presence| presence.heard_at)
+    }
+
+    /// Whether an agent counts as connected.
+    pub(crate) fn is_connected(&self, agent: AgentId, seen_at: Timestamp, now: Timestamp) -> bool {
+        let agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let heard = agents.get(&agent).map_or(seen_at, |presence| presence.heard_at);
+        now.duration_since(heard) <= CONNECTED
+    }
+
+    /// The read-backs of a gateway that are news.
+    pub(crate) fn news(&self, gateway: &str, applied: &[AppliedRoute]) -> Vec<AppliedRoute> {
+        let routes = self.routes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = routes.get(gateway);
+        let is_news =
+            |route: &&AppliedRoute| known.and_then(|known| known.get(&route.environment)) != Some(*route);
+        applied.iter().filter(is_news).cloned().collect()
+    }
+
+    /// Notes a read-back that was taken in.
+    pub(crate) fn taken_in(&self, gateway: &str, route: AppliedRoute) {
+        let mut routes = self.routes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        routes.entry(gateway.to_owned()).or_default().insert(route.environment.clone(), route);
+    }
+}

@@ -1,0 +1,200 @@
+//! What an agent is told of an Attempt. Secret values are added when it is given away, never stored.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use towpath_api::agent::{ArtifactOrder, Assignment, ExecutorKind, Input, Lease, StepOrder};
+use towpath_model::environment::{Environment, Promotion};
+use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
+use towpath_model::run::{Evaluator, Run, Scope, Trust};
+use towpath_model::{AttemptId, JobName};
+use towpath_store::core::attempts::{Owner, QueuedAttempt};
+
+use crate::{Engine, EngineError};
+
+/// The body of a queued Attempt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AttemptBody {
+    /// Without secrets.
+    pub(crate) assignment: Assignment,
+    /// Secrets to add.
+    pub(crate) secrets: Vec<SecretName>,
+    /// The Environment whose secrets they are; empty for those of the Project's Jobs.
+    pub(crate) environment: String,
+}
+
+/// The Attempt of a Job.
+pub(crate) fn for_job(
+    engine: &Engine,
+    run: &Run,
+    name: &JobName,
+    id: AttemptId,
+) -> Result<QueuedAttempt, EngineError> {
+    let job = run.pipeline.as_ref().and_then(|pipeline| pipeline.job(name));
+    let job = job.ok_or_else(|| EngineError::not_found(format!("job {name} of {}", run.title())))?;
+    let source =
+        run.source.ok_or_else(|| EngineError::not_found(format!("the source of {}", run.title())))?;
+    let scope = Scope { run, job };
+    let mut env = job_env(engine, run, &scope)?;
+    env.extend(values(engine, &job.env, &scope)?);
+    let mut steps = Vec::with_capacity(job.steps.len());
+    for step in &job.steps {
+        steps.push(step_order(engine, step, &scope)?);
+    }
+    let assignment = Assignment {
+        lease: Lease { attempt: id, fence: 0 },
+        title: format!("{} {name}", run.title()),
+        project: run.project.clone(),
+        job: Some(name.clone()),
+        source,
+        directory: run.directory.clone(),
+        steps,
+        env,
+        secrets: BTreeMap::new(),
+        inputs: inputs(run, job),
+        artifacts: job
+            .artifacts
+            .iter()
+            .map(|artifact| ArtifactOrder { name: artifact.name.clone(), files: artifact.files.clone() })
+            .collect(),
+        junit: job.junit.clone(),
+        executor: executor(engine, job)?,
+        network: job.network == Network::Full,
+        timeout_ms: millis(job.timeout),
+    };
+    // Only what a protected ref says gets secrets.
+    let secrets = if run.trust == Trust::Protected { job.secrets.clone() } else { Vec::new() };
+    let body = AttemptBody { assignment, secrets, environment: String::new() };
+    queued(id, Owner::Run(run.id), job.runs_on.clone(), &body)
+}
+
+/// The Attempt of a check of a Promotion.
+pub(crate) fn for_check(
+    engine: &Engine,
+    environment: &Environment,
+    promotion: &Promotion,
+    index: usize,
+    id: AttemptId,
+) -> Result<QueuedAttempt, EngineError> {
+    let Some(Verification::Run(check)) = promotion.plan.verify.get(index) else {
+        return Err(EngineError::not_found(format!("script check {index} of {}", promotion.title())));
+    };
+    let key = &environment.key;
+    let url = crate::checks::url_of(environment.policy.document.listen);
+    let env = BTreeMap::from([
+        ("URL".to_owned(), url),
+        ("TOWPATH_PROJECT".to_owned(), key.project.to_string()),
+        ("TOWPATH_ENVIRONMENT".to_owned(), key.environment.to_string()),
+        ("TOWPATH_VERSION".to_owned(), promotion.revision.version.clone()),
+        ("TOWPATH_COMMIT".to_owned(), promotion.revision.commit.clone()),
+        ("TOWPATH_URL".to_owned(), engine.public_url().to_owned()),
+    ]);
+    let step = StepOrder {
+        name: check.name.clone(),
+        run: check.run.clone(),
+        shell: None,
+        env: BTreeMap::new(),
+        directory: None,
+        timeout_ms: None,
+        always: false,
+    };
+    let assignment = Assignment {
+        lease: Lease { attempt: id, fence: 0 },
+        title: format!("check {} of {}", index + 1, promotion.title()),
+        project: key.project.clone(),
+        job: None,
+        source: promotion.revision.source,
+        directory: promotion.revision.directory.clone(),
+        steps: vec![step],
+        env,
+        secrets: BTreeMap::new(),
+        inputs: Vec::new(),
+        artifacts: Vec::new(),
+        junit: check.junit.clone(),
+        executor: ExecutorKind::Sandbox,
+        network: true,
+        timeout_ms: millis(check.timeout),
+    };
+    let body =
+        AttemptBody { assignment, secrets: check.secrets.clone(), environment: key.environment.to_string() };
+    queued(id, Owner::Environment(key.environment.clone()), BTreeMap::new(), &body)
+}
+
+fn queued(
+    id: AttemptId,
+    owner: Owner,
+    labels: BTreeMap<String, String>,
+    body: &AttemptBody,
+) -> Result<QueuedAttempt, EngineError> {
+    let project = body.assignment.project.clone();
+    let body = serde_json::to_string(body)
+        .map_err(|error| EngineError::internal("an Attempt could not be written", error))?;
+    Ok(QueuedAttempt { id, project, owner, labels, fence: 0, agent: None, cancel: None, body })
+}
+
+fn job_env(engine: &Engine, run: &Run, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, EngineError> {
+    let cause = &run.cause;
+    let mut env = BTreeMap::from([
+        ("TOWPATH_PROJECT".to_owned(), run.project.to_string()),
+        ("TOWPATH_RUN".to_owned(), run.number.to_string()),
+        ("TOWPATH_COMMIT".to_owned(), cause.commit.clone()),
+        ("TOWPATH_REF".to_owned(), cause.reference.clone()),
+        ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
+        ("TOWPATH_URL".to_owned(), engine.public_url().to_owned()),
+    ]);
+    if let Some(pipeline) = &run.pipeline {
+        env.extend(values(engine, &pipeline.env, scope)?);
+    }
+    Ok(env)
+}
+
+fn values(
+    engine: &Engine,
+    env: &BTreeMap<String, towpath_model::pipeline::EnvValue>,
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<String, String>, EngineError> {
+    env.iter()
+        .map(|(name, value)| match engine.0.evaluator.value(value, scope) {
+            Ok(value) => Ok((name.clone(), value)),
+            Err(why) => Err(EngineError::invalid(format!("the value of `{name}` cannot be told: {why}"))),
+        })
+        .collect()
+}
+
+fn step_order(engine: &Engine, step: &Step, scope: &Scope<'_>) -> Result<StepOrder, EngineError> {
+    Ok(StepOrder {
+        name: step.name.clone(),
+        run: step.run.clone(),
+        shell: step.shell.clone(),
+        env: values(engine, &step.env, scope)?,
+        directory: step.directory.clone(),
+        timeout_ms: step.timeout.map(millis),
+        always: step.always,
+    })
+}
+
+/// The Artifacts of the Jobs that this one needs.
+fn inputs(run: &Run, job: &Job) -> Vec<Input> {
+    let needed = job.needs.iter().filter_map(|name| run.job(name));
+    needed
+        .flat_map(|needed| &needed.artifacts)
+        .map(|(name, manifest)| Input { name: name.clone(), manifest: *manifest })
+        .collect()
+}
+
+fn executor(engine: &Engine, job: &Job) -> Result<ExecutorKind, EngineError> {
+    match job.executor {
+        Executor::Sandbox => Ok(ExecutorKind::Sandbox),
+        Executor::Host if engine.0.parts.allow_host_executor => Ok(ExecutorKind::Host),
+        Executor::Host => Err(EngineError::invalid(format!(
+            "job `{}` asks for `executor: host`, which this server does not allow; remove it, or start the server \
+             with `--allow-host-executor`",
+            job.name
+        ))),
+    }
+}
+
+fn millis(duration: SignedDuration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(0)
+}

@@ -1,0 +1,121 @@
+//! Performs effects, at least once, and feeds their results back as events.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::sync::{Mutex, Semaphore};
+use towpath_model::environment::EnvironmentEffect;
+use towpath_model::run::RunEffect;
+use towpath_store::core::outbox::{self, Pending};
+
+use crate::error::chain;
+use crate::unit::Effect;
+use crate::{Engine, EngineError};
+
+/// How many effects are performed at once.
+const AT_ONCE: usize = 8;
+
+/// The longest sleep between two looks at the outbox.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// The first and the longest pause before a failed effect is tried again.
+const RETRY_FIRST: SignedDuration = SignedDuration::from_millis(500);
+const RETRY_LONGEST: SignedDuration = SignedDuration::from_secs(30);
+
+impl Engine {
+    pub(crate) async fn perform_forever(&self) {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let in_flight: Arc<Mutex<HashSet<i64>>> = Arc::default();
+        loop {
+            match self.due_effects().await {
+                Ok(due) => {
+                    for pending in due {
+                        if !in_flight.lock().await.insert(pending.id) {
+                            continue;
+                        }
+                        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+                        let (engine, in_flight) = (self.clone(), Arc::clone(&in_flight));
+                        tokio::spawn(async move {
+                            engine.perform(&pending).await;
+                            in_flight.lock().await.remove(&pending.id);
+                            drop(slot);
+                            engine.signals().work.notify_one();
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "the outbox could not be read; it is read again")
+                }
+            }
+            let _ = tokio::time::timeout(LONGEST_SLEEP, self.signals().work.notified()).await;
+        }
+    }
+
+    async fn due_effects(&self) -> Result<Vec<Pending>, EngineError> {
+        let mut reader = self.db().reader().await?;
+        Ok(outbox::due(&mut reader, self.now()).await?)
+    }
+
+    /// Performs one effect. A failure that may pass is tried again later; one that cannot is dropped with a record.
+    async fn perform(&self, pending: &Pending) {
+        let done = match serde_json::from_str::<Effect>(&pending.body) {
+            Ok(effect) => self.act(pending.id, effect).await,
+            Err(error) => Err(EngineError::internal("an effect could not be read", error)),
+        };
+        let Err(error) = done else { return };
+        tracing::warn!(
+            effect.id = pending.id,
+            effect.tries = pending.tries,
+            error = chain(&error),
+            "an effect failed; it is tried again"
+        );
+        if let Err(error) = self.put_off(pending).await {
+            tracing::error!(
+                effect.id = pending.id,
+                error = chain(&error),
+                "a failed effect could not be put off"
+            );
+        }
+    }
+
+    async fn put_off(&self, pending: &Pending) -> Result<(), EngineError> {
+        let pause = RETRY_FIRST.saturating_mul(1 << pending.tries.min(10)).min(RETRY_LONGEST);
+        let mut unit = self.begin().await?;
+        let due_at = unit.now.saturating_add(pause).unwrap_or(unit.now);
+        outbox::retry(&mut unit.tx, pending.id, due_at).await?;
+        unit.commit().await
+    }
+
+    async fn act(&self, id: i64, effect: Effect) -> Result<(), EngineError> {
+        match effect {
+            Effect::Run { id: run, effect } => match effect {
+                RunEffect::PrepareSource => self.prepare_source(id, run).await,
+                RunEffect::Seal => self.seal(id, run).await,
+                RunEffect::Offer { release } => self.offer(id, release).await,
+                RunEffect::AwaitGroup { job: _, group } => self.await_group(id, run, &group).await,
+                RunEffect::QueueAttempt { .. } | RunEffect::CancelAttempt { .. } => self.forget(id).await,
+            },
+            Effect::Environment { key, effect } => match effect {
+                EnvironmentEffect::CheckWayBack { promotion } => {
+                    self.check_way_back(id, &key, promotion).await
+                }
+                EnvironmentEffect::VerifyHttp { promotion, index } => {
+                    self.verify_http(id, &key, promotion, index).await
+                }
+                EnvironmentEffect::Settled { promotion } => self.settled(id, &key, promotion).await,
+                EnvironmentEffect::QueueAttempt { .. } | EnvironmentEffect::CancelAttempt { .. } => {
+                    self.forget(id).await
+                }
+            },
+        }
+    }
+
+    /// Removes an effect that needs nothing more.
+    pub(crate) async fn forget(&self, id: i64) -> Result<(), EngineError> {
+        let mut unit = self.begin().await?;
+        outbox::remove(&mut unit.tx, id).await?;
+        unit.commit().await
+    }
+}

@@ -1,0 +1,282 @@
+//! What people do with Promotions and Environments.
+
+use towpath_model::environment::{
+    Deployment, Environment, EnvironmentEvent, NewPromotion, PromotionKind, PromotionPlan, Revision,
+};
+use towpath_model::pipeline::{Analysis, OnFailure, Strategy};
+use towpath_model::{Digest, EnvironmentKey, PromotionId};
+use towpath_store::core::{promotions, releases};
+
+use crate::route::{self, missing, revision};
+use crate::{Engine, EngineError, Person};
+
+/// A Release that somebody wants in an Environment.
+#[derive(Debug, Clone)]
+pub struct PromoteRequest {
+    /// Where to.
+    pub environment: EnvironmentKey,
+    /// The Release's version.
+    pub version: String,
+    /// Their words.
+    pub comment: String,
+    /// Takes the Revision out of quarantine.
+    pub override_quarantine: bool,
+}
+
+impl Engine {
+    /// Proposes a Release for an Environment. Its Gates still have to open.
+    ///
+    /// # Errors
+    /// When there is no such Release, an earlier Stage has not passed, or the Environment refuses it.
+    pub async fn promote(
+        &self,
+        request: &PromoteRequest,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let key = &request.environment;
+        let mut unit = self.begin().await?;
+        let environment = unit.environment(key).await?;
+        let release = releases::by_version(&mut unit.tx, &key.project, &request.version).await?;
+        let release = release.ok_or_else(|| {
+            EngineError::not_found(format!("release {} of {}", request.version, key.project))
+        })?;
+        let stage =
+            release.route.stages.iter().find(|stage| stage.environments.contains(&key.environment)).cloned();
+        let stage = stage.ok_or_else(|| {
+            EngineError::refused(format!(
+                "no stage of {} leads to {key}; see its towpath.yaml",
+                release.version
+            ))
+        })?;
+        let passed = unit.passed(release.digest).await?;
+        if let Some(missing) = missing(&release, &stage, &passed) {
+            let reason =
+                format!("{} has not passed stage `{missing}` yet; promote it there first", release.version);
+            return Err(EngineError::refused(reason));
+        }
+        let new = route::new_promotion(&environment, &release, &stage, person.actor())
+            .map_err(EngineError::refused)?;
+        let new = NewPromotion {
+            id: PromotionId(uuid::Uuid::now_v7()),
+            comment: request.comment.clone(),
+            override_quarantine: request.override_quarantine,
+            ..new
+        };
+        let environment =
+            unit.environment_event(key, EnvironmentEvent::PromotionRequested(Box::new(new))).await?;
+        unit.commit().await?;
+        Ok(environment)
+    }
+
+    /// Says yes or no to a Promotion. `binding` is what the person saw; it is refused if that has changed.
+    ///
+    /// # Errors
+    /// When the Promotion does not wait any more, has changed, or the person's word does not count.
+    pub async fn vote(
+        &self,
+        promotion: PromotionId,
+        approve: bool,
+        comment: &str,
+        binding: Option<Digest>,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let key = self.environment_of(promotion).await?;
+        let event = EnvironmentEvent::Voted {
+            promotion,
+            voter: person.voter(),
+            approve,
+            comment: comment.to_owned(),
+            binding,
+        };
+        self.environment_order(&key, event).await
+    }
+
+    /// Holds an Environment: nothing is promoted by itself, and a running Rollout stays where it is.
+    ///
+    /// # Errors
+    /// When it is on hold already.
+    pub async fn hold(
+        &self,
+        key: &EnvironmentKey,
+        reason: &str,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let event = EnvironmentEvent::HoldRequested { actor: person.actor(), reason: reason.to_owned() };
+        self.environment_order(key, event).await
+    }
+
+    /// Lets an Environment, and a held Rollout, go on.
+    ///
+    /// # Errors
+    /// When nothing is on hold.
+    pub async fn resume(
+        &self,
+        key: &EnvironmentKey,
+        reason: &str,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let event = EnvironmentEvent::ResumeRequested { actor: person.actor(), reason: reason.to_owned() };
+        self.environment_order(key, event).await
+    }
+
+    /// Withdraws a waiting Promotion.
+    ///
+    /// # Errors
+    /// When it does not wait any more.
+    pub async fn withdraw(
+        &self,
+        promotion: PromotionId,
+        reason: &str,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let key = self.environment_of(promotion).await?;
+        let event =
+            EnvironmentEvent::Withdrawn { promotion, actor: person.actor(), reason: reason.to_owned() };
+        self.environment_order(&key, event).await
+    }
+
+    /// Goes back: a running Rollout turns around; else an earlier Revision comes back, exempt from every Gate.
+    ///
+    /// `to` is a version or a Revision's digest; without it, what served before.
+    ///
+    /// # Errors
+    /// When there is nothing to go back to.
+    pub async fn rollback(
+        &self,
+        key: &EnvironmentKey,
+        to: Option<&str>,
+        comment: &str,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let mut unit = self.begin().await?;
+        let environment = unit.environment(key).await?;
+        let event = match (to, &environment.active) {
+            (None, Some(_)) => {
+                let reason =
+                    if comment.is_empty() { "asked for by hand".to_owned() } else { comment.to_owned() };
+                EnvironmentEvent::AbortRequested { actor: person.actor(), reason }
+            }
+            (to, _) => {
+                let revision = way_back(&environment, to)?.clone();
+                let new = rollback_promotion(revision, comment, person);
+                EnvironmentEvent::RollbackRequested(Box::new(new))
+            }
+        };
+        let environment = unit.environment_event(key, event).await?;
+        unit.commit().await?;
+        Ok(environment)
+    }
+
+    /// Where a Promotion belongs.
+    ///
+    /// # Errors
+    /// When there is no such Promotion.
+    pub async fn environment_of(&self, promotion: PromotionId) -> Result<EnvironmentKey, EngineError> {
+        let mut reader = self.db().reader().await?;
+        let found = promotions::find(&mut reader, promotion).await?;
+        Ok(found.ok_or_else(|| EngineError::not_found(format!("promotion {promotion}")))?.environment)
+    }
+
+    async fn environment_order(
+        &self,
+        key: &EnvironmentKey,
+        event: EnvironmentEvent,
+    ) -> Result<Environment, EngineError> {
+        let mut unit = self.begin().await?;
+        let environment = unit.environment_event(key, event).await?;
+        unit.commit().await?;
+        Ok(environment)
+    }
+}
+
+impl crate::unit::Unit<'_> {
+    /// Gives an Environment the configuration that its document and its secrets make now; if that is a new one,
+    /// proposes it for the Release that runs there.
+    pub(crate) async fn refresh_config(
+        &mut self,
+        key: &EnvironmentKey,
+        person: &Person,
+    ) -> Result<(), EngineError> {
+        let environment = self.environment(key).await?;
+        let policy = environment.policy.clone();
+        let config = self.make_config(key, &policy.document).await?;
+        if config == environment.config {
+            return Ok(());
+        }
+        let event =
+            EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: person.actor() };
+        let environment = self.environment_event(key, event).await?;
+        self.propose_config(&environment, person).await
+    }
+
+    /// Proposes the newest configuration for the Release that runs in an Environment.
+    pub(crate) async fn propose_config(
+        &mut self,
+        environment: &Environment,
+        person: &Person,
+    ) -> Result<(), EngineError> {
+        let Some(Deployment { revision: running, .. }) = &environment.current else { return Ok(()) };
+        if running.config == environment.config {
+            return Ok(());
+        }
+        let Some(release) = releases::find(&mut self.tx, running.release).await? else { return Ok(()) };
+        let name = &environment.key.environment;
+        let Some(stage) = release.route.stages.iter().find(|stage| stage.environments.contains(name)) else {
+            return Ok(());
+        };
+        let mut makers = release.route.makers.clone();
+        makers.insert(person.login.clone());
+        let new = NewPromotion {
+            id: PromotionId(uuid::Uuid::now_v7()),
+            revision: revision(&release, environment.config),
+            kind: PromotionKind::Configuration,
+            plan: route::plan(environment, stage),
+            makers,
+            actor: person.actor(),
+            comment: String::new(),
+            override_quarantine: false,
+        };
+        self.environment_event(&environment.key, EnvironmentEvent::PromotionRequested(Box::new(new))).await?;
+        Ok(())
+    }
+}
+
+fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> NewPromotion {
+    NewPromotion {
+        id: PromotionId(uuid::Uuid::now_v7()),
+        revision,
+        kind: PromotionKind::Rollback,
+        plan: PromotionPlan {
+            stage: towpath_model::StageName::rollback(),
+            gates: Vec::new(),
+            strategy: Strategy::Recreate,
+            analysis: Analysis::default(),
+            verify: Vec::new(),
+            on_failure: OnFailure::Rollback,
+            // Readiness alone decides; fifteen minutes are enough for any cold start that still helps.
+            deadline: jiff::SignedDuration::from_mins(15),
+        },
+        makers: std::collections::BTreeSet::new(),
+        actor: person.actor(),
+        comment: comment.to_owned(),
+        override_quarantine: true,
+    }
+}
+
+fn way_back<'e>(environment: &'e Environment, to: Option<&str>) -> Result<&'e Revision, EngineError> {
+    let key = &environment.key;
+    let mut past = environment.history.iter().map(|deployment| &deployment.revision);
+    let Some(to) = to else {
+        return past.next().ok_or_else(|| {
+            EngineError::refused(format!("nothing ran in {key} before; there is no way back"))
+        });
+    };
+    let current = environment.current.iter().map(|deployment| &deployment.revision);
+    let fits = |revision: &&Revision| revision.version == to || revision.digest.to_string() == to;
+    past.chain(current).find(fits).ok_or_else(|| {
+        let known: Vec<&str> =
+            environment.history.iter().map(|past| past.revision.version.as_str()).collect();
+        let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+        EngineError::refused(format!("{to} did not run in {key}; earlier there ran {known}"))
+    })
+}

@@ -1,0 +1,344 @@
+//! A push becomes Runs.
+
+use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors, parse_pipeline_bytes};
+use towpath_model::pipeline::Pipeline;
+use towpath_model::run::{Cause, NewRun, Run, RunEvent, RunState, Trust};
+use towpath_model::timeline::{Actor, Entry};
+use towpath_model::{Digest, ProjectName, RunId};
+use towpath_store::core::projects::{self, Project};
+use towpath_store::core::{environments, runs};
+use towpath_store::git_refs;
+
+use crate::git::{self, CommitFacts, PipelineFile, Repository};
+use crate::unit::Unit;
+use crate::{Engine, EngineError, Person};
+
+/// A ref that a push changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefChange {
+    /// The full name: `refs/heads/main`.
+    pub name: String,
+    /// What it was; `None` if it is new.
+    pub old: Option<String>,
+    /// What it is; `None` if it was deleted.
+    pub new: Option<String>,
+}
+
+type Checked = Result<(Pipeline, Digest), Vec<String>>;
+
+impl Engine {
+    /// Starts Runs for what was pushed. Says, for the pusher's terminal, what became of it.
+    ///
+    /// Saying the same again starts nothing twice.
+    ///
+    /// # Errors
+    /// When git or the database fails; the refs stay unhandled and are looked at again at the next start.
+    pub async fn pushed(
+        &self,
+        project: &ProjectName,
+        changes: &[RefChange],
+        actor: &Actor,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut reader = self.db().reader().await?;
+        let project = projects::find(&mut reader, project).await?;
+        let project = project.ok_or_else(|| EngineError::not_found("the project"))?;
+        drop(reader);
+        let mut lines = Vec::new();
+        for change in changes {
+            match &change.new {
+                Some(commit) => lines.extend(self.ref_moved(&project, change, commit, actor).await?),
+                None => self.ref_deleted(&project, change, actor).await?,
+            }
+        }
+        Ok(lines)
+    }
+
+    async fn ref_deleted(
+        &self,
+        project: &Project,
+        change: &RefChange,
+        actor: &Actor,
+    ) -> Result<(), EngineError> {
+        let mut unit = self.begin().await?;
+        git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, None, unit.now).await?;
+        let text = format!("{} deleted {}", actor.name(), change.name);
+        let subject = format!("ref:{}/{}", project.name, change.name);
+        unit.record(Some(&project.name), None, &subject, Entry::new("ref-deleted", actor.clone(), text))
+            .await?;
+        unit.commit().await
+    }
+
+    async fn ref_moved(
+        &self,
+        project: &Project,
+        change: &RefChange,
+        commit: &str,
+        actor: &Actor,
+    ) -> Result<Vec<String>, EngineError> {
+        let repository = git::repository(&self.0.parts.repositories, &project.name);
+        // A tag object points at a commit; everything is told of the commit.
+        let Some(commit) = repository.resolve(commit).await? else { return Ok(Vec::new()) };
+        let facts = repository.commit(&commit).await?;
+        let checked = read_pipeline(&repository, project, &commit).await?;
+        let why_not = match &checked {
+            Ok((pipeline, _)) => self.not_triggered(&repository, pipeline, change, &commit).await?,
+            Err(_) => None,
+        };
+        let mut unit = self.begin().await?;
+        git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, change.new.as_deref(), unit.now)
+            .await?;
+        if let Some(why) = why_not {
+            let text = format!("{} moved {} to {}; no Run: {why}", actor.name(), change.name, short(&commit));
+            let subject = format!("ref:{}/{}", project.name, change.name);
+            unit.record(Some(&project.name), None, &subject, Entry::new("pushed", actor.clone(), text))
+                .await?;
+            unit.commit().await?;
+            return Ok(vec![format!("no Run for {}: {why}", change.name)]);
+        }
+        let event = if change.name.starts_with("refs/tags/") { "tag" } else { "push" };
+        let cause = unit.cause(event, &change.name, &commit, facts, actor.clone()).await?;
+        let (run, lines) = unit.start_run(project, cause, checked).await?;
+        tracing::info!(run.id = %run.id, project = %project.name, run.number = run.number, "a push started a run");
+        unit.commit().await?;
+        Ok(lines)
+    }
+
+    /// Why a push starts no Run, if so.
+    async fn not_triggered(
+        &self,
+        repository: &Repository,
+        pipeline: &Pipeline,
+        change: &RefChange,
+        commit: &str,
+    ) -> Result<Option<String>, EngineError> {
+        let triggers = &pipeline.triggers;
+        if let Some(tag) = change.name.strip_prefix("refs/tags/") {
+            let Some(wanted) = &triggers.tag else {
+                return Ok(Some("the pipeline has no `on: tag`".to_owned()));
+            };
+            let fits =
+                wanted.patterns.is_empty() || wanted.patterns.iter().any(|pattern| matches(pattern, tag));
+            return Ok((!fits).then(|| "its name fits no pattern of `on: tag`".to_owned()));
+        }
+        let Some(branch) = change.name.strip_prefix("refs/heads/") else {
+            return Ok(Some("it is neither a branch nor a tag".to_owned()));
+        };
+        let Some(wanted) = &triggers.push else {
+            return Ok(Some("the pipeline has no `on: push`".to_owned()));
+        };
+        if !wanted.branches.is_empty() && !wanted.branches.iter().any(|pattern| matches(pattern, branch)) {
+            return Ok(Some("the branch fits no pattern of `on: push: branches`".to_owned()));
+        }
+        let Some(old) = change.old.as_deref().filter(|_| !wanted.paths.is_empty()) else { return Ok(None) };
+        let Some(changed) = repository.changed_paths(old, commit).await? else { return Ok(None) };
+        let touched = changed.iter().any(|path| wanted.paths.iter().any(|pattern| matches(pattern, path)));
+        Ok((!touched).then(|| "no changed path fits a pattern of `on: push: paths`".to_owned()))
+    }
+
+    /// Starts a Run by hand, on a ref or a commit of the Project.
+    ///
+    /// # Errors
+    /// When there is no such Project or ref, or the pipeline does not allow it.
+    pub async fn start_run(
+        &self,
+        project: &ProjectName,
+        reference: &str,
+        person: &Person,
+    ) -> Result<Run, EngineError> {
+        let mut reader = self.db().reader().await?;
+        let known = projects::find(&mut reader, project).await?;
+        let project = known.ok_or_else(|| EngineError::not_found(format!("project {project}")))?;
+        drop(reader);
+        let repository = git::repository(&self.0.parts.repositories, &project.name);
+        let full = if reference.starts_with("refs/") {
+            reference.to_owned()
+        } else {
+            format!("refs/heads/{reference}")
+        };
+        let commit = repository.resolve(&full).await?;
+        let commit = commit.ok_or_else(|| EngineError::not_found(format!("{full} of {}", project.name)))?;
+        let facts = repository.commit(&commit).await?;
+        let checked = read_pipeline(&repository, &project, &commit).await?;
+        if checked.as_ref().is_ok_and(|(pipeline, _)| !pipeline.triggers.manual) {
+            return Err(EngineError::refused(
+                "the pipeline has no `on: manual`; add it to start Runs by hand",
+            ));
+        }
+        let mut unit = self.begin().await?;
+        let cause = unit.cause("manual", &full, &commit, facts, person.actor()).await?;
+        let (run, _) = unit.start_run(&project, cause, checked).await?;
+        unit.commit().await?;
+        Ok(run)
+    }
+}
+
+impl Unit<'_> {
+    async fn cause(
+        &mut self,
+        event: &str,
+        reference: &str,
+        commit: &str,
+        facts: CommitFacts,
+        actor: Actor,
+    ) -> Result<Cause, EngineError> {
+        let mut makers: Vec<String> = actor.login().map(str::to_owned).into_iter().collect();
+        for mail in &facts.mails {
+            let logins = towpath_store::people::users::logins_of_mail(&mut self.tx, mail).await?;
+            makers.extend(logins);
+        }
+        makers.sort_unstable();
+        makers.dedup();
+        Ok(Cause {
+            event: event.to_owned(),
+            reference: reference.to_owned(),
+            commit: commit.to_owned(),
+            subject: facts.subject,
+            author: facts.author,
+            makers,
+            actor,
+        })
+    }
+
+    async fn start_run(
+        &mut self,
+        project: &Project,
+        cause: Cause,
+        checked: Checked,
+    ) -> Result<(Run, Vec<String>), EngineError> {
+        let protected = project.protected_refs.iter().any(|pattern| matches(pattern, &cause.reference));
+        let trust = if protected { Trust::Protected } else { Trust::Internal };
+        let number = runs::next_number(&mut self.tx, &project.name).await?;
+        let id = RunId(uuid::Uuid::now_v7());
+        let directory = project.directory.clone();
+        let new =
+            NewRun { id, project: project.name.clone(), number, directory, cause, trust, pipeline: checked };
+        let (mut run, handled) = Run::start(new, self.now);
+        self.store_run(&mut run, handled).await?;
+        if run.pipeline.as_ref().is_some_and(|pipeline| pipeline.cancel_superseded) {
+            self.supersede_older(&run).await?;
+        }
+        let mut lines =
+            vec![format!("Run {} {}p/{}/runs/{number}", run.title(), self.engine.public_url(), run.project)];
+        if run.state == RunState::Invalid {
+            lines.push(format!("{PIPELINE_FILE} has mistakes; nothing was run. Mend it and push again:"));
+            lines.extend(run.diagnostics.iter().flat_map(|text| text.lines()).map(str::to_owned));
+        } else {
+            lines.extend(self.outlook(&run).await?);
+        }
+        Ok((run, lines))
+    }
+
+    /// A newer Run of the same ref ends older ones that have sealed nothing yet.
+    async fn supersede_older(&mut self, newer: &Run) -> Result<(), EngineError> {
+        for id in runs::unfinished(&mut self.tx, &newer.project).await? {
+            let Some(older) = runs::find(&mut self.tx, id).await? else { continue };
+            if older.cause.reference == newer.cause.reference && older.number < newer.number {
+                let reason = format!("{} is newer on the same ref", newer.title());
+                self.run_event(id, RunEvent::CancelRequested { actor: Actor::Towpath, reason }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What will happen, for the pusher's terminal.
+    async fn outlook(&mut self, run: &Run) -> Result<Vec<String>, EngineError> {
+        let Some(pipeline) = &run.pipeline else { return Ok(Vec::new()) };
+        let jobs: Vec<&str> = pipeline.jobs.iter().map(|job| job.name.as_str()).collect();
+        let mut lines = vec![format!("jobs: {}", jobs.join(", "))];
+        if !run.seals() {
+            lines.push("no Release: only a protected ref of a project with workloads seals one".to_owned());
+            return Ok(lines);
+        }
+        let known = environments::all(&mut self.tx, Some(&run.project)).await?;
+        for stage in &pipeline.stages {
+            for name in &stage.environments {
+                let Some(environment) = known.iter().find(|known| known.key.environment == *name) else {
+                    lines.push(format!(
+                        "{name}: has no document yet (`towpath apply -f` makes the environment)"
+                    ));
+                    continue;
+                };
+                let gates = environment
+                    .policy
+                    .document
+                    .gates
+                    .iter()
+                    .chain(&stage.gates)
+                    .map(crate::route::gate_words);
+                let gates: Vec<String> = gates.collect();
+                let waits = if gates.is_empty() {
+                    "no gates".to_owned()
+                } else {
+                    format!("waits for {}", gates.join("; "))
+                };
+                lines.push(format!("{name}: {waits}"));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+async fn read_pipeline(
+    repository: &Repository,
+    project: &Project,
+    commit: &str,
+) -> Result<Checked, EngineError> {
+    let path = if project.directory.is_empty() {
+        PIPELINE_FILE.to_owned()
+    } else {
+        format!("{}/{PIPELINE_FILE}", project.directory)
+    };
+    let bytes = match repository.pipeline_file(commit, &path).await? {
+        PipelineFile::Bytes(bytes) => bytes,
+        PipelineFile::Missing => {
+            return Ok(Err(vec![format!("{path} is not in this commit; `towpath init` writes one")]));
+        }
+        PipelineFile::NotAFile(what) => return Ok(Err(vec![format!("{path} is {what}, not a plain file")])),
+    };
+    let (pipeline, diagnostics) = parse_pipeline_bytes(&path, &bytes);
+    match pipeline {
+        Some(pipeline) if !has_errors(&diagnostics) => Ok(Ok((pipeline, Digest::of(&bytes)))),
+        _ => Ok(Err(diagnostics.iter().map(|d| diagnostic::render(d, Colour::No)).collect())),
+    }
+}
+
+/// Whether a text fits a pattern with `*` (any characters).
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_stand_for_any_characters() {
+        for (pattern, text, fits) in [
+            ("main", "main", true),
+            ("main", "maint", false),
+            ("release/*", "release/1.2", true),
+            ("refs/tags/v*", "refs/tags/v1.0.0", true),
+            ("refs/tags/v*", "refs/heads/v1", false),
+            ("*-rc*", "v1-rc1", true),
+            ("*", "", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} against {text}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The route: which Environment a Release goes to next.
+
+use std::collections::BTreeSet;
+
+use towpath_artifact::Revision as RevisionName;
+use towpath_model::environment::{
+    Environment, EnvironmentEvent, NewPromotion, Outcome, PromotionKind, PromotionPlan, Revision, human,
+};
+use towpath_model::pipeline::{Gate, Stage};
+use towpath_model::timeline::{Actor, Entry};
+use towpath_model::{Digest, EnvironmentKey, EnvironmentName, PromotionId, StageName};
+use towpath_store::core::releases::{self, Release};
+use towpath_store::core::{environments, outbox, promotions};
+
+use crate::push::matches;
+use crate::unit::Unit;
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Offers a Release to the Stages that nothing comes before.
+    pub(crate) async fn offer(&self, effect: i64, digest: Digest) -> Result<(), EngineError> {
+        let mut unit = self.begin().await?;
+        unit.go_on(digest).await?;
+        outbox::remove(&mut unit.tx, effect).await?;
+        unit.commit().await
+    }
+
+    /// A Promotion ended: its Release may go on to the Stages behind.
+    pub(crate) async fn settled(
+        &self,
+        effect: i64,
+        key: &EnvironmentKey,
+        id: PromotionId,
+    ) -> Result<(), EngineError> {
+        let mut unit = self.begin().await?;
+        let promotion = promotions::find(&mut unit.tx, id).await?;
+        if let Some(promotion) = promotion.filter(|promotion| promotion.outcome == Some(Outcome::Succeeded)) {
+            unit.go_on(promotion.revision.release).await?;
+            unit.wake_soaks(key).await?;
+        }
+        outbox::remove(&mut unit.tx, effect).await?;
+        unit.commit().await
+    }
+}
+
+impl Unit<'_> {
+    /// Proposes a Release to every automatic Stage whose turn it is.
+    async fn go_on(&mut self, digest: Digest) -> Result<(), EngineError> {
+        let Some(release) = releases::find(&mut self.tx, digest).await? else { return Ok(()) };
+        let passed = self.passed(digest).await?;
+        let tried: BTreeSet<EnvironmentName> = promotions::of_release(&mut self.tx, digest)
+            .await?
+            .into_iter()
+            .map(|promotion| promotion.environment.environment)
+            .collect();
+        for stage in release.route.stages.clone() {
+            if !stage.automatic || missing(&release, &stage, &passed).is_some() {
+                continue;
+            }
+            for name in stage.environments.iter().filter(|name| !tried.contains(name)) {
+                self.propose(&release, &stage, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn propose(
+        &mut self,
+        release: &Release,
+        stage: &Stage,
+        name: &EnvironmentName,
+    ) -> Result<(), EngineError> {
+        let key = EnvironmentKey { project: release.project.clone(), environment: name.clone() };
+        let subject = format!("release:{}", release.digest);
+        let refused = match environments::find(&mut self.tx, &key).await? {
+            None => Err(format!("{key} has no document yet; `towpath apply -f` makes it")),
+            Some(environment) => match new_promotion(&environment, release, stage, Actor::Towpath) {
+                Err(reason) => Err(reason),
+                Ok(new) => match self
+                    .environment_event(&key, EnvironmentEvent::PromotionRequested(Box::new(new)))
+                    .await
+                {
+                    Ok(_) => Ok(()),
+                    Err(EngineError::Refused { reason }) => Err(reason),
+                    Err(error) => return Err(error),
+                },
+            },
+        };
+        if let Err(reason) = refused {
+            let text = format!("{} was not proposed for {key}: {reason}", release.version);
+            let entry = Entry::new("promotion-refused", Actor::Towpath, text).fact("release", release.digest);
+            self.record(Some(&release.project), Some(&key), &subject, entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Environments in which a Promotion of a Release succeeded.
+    pub(crate) async fn passed(&mut self, release: Digest) -> Result<BTreeSet<EnvironmentName>, EngineError> {
+        let all = promotions::of_release(&mut self.tx, release).await?;
+        let succeeded = all.into_iter().filter(|promotion| promotion.outcome == Some(Outcome::Succeeded));
+        Ok(succeeded.map(|promotion| promotion.environment.environment).collect())
+    }
+
+    /// What runs in an Environment has changed: soaks elsewhere in the Project look again.
+    async fn wake_soaks(&mut self, key: &EnvironmentKey) -> Result<(), EngineError> {
+        for other in environments::all(&mut self.tx, Some(&key.project)).await? {
+            let soaks = other.waiting.iter().flat_map(|waiting| &waiting.plan.gates);
+            let concerned = soaks
+                .into_iter()
+                .any(|gate| matches!(gate, Gate::Soak(soak) if soak.environment == key.environment));
+            if concerned {
+                self.environment_event(&other.key, EnvironmentEvent::Looked).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first Stage before this one that a Release has not passed.
+pub(crate) fn missing(
+    release: &Release,
+    stage: &Stage,
+    passed: &BTreeSet<EnvironmentName>,
+) -> Option<StageName> {
+    let done = |name: &StageName| {
+        let before = release.route.stages.iter().find(|stage| stage.name == *name);
+        before.is_some_and(|before| before.environments.iter().all(|name| passed.contains(name)))
+    };
+    stage.needs.iter().find(|name| !done(name)).cloned()
+}
+
+/// A Promotion of a Release into an Environment, or in words why there can be none.
+///
+/// Its identity comes from what it is, so that proposing it twice proposes it once.
+pub(crate) fn new_promotion(
+    environment: &Environment,
+    release: &Release,
+    stage: &Stage,
+    actor: Actor,
+) -> Result<NewPromotion, String> {
+    let document = &environment.policy.document;
+    let reference = &release.route.reference;
+    if !document.allow.refs.iter().any(|pattern| matches(pattern, reference)) {
+        return Err(format!(
+            "it was made from {reference}, and {} allows only {}",
+            environment.key,
+            document.allow.refs.join(", ")
+        ));
+    }
+    let revision = revision(release, environment.config);
+    let id = promotion_id(&format!("{}\0{}\0proposed", environment.key, revision.digest));
+    Ok(NewPromotion {
+        id,
+        revision,
+        kind: PromotionKind::Release,
+        plan: plan(environment, stage),
+        makers: release.route.makers.clone(),
+        actor,
+        comment: String::new(),
+        override_quarantine: false,
+    })
+}
+
+/// A Release with a configuration.
+pub(crate) fn revision(release: &Release, config: Digest) -> Revision {
+    Revision {
+        digest: RevisionName { release: release.digest, config }.digest(),
+        release: release.digest,
+        signature: release.signature,
+        config,
+        version: release.version.clone(),
+        commit: release.commit.clone(),
+        source: release.route.source,
+        directory: release.route.directory.clone(),
+        workloads: release.route.workloads.clone(),
+    }
+}
+
+/// What the commit wishes under what the Environment demands.
+pub(crate) fn plan(environment: &Environment, stage: &Stage) -> PromotionPlan {
+    PromotionPlan {
+        stage: stage.name.clone(),
+        gates: environment.policy.document.gates.iter().chain(&stage.gates).cloned().collect(),
+        strategy: stage.strategy.clone(),
+        analysis: stage.analysis.clone(),
+        verify: stage.verify.clone(),
+        on_failure: stage.on_failure,
+        deadline: stage.deadline,
+    }
+}
+
+/// An identity that is the same for the same name.
+pub(crate) fn promotion_id(name: &str) -> PromotionId {
+    let digest = Digest::of(format!("promotion\0{name}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_raw()[..16]);
+    PromotionId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// A Gate in a few words: `1 approval from release-manager`.
+pub(crate) fn gate_words(gate: &Gate) -> String {
+    match gate {
+        Gate::Approval(gate) => {
+            let plural = if gate.count == 1 { "approval" } else { "approvals" };
+            format!("{} {plural} from {}", gate.count, gate.by.join(" or "))
+        }
+        Gate::Window(gate) => format!("the window {} {} {}", gate.days, gate.hours, gate.timezone),
+        Gate::Freeze(gate) => format!("the freeze {} to {} ({})", gate.from, gate.until, gate.reason),
+        Gate::Soak(gate) => format!("a soak of {} in {}", human(gate.duration), gate.environment),
+    }
+}

@@ -1,0 +1,75 @@
+//! Wakes whoever waits for news. A signal says only "look again"; the truth is in the database.
+
+use tokio::sync::{Notify, watch};
+
+/// The signals of one engine.
+#[derive(Debug)]
+pub struct Signals {
+    /// Effects are due.
+    pub(crate) work: Notify,
+    /// An Environment's next wake-up has changed.
+    pub(crate) clock: Notify,
+    queue: watch::Sender<u64>,
+    routes: watch::Sender<u64>,
+    timeline: watch::Sender<u64>,
+    logs: watch::Sender<u64>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            work: Notify::new(),
+            clock: Notify::new(),
+            queue: watch::channel(0).0,
+            routes: watch::channel(0).0,
+            timeline: watch::channel(0).0,
+            logs: watch::channel(0).0,
+        }
+    }
+}
+
+fn bump(sender: &watch::Sender<u64>) {
+    sender.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+impl Signals {
+    /// Changes when an agent may have something to do.
+    #[must_use]
+    pub fn queue(&self) -> watch::Receiver<u64> {
+        self.queue.subscribe()
+    }
+
+    /// Changes when a route has changed.
+    #[must_use]
+    pub fn routes(&self) -> watch::Receiver<u64> {
+        self.routes.subscribe()
+    }
+
+    /// Changes when the timeline, or anything that pages show, has changed.
+    #[must_use]
+    pub fn timeline(&self) -> watch::Receiver<u64> {
+        self.timeline.subscribe()
+    }
+
+    /// Changes when a log has grown.
+    #[must_use]
+    pub fn logs(&self) -> watch::Receiver<u64> {
+        self.logs.subscribe()
+    }
+
+    pub(crate) fn queue_changed(&self) {
+        bump(&self.queue);
+    }
+
+    pub(crate) fn routes_changed(&self) {
+        bump(&self.routes);
+    }
+
+    pub(crate) fn timeline_changed(&self) {
+        bump(&self.timeline);
+    }
+
+    pub(crate) fn logs_changed(&self) {
+        bump(&self.logs);
+    }
+}
