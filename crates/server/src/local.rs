@@ -13,6 +13,9 @@ pub struct LocalAccess {
     pub url: String,
     /// A bearer token, new at each start of the server.
     pub token: String,
+    /// The instance CA's certificate in PEM, where the server speaks HTTPS with one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 impl LocalAccess {

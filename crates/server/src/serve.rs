@@ -1,7 +1,7 @@
 //! Starts the server, and stops it well.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use towpath_artifact::Authority;
 use towpath_store::{Db, OpenError};
 use url::Url;
 
@@ -65,15 +66,6 @@ pub enum ServeError {
     /// HTTPS cannot be served.
     #[error("failed to set up HTTPS")]
     Tls(#[from] TlsError),
-    /// Passwords would cross the network in clear text.
-    #[error(
-        "{address} can be reached from other machines, and there is no certificate to serve HTTPS with; \
-         give --tls-cert and --tls-key, or listen on 127.0.0.1"
-    )]
-    Cleartext {
-        /// Where it would have listened.
-        address: SocketAddr,
-    },
 }
 
 /// A server that is ready and waits for [`Server::run`].
@@ -97,18 +89,27 @@ impl Server {
             private_dir(&path).map_err(|source| ServeError::DataDir { path, source })?;
         }
         let db = Db::open(&data_dir.join("towpath.db")).await?;
-        let acceptor = tls.map(|(cert, key)| tls::acceptor(&cert, &key)).transpose()?;
-        if acceptor.is_none() && !listen.ip().is_loopback() {
-            return Err(ServeError::Cleartext { address: listen });
-        }
+        let (acceptor, authority) = match &tls {
+            Some((cert, key)) => (Some(tls::given(cert, key)?), None),
+            // Passwords never cross a network in clear text.
+            None if !listen.ip().is_loopback() => {
+                let names = names(listen, public_url.as_ref());
+                let now = clock();
+                let authority = Authority::load_or_create(&data_dir.join("keys"), &names[0], now)
+                    .map_err(TlsError::from)?;
+                (Some(tls::own(&authority, &names, now)?), Some(authority.pem().to_owned()))
+            }
+            None => (None, None),
+        };
         let busy = |source| ServeError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(busy)?;
         let address = listener.local_addr().map_err(busy)?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
-        let own_url: Url = format!("{scheme}://{address}/").parse().expect("an address makes a URL");
+        let own_url: Url =
+            format!("{scheme}://{}/", reachable(address)).parse().expect("an address makes a URL");
         let public_url = public_url.unwrap_or_else(|| own_url.clone());
         let local = Secret::draw("tpl_");
-        let access = LocalAccess { url: own_url.to_string(), token: local.reveal().to_owned() };
+        let access = LocalAccess { url: own_url.to_string(), token: local.reveal().to_owned(), authority };
         access
             .write(&data_dir)
             .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
@@ -173,6 +174,26 @@ impl Server {
         app.db.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The names that the server's own certificate is for.
+fn names(listen: SocketAddr, public_url: Option<&Url>) -> Vec<String> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let public = public_url.and_then(Url::host_str).map(str::to_owned);
+    let listening = (!listen.ip().is_unspecified()).then(|| listen.ip().to_string());
+    let mut names: Vec<String> = public.into_iter().chain([host]).chain(listening).collect();
+    names.extend(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]);
+    names
+}
+
+/// Where this machine itself reaches a listener.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) if address.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        SocketAddr::V6(_) if address.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => {}
+    }
+    address
 }
 
 /// Starts the server and serves until `stop` fires.

@@ -1,12 +1,15 @@
-//! HTTPS: the certificate, and who is believed to be an agent.
+//! HTTPS: the certificate that the server shows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use towpath_artifact::authority::ServerCertificate;
+use towpath_artifact::{Authority, AuthorityError};
 
 /// Why HTTPS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +23,26 @@ pub enum TlsError {
         #[source]
         source: rustls_pki_types::pem::Error,
     },
+    /// The instance's own authority cannot make one.
+    #[error("failed to make a certificate")]
+    Authority(#[from] AuthorityError),
     /// Certificate and key do not go together.
     #[error("the certificate and the key cannot be used")]
     Config(#[from] rustls::Error),
 }
 
-/// Builds an acceptor from PEM files.
-pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+/// Serves with a certificate of the instance's own authority, made anew at each start.
+pub(crate) fn own(authority: &Authority, names: &[String], now: Timestamp) -> Result<TlsAcceptor, TlsError> {
+    let ServerCertificate { chain, key, not_after: _ } = authority.server_certificate(names, now)?;
+    let pem = |source| TlsError::Pem { path: "the certificate just made".into(), source };
+    let chain =
+        CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(pem)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(pem)?;
+    acceptor(chain, key)
+}
+
+/// Serves with the certificate and key in PEM files.
+pub(crate) fn given(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Pem { path, source }
@@ -36,6 +52,13 @@ pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         .collect::<Result<_, _>>()
         .map_err(pem(cert))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
+    acceptor(chain, key)
+}
+
+fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -1,10 +1,23 @@
 //! The commands, one file each: its arguments and what it does with them.
 //!
 //! A command returns its exit code: 0 where all is well, 1 where it found what it looks for (a
-//! broken file, a failed job), 2 where it could not do its work.
+//! broken file, a failed job), 2 where it could not do its work; [`crate::failure`] has the others.
 
+pub mod agent;
+pub mod completions;
+pub mod doctor;
+pub mod gateway;
 pub mod init;
 pub mod lint;
 pub mod local;
+pub mod login;
+pub mod logout;
 pub mod plan;
+pub mod project;
 pub mod schema;
+pub mod serve;
+pub mod timeline;
+pub mod token;
+pub mod user;
+pub mod version;
+pub mod whoami;

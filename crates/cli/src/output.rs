@@ -1,0 +1,29 @@
+//! What commands print: tables for people, JSON for programs.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+/// Prints a value as JSON.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    anstream::println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints rows under a header, or `empty` if there are none.
+pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) {
+    if rows.is_empty() {
+        anstream::eprintln!("{empty}");
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.map(str::to_uppercase));
+    table.add_rows(rows);
+    anstream::println!("{table}");
+}
+
+/// Writes a time for people: local, to the second.
+pub fn time(at: jiff::Timestamp) -> String {
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
