@@ -140,13 +140,13 @@ impl Engine {
         Ok(Some(assignment))
     }
 
-    /// Takes in what an agent says of an Attempt.
+    /// Takes in what an agent says of an Attempt. `None` is the agent of the server's own user, which says so by its token.
     ///
     /// # Errors
     /// [`EngineError::Fenced`] where the lease is not the agent's any more.
     pub async fn agent_report(
         &self,
-        agent: AgentId,
+        agent: Option<AgentId>,
         id: AttemptId,
         report: AttemptReport,
     ) -> Result<(), EngineError> {
@@ -181,7 +181,7 @@ impl Engine {
     /// [`EngineError::Fenced`] where the lease is not the agent's any more.
     pub async fn agent_log(
         &self,
-        agent: AgentId,
+        agent: Option<AgentId>,
         id: AttemptId,
         fence: u64,
         offset: u64,
@@ -194,7 +194,12 @@ impl Engine {
         Ok(length)
     }
 
-    async fn check_lease(&self, agent: AgentId, id: AttemptId, fence: u64) -> Result<(), EngineError> {
+    async fn check_lease(
+        &self,
+        agent: Option<AgentId>,
+        id: AttemptId,
+        fence: u64,
+    ) -> Result<(), EngineError> {
         let mut reader = self.db().reader().await?;
         let held = attempts::find(&mut reader, id).await?;
         owned(held, agent, fence).map(drop)
@@ -229,7 +234,7 @@ impl Engine {
 impl Unit<'_> {
     async fn held(
         &mut self,
-        agent: AgentId,
+        agent: Option<AgentId>,
         id: AttemptId,
         fence: u64,
     ) -> Result<QueuedAttempt, EngineError> {
@@ -319,9 +324,13 @@ fn key_of(attempt: &QueuedAttempt) -> EnvironmentKey {
     }
 }
 
-fn owned(held: Option<QueuedAttempt>, agent: AgentId, fence: u64) -> Result<QueuedAttempt, EngineError> {
+fn owned(
+    held: Option<QueuedAttempt>,
+    agent: Option<AgentId>,
+    fence: u64,
+) -> Result<QueuedAttempt, EngineError> {
     match held {
-        Some(held) if held.agent == Some(agent) && held.fence == fence => Ok(held),
+        Some(held) if (agent.is_none() || held.agent == agent) && held.fence == fence => Ok(held),
         Some(_) => Err(EngineError::Fenced { reason: "another lease of this Attempt is newer".to_owned() }),
         None => Err(EngineError::Fenced { reason: "this Attempt is over".to_owned() }),
     }

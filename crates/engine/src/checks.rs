@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The client of HTTP checks. It follows no redirect: a check says what it expects.
 pub(crate) fn client() -> Result<reqwest::Client, EngineError> {
+    // The client asks for a provider of cryptography even where it only speaks plain HTTP. A second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(10))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use towpath_engine::Engine;
 use towpath_store::Db;
 use url::Url;
 
@@ -21,6 +22,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// Where all state lives.
     pub data_dir: PathBuf,
+    /// What decides and acts.
+    pub engine: Engine,
     /// The database.
     pub db: Db,
     /// The repositories.

@@ -3,10 +3,13 @@
 //! Thin by intent: it finds out who calls, whether they may, and hands over to the engine or the
 //! store. Nothing is decided here that a test of the core could not see.
 
+mod agent_api;
 pub mod app;
 pub mod auth;
+mod compose;
 mod doctor;
 mod events;
+mod gateway_api;
 pub mod git;
 mod layers;
 mod listen;

@@ -31,6 +31,10 @@ const FAREWELL: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// The agent whose client certificate was verified on this connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAgent(pub(crate) towpath_model::AgentId);
+
 /// Serves until `stopping` fires, then lets requests finish.
 pub(crate) async fn run(
     listener: TcpListener,
@@ -79,23 +83,33 @@ impl Connection {
     ) {
         let _ = stream.set_nodelay(true);
         match tls {
-            None => self.serve(stream, watcher).await,
+            None => self.serve(stream, None, watcher).await,
             Some(acceptor) => match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(stream, watcher).await,
+                Ok(Ok(stream)) => {
+                    let agent = peer_agent(stream.get_ref().1);
+                    self.serve(stream, agent, watcher).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, peer = %self.address, "a TLS handshake failed"),
                 Err(_) => tracing::debug!(peer = %self.address, "a TLS handshake took too long"),
             },
         }
     }
 
-    async fn serve<S>(self, stream: S, watcher: hyper_util::server::graceful::Watcher)
-    where
+    async fn serve<S>(
+        self,
+        stream: S,
+        agent: Option<PeerAgent>,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer(self.address);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            if let Some(agent) = agent {
+                request.extensions_mut().insert(agent);
+            }
             let router = router.clone();
             async move {
                 Ok::<_, Infallible>(
@@ -111,4 +125,10 @@ impl Connection {
             tracing::debug!(%error, peer = %self.address, "a connection broke");
         }
     }
+}
+
+/// The agent that a verified client certificate names.
+fn peer_agent(connection: &tokio_rustls::rustls::ServerConnection) -> Option<PeerAgent> {
+    let certificate = connection.peer_certificates()?.first()?;
+    towpath_artifact::authority::agent_of(certificate).ok().map(PeerAgent)
 }

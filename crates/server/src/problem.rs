@@ -147,3 +147,24 @@ impl From<towpath_store::StoreError> for Problem {
         Self::internal(&error)
     }
 }
+
+impl From<towpath_engine::EngineError> for Problem {
+    fn from(error: towpath_engine::EngineError) -> Self {
+        use towpath_engine::EngineError as E;
+        match &error {
+            E::NotFound { .. } => Self::not_found(error.to_string()),
+            E::Refused { .. } | E::Fenced { .. } => Self::conflict(error.to_string()),
+            E::Invalid { .. } => Self::invalid(error.to_string()),
+            E::Log(towpath_artifact::LogError::Fenced { .. } | towpath_artifact::LogError::Sealed { .. }) => {
+                Self::conflict(error.to_string())
+            }
+            E::Content(towpath_artifact::ContentError::DiskFull { .. }) => {
+                tracing::error!(%error, "the disk is full");
+                Self::unavailable("the server's disk is full; free some space, nothing was lost")
+            }
+            E::Store(_) | E::Content(_) | E::Log(_) | E::Vault(_) | E::Internal { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}

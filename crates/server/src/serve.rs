@@ -23,13 +23,14 @@ use url::Url;
 use crate::app::{App, Shared};
 use crate::auth::limiter::LoginLimiter;
 use crate::auth::{Secret, setup};
+use crate::compose::{self, ComposeError};
 use crate::git::{GitHost, reconcile};
 use crate::local::{LocalAccess, private_dir};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::push_note::PushNote;
 use crate::tls::TlsError;
-use crate::{events, git, layers, listen, page, rest, tls};
+use crate::{agent_api, events, gateway_api, git, layers, listen, page, rest, tls};
 
 /// The largest JSON body.
 const MAX_JSON: usize = 1 << 20;
@@ -63,6 +64,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// A store or a key under the data directory cannot be used.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
     /// HTTPS cannot be served.
     #[error("failed to set up HTTPS")]
     Tls(#[from] TlsError),
@@ -83,7 +87,7 @@ impl Server {
     /// # Errors
     /// When any of it fails; nothing is left half done.
     pub async fn start(options: ServeOptions, clock: fn() -> Timestamp) -> Result<Self, ServeError> {
-        let ServeOptions { data_dir, listen, public_url, tls, git, allow_unsandboxed: _ } = options;
+        let ServeOptions { data_dir, listen, public_url, tls, git, allow_unsandboxed } = options;
         for directory in ["", "git", "blobs", "logs", "keys", "run"] {
             let path = data_dir.join(directory);
             private_dir(&path).map_err(|source| ServeError::DataDir { path, source })?;
@@ -115,10 +119,12 @@ impl Server {
             .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
         let setup = setup::offer(&db, clock()).await?;
         let setup = setup.and_then(|link| public_url.join(&towpath_ui::routes::setup(link.reveal())).ok());
-        let sink = Arc::new(PushNote { db: db.clone(), public_url: public_url.clone(), clock });
+        let engine = compose::engine(&data_dir, db.clone(), &public_url, allow_unsandboxed, clock)?;
+        let sink = Arc::new(PushNote(engine.clone()));
         let app = App::new(Shared {
             git: GitHost::new(data_dir.join("git"), git, sink),
             data_dir,
+            engine,
             db,
             limiter: LoginLimiter::default(),
             tls: public_url.scheme() == "https",
@@ -168,8 +174,16 @@ impl Server {
                 }
             }
         });
+        let engine = app.engine.clone();
+        let working = tokio::spawn({
+            let stopping = stopping.clone();
+            async move { engine.run(stopping.cancelled()).await }
+        });
         listen::run(listener, tls, router(app.clone()), stopping).await;
         told.abort();
+        if working.await.is_err() {
+            tracing::error!("the engine did not end well; what it was doing is done again at the next start");
+        }
         catching_up.abort();
         app.db.close().await;
         tracing::info!("stopped");
@@ -216,6 +230,8 @@ fn router(app: App) -> Router {
     Router::new()
         .merge(ordinary)
         .merge(git::router())
+        .merge(agent_api::router())
+        .merge(gateway_api::router())
         .route("/api/v1/events", get(events::events))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
