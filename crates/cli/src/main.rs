@@ -7,6 +7,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+mod children;
 mod client;
 mod command;
 mod context;
@@ -31,6 +32,7 @@ enum Command {
     Plan(command::plan::Args),
     Schema(command::schema::Args),
     Serve(command::serve::Args),
+    Shutdown(command::shutdown::Args),
     Agent(command::agent::Args),
     Gateway(command::gateway::Args),
     Login(command::login::Args),
@@ -116,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(command::serve::run(args))
         }
+        Command::Shutdown(args) => small(command::shutdown::run(args)),
         Command::Agent(args) => {
             log_to_stderr();
             small(async { command::agent::run(args, told_to_stop()?).await })

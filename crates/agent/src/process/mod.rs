@@ -13,6 +13,7 @@ mod spool;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::future::pending;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,7 +137,12 @@ pub async fn run(options: AgentOptions, shutdown: impl Future<Output = ()>) -> R
 fn lock(directory: &Path) -> std::io::Result<Option<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => {
+            // Whoever wants to end this agent reads here whom to signal.
+            file.set_len(0)?;
+            writeln!(&file, "{}", std::process::id())?;
+            Ok(Some(file))
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod project;
 pub mod schema;
 pub mod serve;
+pub mod shutdown;
 pub mod timeline;
 pub mod token;
 pub mod user;

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_server::{Overrides, ServeOptions, Server};
 use url::Url;
 
+use crate::children::Children;
+
 /// Serves projects, their page and their API. What is not said by a flag is taken from the environment, then from
 /// `server.yaml` in the data directory, then from the defaults.
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,15 @@ pub struct Args {
     /// Runs jobs even where neither bubblewrap nor Landlock can confine them.
     #[arg(long, env = "TOWPATH_ALLOW_UNSANDBOXED")]
     allow_unsandboxed: bool,
+    /// A label of this host's own agent, as `role=web`; may be repeated.
+    #[arg(long = "agent-label", value_name = "NAME=VALUE")]
+    agent_labels: Vec<String>,
+    /// Runs no agent on this host.
+    #[arg(long)]
+    no_agent: bool,
+    /// Runs no gateway on this host.
+    #[arg(long)]
+    no_gateway: bool,
 }
 
 /// Runs the command until it is told to stop.
@@ -43,7 +54,11 @@ pub struct Args {
 /// # Errors
 /// Fails where the server cannot start.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { config, data_dir, listen, public_url, tls_cert, tls_key, allow_unsandboxed } = args;
+    let Args { config, data_dir, listen, public_url, tls_cert, tls_key, allow_unsandboxed, .. } = args;
+    let mut agent: Vec<String> = args.agent_labels.iter().map(|label| format!("--label={label}")).collect();
+    if allow_unsandboxed {
+        agent.push("--allow-unsandboxed".to_owned());
+    }
     let given = Overrides { config, data_dir, listen, public_url, tls_cert, tls_key, allow_unsandboxed };
     let options = ServeOptions::resolve(given)?;
     let server = Server::start(options, Timestamp::now).await?;
@@ -68,6 +83,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         std::process::exit(1);
     });
+    let children = Children {
+        data: server.app().data_dir.clone(),
+        program: std::env::current_exe().context("failed to find this program's own file")?,
+        agent: (!args.no_agent).then_some(agent),
+        gateway: !args.no_gateway,
+    };
+    let children = tokio::spawn(children.keep());
     server.run(stop).await;
+    children.abort();
     Ok(ExitCode::SUCCESS)
 }

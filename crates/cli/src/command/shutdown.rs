@@ -1,0 +1,112 @@
+//! `towpath shutdown`: ends everything that runs for a data directory.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use towpath_agent::instances::InstanceDirectory;
+use towpath_gateway::control;
+
+use crate::children::is_locked;
+use crate::failure::{Failure, Kind};
+
+/// Ends the server, the agent, every instance and the gateway of this host. Traffic stops.
+///
+/// `towpath serve` leaves agent, instances and gateway running when it ends, so that nobody notices a restart. This
+/// command is for when somebody shall notice.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The data directory of the server.
+    #[arg(long, env = "TOWPATH_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Leaves the instances and the gateway running: users notice nothing.
+    #[arg(long)]
+    keep_serving: bool,
+}
+
+/// How long each part may take to end.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where something does not end in time.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let data = args.data_dir.or_else(towpath_server::options::default_data_dir);
+    let data = data
+        .ok_or_else(|| Failure::new(Kind::Usage, "no data directory is known; give one with --data-dir"))?;
+    everything(&data, args.keep_serving).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends what runs for a data directory, in the order in which nothing is started again.
+pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
+    end("server", &data.join("towpath.lock"))?;
+    end("agent", &data.join("agent/lock"))?;
+    if keep_serving {
+        return Ok(());
+    }
+    end_instances(&data.join("agent/instances"))?;
+    if control::shutdown(data).await? {
+        wait("gateway", || !is_locked(&data.join("gateway/lock")))?;
+        anstream::println!("the gateway has ended");
+    }
+    Ok(())
+}
+
+/// Ends the process that holds a lock file and wrote its id there.
+fn end(what: &str, lock: &Path) -> anyhow::Result<()> {
+    if !is_locked(lock) {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(lock).with_context(|| format!("failed to read {}", lock.display()))?;
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    let pid = pid.with_context(|| format!("{} names no process; end the {what} by hand", lock.display()))?;
+    kill_process(pid, Signal::TERM).with_context(|| format!("failed to end the {what}, process {text}"))?;
+    wait(what, || !is_locked(lock))?;
+    anstream::println!("the {what} has ended");
+    Ok(())
+}
+
+fn end_instances(directory: &Path) -> anyhow::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("failed to read {}", directory.display())),
+    };
+    let mut ending = Vec::new();
+    for entry in entries {
+        let instance = InstanceDirectory { path: entry?.path() };
+        if !instance.is_supervised() {
+            continue;
+        }
+        if let Some(pid) = instance.status().and_then(|status| Pid::from_raw(status.supervisor)) {
+            // It may end between the look and the signal, which is what was wanted.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        ending.push(instance);
+    }
+    let count = ending.len();
+    wait("instances", || ending.iter().all(|instance| !instance.is_supervised()))?;
+    if count > 0 {
+        anstream::println!("{count} instances have ended");
+    }
+    Ok(())
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        if Instant::now() >= deadline {
+            let text = format!(
+                "the {what} did not end within {} s; look at its log, then end it by hand",
+                PATIENCE.as_secs()
+            );
+            return Err(Failure::new(Kind::Failed, text).into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
