@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::backend;
+use super::process::{Process, Scratch, free_address, is_there, spawn, wait_for};
+use super::report;
 
 /// What is asked for on the command line.
 struct Options {
@@ -64,9 +65,6 @@ const OURS: &str = "towpath";
 
 /// The backends alone, without a proxy: the ceiling.
 const NO_PROXY: &str = "no proxy";
-
-/// Clock ticks per second in `/proc/PID/stat`, the same on every Linux since 2.6.
-const TICKS: f64 = 100.0;
 
 /// Measures, prints and writes `target/bench/gateway.json`.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
@@ -170,11 +168,7 @@ fn finish(mut report: Report) -> Result<()> {
         "memory of the gateway: {} KiB idle, {} KiB after the load",
         report.idle_rss_kib, report.loaded_rss_kib
     );
-    let path = Path::new("target/bench/gateway.json");
-    fs::create_dir_all("target/bench")?;
-    fs::write(path, serde_json::to_vec_pretty(&report)?)?;
-    println!("written to {}", path.display());
-    Ok(())
+    report::write("gateway", &report)
 }
 
 fn median(samples: &[Sample]) -> Sample {
@@ -220,50 +214,6 @@ fn millis(text: &str) -> Result<f64> {
         _ => bail!("unknown unit {unit}"),
     };
     Ok(number.parse::<f64>()? * factor)
-}
-
-/// A child that ends with this program.
-struct Process(Child);
-
-impl Process {
-    /// Processor time so far, in user and in kernel mode.
-    fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let tick = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
-        let (user, system) = tick(11).zip(tick(12)).context("no processor time")?;
-        Ok((user + system) / TICKS)
-    }
-
-    fn rss_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already; nothing else is to be done about it here.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("towpath-bench-{}", std::process::id()));
-        fs::create_dir_all(path.join("gateway"))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 type Start = fn(&Path, SocketAddr, [SocketAddr; 2]) -> Result<Process>;
@@ -338,29 +288,6 @@ fn start_nginx(scratch: &Path, listen: SocketAddr, [one, two]: [SocketAddr; 2]) 
     );
     fs::write(&file, text)?;
     spawn(Command::new("nginx").arg("-c").arg(file).arg("-p").arg(scratch))
-}
-
-fn spawn(command: &mut Command) -> Result<Process> {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    Ok(Process(child.with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?))
-}
-
-fn is_there(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|directory| directory.join(tool).is_file())
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-fn wait_for(address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while let Err(error) = TcpStream::connect(address) {
-        ensure!(Instant::now() < deadline, "{address}: {error}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
