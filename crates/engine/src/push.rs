@@ -1,7 +1,9 @@
 //! A push becomes Runs.
 
 use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors, parse_pipeline_bytes};
+use towpath_model::pattern::fits;
 use towpath_model::pipeline::Pipeline;
+use towpath_model::plan::{self, Occasion};
 use towpath_model::run::{Cause, NewRun, Run, RunEvent, RunState, Trust};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, ProjectName, RunId};
@@ -81,7 +83,7 @@ impl Engine {
         let facts = repository.commit(&commit).await?;
         let checked = read_pipeline(&repository, project, &commit).await?;
         let why_not = match &checked {
-            Ok((pipeline, _)) => self.not_triggered(&repository, pipeline, change, &commit).await?,
+            Ok((pipeline, _)) => self.not_triggered(project, pipeline, change, &commit).await?,
             Err(_) => None,
         };
         let mut unit = self.begin().await?;
@@ -95,8 +97,7 @@ impl Engine {
             unit.commit().await?;
             return Ok(vec![format!("no Run for {}: {why}", change.name)]);
         }
-        let event = if change.name.starts_with("refs/tags/") { "tag" } else { "push" };
-        let cause = unit.cause(event, &change.name, &commit, facts, actor.clone()).await?;
+        let cause = unit.cause(event_of(&change.name), &change.name, &commit, facts, actor.clone()).await?;
         let (run, lines) = unit.start_run(project, cause, checked).await?;
         tracing::info!(run.id = %run.id, project = %project.name, run.number = run.number, "a push started a run");
         unit.commit().await?;
@@ -106,33 +107,31 @@ impl Engine {
     /// Why a push starts no Run, if so.
     async fn not_triggered(
         &self,
-        repository: &Repository,
+        project: &Project,
         pipeline: &Pipeline,
         change: &RefChange,
         commit: &str,
     ) -> Result<Option<String>, EngineError> {
-        let triggers = &pipeline.triggers;
-        if let Some(tag) = change.name.strip_prefix("refs/tags/") {
-            let Some(wanted) = &triggers.tag else {
-                return Ok(Some("the pipeline has no `on: tag`".to_owned()));
-            };
-            let fits =
-                wanted.patterns.is_empty() || wanted.patterns.iter().any(|pattern| matches(pattern, tag));
-            return Ok((!fits).then(|| "its name fits no pattern of `on: tag`".to_owned()));
-        }
-        let Some(branch) = change.name.strip_prefix("refs/heads/") else {
+        let is_branch = change.name.starts_with("refs/heads/");
+        if !is_branch && !change.name.starts_with("refs/tags/") {
             return Ok(Some("it is neither a branch nor a tag".to_owned()));
-        };
-        let Some(wanted) = &triggers.push else {
-            return Ok(Some("the pipeline has no `on: push`".to_owned()));
-        };
-        if !wanted.branches.is_empty() && !wanted.branches.iter().any(|pattern| matches(pattern, branch)) {
-            return Ok(Some("the branch fits no pattern of `on: push: branches`".to_owned()));
         }
-        let Some(old) = change.old.as_deref().filter(|_| !wanted.paths.is_empty()) else { return Ok(None) };
-        let Some(changed) = repository.changed_paths(old, commit).await? else { return Ok(None) };
-        let touched = changed.iter().any(|path| wanted.paths.iter().any(|pattern| matches(pattern, path)));
-        Ok((!touched).then(|| "no changed path fits a pattern of `on: push: paths`".to_owned()))
+        let by_path = pipeline.triggers.push.as_ref().is_some_and(|push| !push.paths.is_empty());
+        let changed = match &change.old {
+            Some(old) if is_branch && by_path => {
+                let repository = git::repository(&self.0.parts.repositories, &project.name);
+                repository.changed_paths(old, commit).await?
+            }
+            _ => None,
+        };
+        let occasion = Occasion {
+            event: event_of(&change.name).to_owned(),
+            reference: change.name.clone(),
+            changed,
+            trust: trust(project, &change.name),
+        };
+        let (starts, reason) = plan::starts(pipeline, &occasion);
+        Ok((!starts).then_some(reason))
     }
 
     /// Starts a Run by hand, on a ref or a commit of the Project.
@@ -205,8 +204,7 @@ impl Unit<'_> {
         cause: Cause,
         checked: Checked,
     ) -> Result<(Run, Vec<String>), EngineError> {
-        let protected = project.protected_refs.iter().any(|pattern| matches(pattern, &cause.reference));
-        let trust = if protected { Trust::Protected } else { Trust::Internal };
+        let trust = trust(project, &cause.reference);
         let number = runs::next_number(&mut self.tx, &project.name).await?;
         let id = RunId(uuid::Uuid::now_v7());
         let directory = project.directory.clone();
@@ -302,43 +300,17 @@ async fn read_pipeline(
     }
 }
 
-/// Whether a text fits a pattern with `*` (any characters).
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
+/// What a change of a ref is to the pipeline.
+fn event_of(reference: &str) -> &'static str {
+    if reference.starts_with("refs/tags/") { "tag" } else { "push" }
+}
+
+/// What a Project trusts a ref with.
+fn trust(project: &Project, reference: &str) -> Trust {
+    let protected = project.protected_refs.iter().any(|pattern| fits(pattern, reference));
+    if protected { Trust::Protected } else { Trust::Internal }
 }
 
 fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn stars_stand_for_any_characters() {
-        for (pattern, text, fits) in [
-            ("main", "main", true),
-            ("main", "maint", false),
-            ("release/*", "release/1.2", true),
-            ("refs/tags/v*", "refs/tags/v1.0.0", true),
-            ("refs/tags/v*", "refs/heads/v1", false),
-            ("*-rc*", "v1-rc1", true),
-            ("*", "", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, text), fits, "{pattern} against {text}");
-        }
-    }
 }

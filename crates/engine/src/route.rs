@@ -6,13 +6,13 @@ use towpath_artifact::Revision as RevisionName;
 use towpath_model::environment::{
     Environment, EnvironmentEvent, NewPromotion, Outcome, PromotionKind, PromotionPlan, Revision, human,
 };
+use towpath_model::pattern::fits;
 use towpath_model::pipeline::{Gate, Stage};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, EnvironmentKey, EnvironmentName, PromotionId, StageName};
 use towpath_store::core::releases::{self, Release};
 use towpath_store::core::{environments, outbox, promotions};
 
-use crate::push::matches;
 use crate::unit::Unit;
 use crate::{Engine, EngineError};
 
@@ -140,7 +140,7 @@ pub(crate) fn new_promotion(
 ) -> Result<NewPromotion, String> {
     let document = &environment.policy.document;
     let reference = &release.route.reference;
-    if !document.allow.refs.iter().any(|pattern| matches(pattern, reference)) {
+    if !document.allow.refs.iter().any(|pattern| fits(pattern, reference)) {
         return Err(format!(
             "it was made from {reference}, and {} allows only {}",
             environment.key,
