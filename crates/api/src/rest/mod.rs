@@ -4,12 +4,14 @@
 //! Errors are [`ProblemBody`]. News come from `GET /api/v1/events` as server-sent events whose id
 //! is the timeline's sequence number; `Last-Event-ID` goes on from there.
 
+mod delivery;
 mod doctor;
 mod people;
 mod problem;
 mod project;
 mod timeline;
 
+pub use delivery::*;
 pub use doctor::{Finding, FindingLevel};
 pub use people::*;
 pub use problem::ProblemBody;

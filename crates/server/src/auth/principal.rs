@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use subtle::ConstantTimeEq as _;
+use towpath_engine::Person;
 use towpath_model::timeline::Actor;
 use towpath_model::{ProjectName, UserId};
 use towpath_store::people::grants::{self, Grant};
@@ -89,6 +90,17 @@ impl Principal {
     #[must_use]
     pub fn as_actor(&self) -> Actor {
         Actor::User { id: self.user.id, login: self.user.login.to_string() }
+    }
+
+    /// The caller as the engine takes them, with the roles that count in `project`.
+    #[must_use]
+    pub fn person(&self, project: Option<&ProjectName>) -> Person {
+        let counts = self.grants.iter().filter(|grant| grant.covers(project));
+        Person {
+            id: self.user.id,
+            login: self.user.login.to_string(),
+            roles: counts.map(|grant| grant.role.to_string()).collect(),
+        }
     }
 
     /// Finds out who sends a request, by whatever it carries.

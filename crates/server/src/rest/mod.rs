@@ -1,9 +1,16 @@
 //! `/api/v1`: one file per resource.
 
+mod agents;
 mod doctor;
+mod environments;
 mod me;
 mod page_of;
+mod places;
 mod projects;
+mod promotions;
+mod releases;
+mod runs;
+mod secrets;
 mod timeline;
 mod tokens;
 mod users;
@@ -15,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::problem::Problem;
 
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
@@ -36,6 +44,33 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::show))
         .routes(routes!(timeline::list))
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::rerun))
+        .routes(routes!(runs::log))
+        .routes(routes!(releases::list))
+        .routes(routes!(releases::show))
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::show))
+        .routes(routes!(environments::history))
+        .routes(routes!(environments::promote))
+        .routes(routes!(environments::hold))
+        .routes(routes!(environments::resume))
+        .routes(routes!(environments::rollback))
+        .routes(routes!(environments::apply))
+        .routes(routes!(promotions::show))
+        .routes(routes!(promotions::approve))
+        .routes(routes!(promotions::reject))
+        .routes(routes!(promotions::withdraw))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::remove))
+        .routes(routes!(agents::list))
+}
+
+/// The core's own shape as JSON; it has no secrets in it.
+fn value(thing: &impl serde::Serialize) -> Result<serde_json::Value, Problem> {
+    serde_json::to_value(thing).map_err(|error| Problem::internal(&error))
 }
 
 /// The description of the API.

@@ -3,14 +3,16 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde_json::json;
 use towpath_api::rest::{NewProject, Page, Project};
 use towpath_model::ProjectName;
-use towpath_store::timeline::{self, NewEntry};
+use towpath_store::core::projects;
 
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
+
+/// The refs whose pushes are trusted unless told otherwise.
+const PROTECTED: [&str; 3] = ["refs/heads/main", "refs/heads/master", "refs/tags/v*"];
 
 fn wire(app: &App, name: &ProjectName) -> Project {
     let base = app.public_url.as_str().trim_end_matches('/');
@@ -57,18 +59,16 @@ pub(super) async fn create(
     let _permit = principal.may(Action::CreateProject, None)?;
     let name: ProjectName =
         new.name.parse().map_err(|error: towpath_model::InvalidName| Problem::invalid(error.to_string()))?;
-    app.git.create(&name).await?;
-    let (actor, subject) = (principal.actor(), format!("project:{name}"));
-    let entry = NewEntry {
-        at: app.now(),
-        actor: &actor,
-        project: Some(name.as_str()),
-        environment: None,
-        kind: "project-created",
-        subject: &subject,
+    // The repository first: a crash in between leaves one that the next try takes over.
+    if !app.git.exists(&name) {
+        app.git.create(&name).await?;
+    }
+    let project = projects::Project {
+        name: name.clone(),
+        protected_refs: PROTECTED.map(str::to_owned).to_vec(),
+        directory: String::new(),
+        created_at: app.now(),
     };
-    let mut tx = app.db.begin_write().await?;
-    timeline::append(&mut tx, entry, &json!({})).await?;
-    tx.commit().await?;
+    app.engine.create_project(&project, &principal.person(None)).await?;
     Ok((StatusCode::CREATED, Json(wire(&app, &name))))
 }

@@ -13,14 +13,14 @@ async fn push_answers_on_the_terminal_and_is_cloned_again() {
     let remote = world.remote("dora", PASSWORD, "shop");
     let push = world.git(&tree, &["push", &remote, "main"]).await;
     assert!(push.status.success(), "{}", stderr(&push));
-    assert!(stderr(&push).contains("remote: shop: http://127.0.0.1:"), "{}", stderr(&push));
+    assert!(stderr(&push).contains("remote: Run shop#1 http://127.0.0.1:"), "{}", stderr(&push));
     let clone =
         world.git(world.dir.path(), &["clone", "-q", &world.remote("vic", PASSWORD, "shop"), "copy"]).await;
     assert!(clone.status.success(), "{}", stderr(&clone));
     assert_eq!(std::fs::read(world.dir.path().join("copy/file")).unwrap(), b"hello");
-    let timeline = world.get("/api/v1/timeline?project=shop&limit=1").await;
-    assert_eq!(timeline["items"][0]["kind"], "pushed");
-    assert_eq!(timeline["items"][0]["actor"], "user:dora");
+    let run = world.get("/api/v1/projects/shop/runs/1").await;
+    assert_eq!(run["project"], "shop");
+    assert_eq!(run["cause"]["actor"]["login"], "dora", "{run}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +114,11 @@ async fn what_git_took_before_a_crash_is_noted_at_the_next_start() {
     };
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let timeline = world.get("/api/v1/timeline?project=shop&limit=1").await;
-        if timeline["items"][0]["kind"] == "pushed" {
-            assert_eq!(timeline["items"][0]["actor"], "system");
+        let runs = world.get("/api/v1/projects/shop/runs").await;
+        if runs["items"][0]["number"] == 1 {
             break;
         }
-        assert!(Instant::now() < deadline, "the push was forgotten: {timeline}");
+        assert!(Instant::now() < deadline, "the push was forgotten: {runs}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,0 +1,160 @@
+//! What is asked of Runs, Environments and Promotions.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Starts a Run by hand.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewRun {
+    /// A ref or a commit: `refs/heads/main`.
+    pub reference: String,
+}
+
+/// Why something is asked; shown in the timeline.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Comment {
+    /// In the person's own words.
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// Says yes or no to a Promotion.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// In the person's own words.
+    #[serde(default)]
+    pub comment: String,
+    /// The binding that was looked at; refused where it has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<String>,
+}
+
+/// Promotes a Release.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewPromotion {
+    /// The Release's version.
+    pub version: String,
+    /// In the person's own words.
+    #[serde(default)]
+    pub comment: String,
+    /// Takes a Revision that was rolled back before.
+    #[serde(default)]
+    pub override_quarantine: bool,
+}
+
+/// Goes back.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Rollback {
+    /// The version to go back to; the one before, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// In the person's own words.
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// Applies environment documents.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Apply {
+    /// The file's name, for diagnostics.
+    pub file: String,
+    /// The YAML.
+    pub text: String,
+    /// Only says what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What applying did, or would do, to one Environment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AppliedDocument {
+    /// The Environment.
+    pub environment: String,
+    /// The version of its document afterwards.
+    pub version: u64,
+    /// What changes, one sentence each.
+    pub changes: Vec<String>,
+    /// Which of it loosens the policy.
+    pub loosens: Vec<String>,
+}
+
+/// Sets a secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewSecret {
+    /// The value. No call ever gives it back.
+    pub value: String,
+}
+
+/// A secret, without its value.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Secret {
+    /// Its name.
+    pub name: String,
+    /// The Environment it is for; absent for the Jobs of the Project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// Who set it.
+    pub created_by: String,
+}
+
+/// A Release in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Release {
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+    /// The commit.
+    pub commit: String,
+    /// When it was sealed.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: jiff::Timestamp,
+}
+
+/// Where a Release is on its way.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JourneyStep {
+    /// The Stage.
+    pub stage: String,
+    /// The Environment.
+    pub environment: String,
+    /// Its Promotion, if it got there.
+    #[schema(value_type = Object)]
+    pub promotion: serde_json::Value,
+    /// What it waits for, one sentence each.
+    pub waits: Vec<String>,
+}
+
+/// An Environment, and what it waits for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentStatus {
+    /// All that is known of it.
+    #[schema(value_type = Object)]
+    pub environment: serde_json::Value,
+    /// What its next Promotion waits for, one sentence each.
+    pub waits: Vec<String>,
+}
+
+/// An agent.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Agent {
+    /// Its id.
+    pub id: String,
+    /// Its host's name.
+    pub hostname: String,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Whether it takes Attempts.
+    pub runner: bool,
+    /// Whether it runs Instances.
+    pub deployer: bool,
+    /// Its version of Towpath.
+    pub version: String,
+    /// When it last called.
+    #[schema(value_type = String, format = DateTime)]
+    pub seen_at: jiff::Timestamp,
+    /// Whether it is there now.
+    pub online: bool,
+}

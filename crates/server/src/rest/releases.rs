@@ -1,0 +1,55 @@
+//! Releases and their journeys.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use towpath_api::rest::{JourneyStep, Page, Release};
+use towpath_model::ProjectName;
+
+use super::page_of::Paging;
+use super::places::ReleaseAt;
+use super::value;
+use crate::app::App;
+use crate::auth::{Action, Principal};
+use crate::problem::Problem;
+
+/// Lists Releases, newest first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/releases", params(Paging), responses((status = 200, body = Page<Release>)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    principal: Principal,
+    Path(project): Path<ProjectName>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<Release>>, Problem> {
+    let _permit = principal.may(Action::View, Some(&project))?;
+    let before = paging.cursor().parse().ok();
+    let found = app.engine.releases(&project, before, paging.limit() + 1).await?;
+    let wire = |release: towpath_store::core::releases::Release| Release {
+        version: release.version,
+        digest: release.digest.to_string(),
+        commit: release.commit,
+        created_at: release.created_at,
+    };
+    let items = found.into_iter().map(wire).collect();
+    Ok(Json(paging.page(items, |release: &Release| release.created_at.to_string())))
+}
+
+/// Shows where a Release is on its way, and what it waits for.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/releases/{version}", params(ReleaseAt), responses((status = 200, body = Vec<JourneyStep>)))]
+pub(super) async fn show(
+    State(app): State<App>,
+    principal: Principal,
+    Path(ReleaseAt { project, version }): Path<ReleaseAt>,
+) -> Result<Json<Vec<JourneyStep>>, Problem> {
+    let _permit = principal.may(Action::View, Some(&project))?;
+    let journey = app.engine.journey(&project, &version).await?;
+    let mut steps = Vec::new();
+    for step in journey.steps {
+        steps.push(JourneyStep {
+            stage: step.stage,
+            environment: step.environment.environment.to_string(),
+            promotion: value(&step.promotion)?,
+            waits: step.waits,
+        });
+    }
+    Ok(Json(steps))
+}
