@@ -21,6 +21,16 @@ pub struct Client {
     access: Access,
 }
 
+/// A part of a log.
+pub struct LogPiece {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Where the next part begins.
+    pub next: u64,
+    /// Whether more may come.
+    pub open: bool,
+}
+
 impl Client {
     /// Prepares to talk to the server that `remote` means.
     pub fn new(remote: &Remote) -> anyhow::Result<Self> {
@@ -67,6 +77,18 @@ impl Client {
     /// Deletes a resource.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         answer(self.request(Method::DELETE, path)?).await.map(drop)
+    }
+
+    /// Gets a part of a log.
+    pub async fn log(&self, path: &str) -> anyhow::Result<LogPiece> {
+        let response = answer(self.request(Method::GET, path)?).await?;
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let (next, open) = (header("x-towpath-next"), header("x-towpath-open"));
+        let next = next.parse().context("the server did not say where the log goes on")?;
+        let bytes = response.bytes().await.context("the log was cut off")?.to_vec();
+        Ok(LogPiece { bytes, next, open: open == "true" })
     }
 
     fn request(&self, method: Method, path: &str) -> anyhow::Result<RequestBuilder> {

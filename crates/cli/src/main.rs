@@ -15,7 +15,9 @@ mod failure;
 mod output;
 mod prompt;
 
+use command::env::{self, Place};
 use context::Remote;
+use towpath_api::rest::{NewPromotion, Rollback};
 
 /// From git push to judged production.
 #[derive(Debug, Parser)]
@@ -40,6 +42,18 @@ enum Command {
     Completions(command::completions::Args),
     #[command(flatten)]
     Remote(RemoteCommand),
+}
+
+/// An environment and a comment.
+#[derive(Debug, clap::Args)]
+struct Said {
+    /// The environment, as `shop/production`.
+    place: Place,
+    /// Why, for the timeline.
+    #[arg(short = 'm', long, default_value = "")]
+    comment: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// What is asked of a server.
@@ -80,6 +94,110 @@ enum RemoteCommand {
     },
     /// Examines the server. Exits with 1 where something does not work.
     Doctor {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lists the newest runs of a project.
+    Runs {
+        /// The project.
+        project: String,
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Shows the log of a job; `-f` goes on until it ends.
+    Logs {
+        #[command(flatten)]
+        args: command::logs::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Cancels a run.
+    Cancel {
+        /// The project.
+        project: String,
+        /// The run's number.
+        run: u64,
+        /// Why, for the timeline.
+        #[arg(short = 'm', long, default_value = "")]
+        comment: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Runs the commit of a run again.
+    Rerun {
+        /// The project.
+        project: String,
+        /// The run's number.
+        run: u64,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lists releases, or shows how far one has got and what it waits for.
+    Releases {
+        /// The project.
+        project: String,
+        /// The version.
+        version: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Shows what serves in each environment of a project, and what waits for what.
+    Status {
+        /// The project.
+        project: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Shows all that is known of an environment, as JSON.
+    Env {
+        /// The environment, as `shop/production`.
+        place: Place,
+        /// Shows its promotions instead, newest first.
+        #[arg(long)]
+        history: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Promotes a release into an environment.
+    Promote {
+        /// The release's version.
+        version: String,
+        #[command(flatten)]
+        said: Said,
+        /// Takes a revision that was rolled back before.
+        #[arg(long)]
+        override_quarantine: bool,
+    },
+    /// Approves what waits for an environment.
+    Approve(Said),
+    /// Rejects what waits for an environment.
+    Reject(Said),
+    /// Stops an environment where it is.
+    Hold(Said),
+    /// Lets a held environment go on.
+    Resume(Said),
+    /// Goes back to an earlier revision.
+    Rollback {
+        /// The version to go back to; the one before if absent.
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Applies environment documents; `--dry-run` only shows what would change.
+    Apply {
+        #[command(flatten)]
+        args: command::apply::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Sets, lists and removes secrets.
+    Secret {
+        #[command(subcommand)]
+        args: command::secret::Args,
         #[command(flatten)]
         remote: Remote,
     },
@@ -137,6 +255,33 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::User { args, remote } => command::user::run(args, &remote).await,
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
         RemoteCommand::Timeline { args, remote } => command::timeline::run(args, &remote).await,
+        RemoteCommand::Runs { project, limit, remote } => command::runs::list(&project, limit, &remote).await,
+        RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
+        RemoteCommand::Cancel { project, run, comment, remote } => {
+            command::runs::cancel(&project, run, comment, &remote).await
+        }
+        RemoteCommand::Rerun { project, run, remote } => command::runs::rerun(&project, run, &remote).await,
+        RemoteCommand::Releases { project, version, remote } => {
+            command::releases::run(&project, version.as_deref(), &remote).await
+        }
+        RemoteCommand::Status { project, remote } => env::status(&project, &remote).await,
+        RemoteCommand::Env { place, history, remote } => env::show(&place, history, &remote).await,
+        RemoteCommand::Promote { version, said: Said { place, comment, remote }, override_quarantine } => {
+            env::promote(&place, &NewPromotion { version, comment, override_quarantine }, &remote).await
+        }
+        RemoteCommand::Approve(Said { place, comment, remote }) => {
+            env::decide(&place, "approve", comment, &remote).await
+        }
+        RemoteCommand::Reject(Said { place, comment, remote }) => {
+            env::decide(&place, "reject", comment, &remote).await
+        }
+        RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,
+        RemoteCommand::Resume(Said { place, comment, remote }) => env::resume(&place, comment, &remote).await,
+        RemoteCommand::Rollback { to, said: Said { place, comment, remote } } => {
+            env::rollback(&place, &Rollback { to, comment }, &remote).await
+        }
+        RemoteCommand::Apply { args, remote } => command::apply::run(args, &remote).await,
+        RemoteCommand::Secret { args, remote } => command::secret::run(args, &remote).await,
         RemoteCommand::Doctor { remote } => command::doctor::run(&remote).await,
         RemoteCommand::Version { remote } => command::version::run(&remote).await,
     }

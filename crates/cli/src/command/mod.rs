@@ -4,17 +4,23 @@
 //! broken file, a failed job), 2 where it could not do its work; [`crate::failure`] has the others.
 
 pub mod agent;
+pub mod apply;
 pub mod completions;
 pub mod doctor;
+pub mod env;
 pub mod gateway;
 pub mod init;
 pub mod lint;
 pub mod local;
 pub mod login;
 pub mod logout;
+pub mod logs;
 pub mod plan;
 pub mod project;
+pub mod releases;
+pub mod runs;
 pub mod schema;
+pub mod secret;
 pub mod serve;
 pub mod shutdown;
 pub mod timeline;
