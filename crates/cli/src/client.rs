@@ -38,6 +38,11 @@ impl Client {
         Ok(Self { http: http(access.authority.as_deref())?, access })
     }
 
+    /// Prepares to talk to a server with the way in already known.
+    pub fn with(access: Access) -> anyhow::Result<Self> {
+        Ok(Self { http: http(access.authority.as_deref())?, access })
+    }
+
     /// The server's address.
     pub const fn url(&self) -> &Url {
         &self.access.url

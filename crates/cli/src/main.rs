@@ -11,6 +11,7 @@ mod children;
 mod client;
 mod command;
 mod context;
+mod demo;
 mod failure;
 mod output;
 mod prompt;
@@ -40,6 +41,7 @@ enum Command {
     Login(command::login::Args),
     Logout(command::logout::Args),
     Completions(command::completions::Args),
+    Demo(demo::Args),
     #[command(flatten)]
     Remote(RemoteCommand),
 }
@@ -240,6 +242,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => {
             log_to_stderr();
             small(async { command::agent::run(args, told_to_stop()?).await })
+        }
+        Command::Demo(args) => {
+            // The load generator keeps its rate while the rest of the machine builds.
+            let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(async { demo::run(args, told_to_stop()?).await })
         }
         Command::Gateway(args) => {
             log_to_stderr();
