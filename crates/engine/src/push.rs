@@ -251,9 +251,8 @@ impl Unit<'_> {
         for stage in &pipeline.stages {
             for name in &stage.environments {
                 let Some(environment) = known.iter().find(|known| known.key.environment == *name) else {
-                    lines.push(format!(
-                        "{name}: has no document yet (`towpath apply -f` makes the environment)"
-                    ));
+                    lines
+                        .push(format!("{name}: has no document yet (`towpath apply` makes the environment)"));
                     continue;
                 };
                 let gates = environment

@@ -170,7 +170,7 @@ impl Engine {
                         environment.waits(&self.facts(&mut db, environment).await?, self.now())
                     }
                     Some(_) => Vec::new(),
-                    None => vec![format!("{key} has no document yet; `towpath apply -f` makes it")],
+                    None => vec![format!("{key} has no document yet; `towpath apply` makes it")],
                 };
                 steps.push(JourneyStep { stage: stage.name.to_string(), environment: key, promotion, waits });
             }

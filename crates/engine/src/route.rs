@@ -73,7 +73,7 @@ impl Unit<'_> {
         let key = EnvironmentKey { project: release.project.clone(), environment: name.clone() };
         let subject = format!("release:{}", release.digest);
         let refused = match environments::find(&mut self.tx, &key).await? {
-            None => Err(format!("{key} has no document yet; `towpath apply -f` makes it")),
+            None => Err(format!("{key} has no document yet; `towpath apply` makes it")),
             Some(environment) => match new_promotion(&environment, release, stage, Actor::Towpath) {
                 Err(reason) => Err(reason),
                 Ok(new) => match self

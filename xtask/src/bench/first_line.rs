@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::options::Options;
 use super::report::{self, median, quantile};
@@ -75,22 +74,8 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 
 /// Whether the log of Run `number` has a line.
 fn has_line(world: &World, number: u32) -> bool {
-    let run = world.get(&format!("/api/v1/projects/line/runs/{number}")).unwrap_or_default();
-    let Some(attempt) = first_attempt(&run) else { return false };
-    let log = world.call("GET", &format!("/api/v1/attempts/{attempt}/log?offset=0&max=65536"), "", b"");
+    let log = world.call("GET", &format!("/api/v1/projects/line/runs/{number}/jobs/only/log"), "", b"");
     log.is_ok_and(|bytes| bytes.windows(7).any(|window| window == b"it runs"))
-}
-
-/// The id of the first Attempt that stands anywhere under `attempts` in an answer.
-fn first_attempt(value: &Value) -> Option<String> {
-    match value {
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| match (name.as_str(), value) {
-            ("attempts", Value::Array(attempts)) => Some(attempts.first()?["id"].as_str()?.to_owned()),
-            _ => first_attempt(value),
-        }),
-        Value::Array(items) => items.iter().find_map(first_attempt),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
 }
 
 /// A bare repository whose hook does the least that tells somebody of a push.
@@ -107,18 +92,5 @@ fn bare_with_hook(world: &World) -> Result<String> {
 impl Repository {
     fn push_to(&self, remote: &str) -> Result<()> {
         self.git(&["push", "--quiet", remote, "main"])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_an_attempt_where_it_stands() {
-        let run =
-            serde_json::json!({ "number": 1, "jobs": [{ "name": "only", "attempts": [{ "id": "a1" }] }] });
-        assert_eq!(first_attempt(&run).as_deref(), Some("a1"));
-        assert_eq!(first_attempt(&serde_json::json!({ "jobs": [{ "attempts": [] }] })), None);
     }
 }

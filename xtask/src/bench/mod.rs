@@ -9,6 +9,7 @@ mod memory;
 mod options;
 mod process;
 mod report;
+mod rollback;
 mod world;
 
 /// What there is to measure.
@@ -22,6 +23,8 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
       git push to the first log line
   cargo xtask bench log [--binary FILE] [--rounds N]
       log bytes acknowledged per second against cat and fsync
+  cargo xtask bench rollback [--binary FILE] [--rounds N]
+      a decision to the last request on the bad version
   cargo xtask bench memory [--binary FILE]
       idle memory of server, agent and gateway";
 
@@ -32,6 +35,7 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
         ["jobs", rest @ ..] => jobs::run(rest),
         ["first-line", rest @ ..] => first_line::run(rest),
         ["log", rest @ ..] => log::run(rest),
+        ["rollback", rest @ ..] => rollback::run(rest),
         ["memory", rest @ ..] => memory::run(rest),
         [backend::WORD] => backend::run(),
         _ => anyhow::bail!("{USAGE}"),

@@ -276,7 +276,8 @@ Next:
   3. towpath serve                     starts a server, if there is none
      towpath login                     signs in to it
      towpath project create {name}
-     towpath apply .towpath/*.yaml     gives it the environments
+     towpath apply {name} .towpath/*.yaml
+                                       gives it the environments
   4. git remote add towpath http://127.0.0.1:7878/git/{name}.git
      git push towpath main             the answer says what runs and what waits
 {image}"
