@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent", "api", "artifact", "config", "engine", "gateway", "judge", "load", "model", "server",
-            "store", "testkit",
+            "store", "testkit", "ui",
         ],
     ),
 ];
