@@ -242,7 +242,8 @@ impl Attempt {
 
     /// Applies one report of the agent that holds it.
     pub fn report(&mut self, fence: u64, sequence: u64, at: Timestamp, report: AttemptReport) -> Applied {
-        if self.state.is_final() || fence != self.fence || sequence <= self.reported {
+        let unleased = self.state == AttemptState::Queued;
+        if unleased || self.state.is_final() || fence != self.fence || sequence <= self.reported {
             return Applied::Nothing;
         }
         self.reported = sequence;

@@ -168,6 +168,8 @@ pub struct JobRun {
     pub group_granted: bool,
     /// Its Attempts, oldest first.
     pub attempts: Vec<Attempt>,
+    /// How many of them belong to earlier rounds, before somebody asked for another try.
+    pub earlier_attempts: usize,
     /// Outputs of the Attempt that passed.
     pub outputs: BTreeMap<String, String>,
     /// Artifacts of the Attempt that passed.
@@ -632,6 +634,9 @@ impl Run {
 
     fn attempt_refused(&mut self, id: AttemptId, message: String, now: Timestamp) {
         let Some((job, index)) = self.locate(id) else { return };
+        if job.attempts[index].state.is_final() || job.state != JobState::Active {
+            return;
+        }
         job.attempts[index].end(AttemptState::Failed, message.clone(), now);
         job.state = JobState::Failed;
         job.reason = message;
@@ -668,12 +673,9 @@ impl Run {
             | AttemptState::TimedOut
             | AttemptState::Errored
             | AttemptState::Lost => {
-                let same_kind = job
-                    .attempts
-                    .iter()
-                    .rev()
-                    .take_while(|attempt| not_its_fault(attempt.state) == not_its_fault(state))
-                    .count();
+                let round = job.attempts.iter().skip(job.earlier_attempts);
+                let same_kind =
+                    round.filter(|attempt| not_its_fault(attempt.state) == not_its_fault(state)).count();
                 let allowed = if not_its_fault(state) { retry.attempts_lost } else { retry.attempts };
                 if same_kind < allowed as usize {
                     job.queue_attempt(run, now, handled);
@@ -691,12 +693,15 @@ impl Run {
     }
 
     fn group_freed(&mut self, group: &str) {
-        let waits = |job: &JobRun, pipeline: &Pipeline| {
-            job.state == JobState::Waiting
-                && pipeline.job(&job.name).and_then(|declared| declared.concurrency.as_deref()) == Some(group)
-        };
         let Some(pipeline) = &self.pipeline else { return };
-        if let Some(job) = self.jobs.iter_mut().find(|job| waits(job, pipeline)) {
+        let in_group = |job: &JobRun| {
+            pipeline.job(&job.name).and_then(|declared| declared.concurrency.as_deref()) == Some(group)
+        };
+        // Said twice, or for another Job of this Run, it must not let two in.
+        if self.jobs.iter().any(|job| in_group(job) && job.group_granted && !job.state.is_final()) {
+            return;
+        }
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.state == JobState::Waiting && in_group(job)) {
             job.state = JobState::Blocked;
             job.group_granted = true;
         }
@@ -729,6 +734,7 @@ impl Run {
         for job in self.jobs.iter_mut().filter(|job| job.state != JobState::Passed) {
             job.state = JobState::Blocked;
             job.group_granted = false;
+            job.earlier_attempts = job.attempts.len();
             job.reason = format!("{} asked for another try", actor.name());
         }
         let text = format!("{} asked {} to try again what had not passed", actor.name(), self.title());
@@ -890,6 +896,7 @@ impl JobRun {
             steps: job.steps.iter().map(|step| step.name.clone()).collect(),
             group_granted: false,
             attempts: Vec::new(),
+            earlier_attempts: 0,
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
         }
