@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use towpath_api::gateway::{AppliedRoute, Arm, Delta, MeasurementReport, Poll, Route, Routes};
 use towpath_model::EnvironmentKey;
-use towpath_model::environment::{Environment, EnvironmentEvent, Phase, Sample};
+use towpath_model::environment::{Environment, EnvironmentEvent, Sample};
 use towpath_store::core::gateways::{self, Gateway};
 use towpath_store::core::measurements::{self, Measurement};
 use towpath_store::core::{counters, environments};
@@ -94,7 +94,7 @@ impl Engine {
             for delta in &deltas {
                 measurements::add(&mut unit.tx, key, &measurement(delta)).await?;
             }
-            if is_judged(&environment) {
+            if environment.is_judged() {
                 let samples = deltas.into_iter().map(sample).collect();
                 unit.environment_event(key, EnvironmentEvent::Measured { samples }).await?;
             }
@@ -114,11 +114,6 @@ impl Engine {
         let mut reader = self.db().reader().await?;
         Ok(measurements::since(&mut reader, key, from).await?)
     }
-}
-
-fn is_judged(environment: &Environment) -> bool {
-    let rollout = environment.active.as_ref().and_then(|active| active.rollout.as_ref());
-    rollout.is_some_and(|rollout| matches!(rollout.phase, Phase::Step { .. }))
 }
 
 fn route(environment: &Environment) -> Route {

@@ -472,8 +472,9 @@ pub struct Analysis {
 pub struct ErrorRate {
     /// How much higher than stable's the candidate's rate may be and still pass.
     pub max_increase: f64,
-    /// The rate that is too high whatever stable does.
-    pub max: f64,
+    /// The rate that is too high whatever stable does. By default there is none: where stable fails as much
+    /// itself, going back would help nobody.
+    pub max: Option<f64>,
     /// The chance that a good candidate is blamed, over the whole Rollout.
     pub false_alarm: f64,
     /// Requests that the candidate must have answered before any verdict.
@@ -486,7 +487,7 @@ impl Default for ErrorRate {
     fn default() -> Self {
         Self {
             max_increase: 0.005,
-            max: 0.05,
+            max: None,
             false_alarm: 0.01,
             min_requests: 50,
             block: SignedDuration::from_secs(10),

@@ -196,7 +196,7 @@ fn error_rate(fields: &mut Fields<'_, '_>) -> ErrorRate {
     };
     let max_increase =
         positive(rate.share("max_increase"), "max_increase", report).unwrap_or(default.max_increase);
-    let max = positive(rate.share("max"), "max", report).unwrap_or(default.max);
+    let max = positive(rate.share("max"), "max", report).or(default.max);
     let false_alarm = rate.share("false_alarm");
     if let Some(chance) = false_alarm.as_ref().filter(|chance| !(0.0001..=0.2).contains(&chance.value)) {
         let problem = Problem::error("out-of-bounds", "`false_alarm` is out of bounds")

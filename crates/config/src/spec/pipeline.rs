@@ -815,7 +815,13 @@ pub(crate) static ERROR_RATE: Object = Object {
             "How much higher than stable's the candidate's rate may be, in percentage points.",
             "0.5pp",
         ),
-        key("max", Kind::Share, Default("5%"), "The rate that is too high whatever stable does.", "5%"),
+        key(
+            "max",
+            Kind::Share,
+            Default("none"),
+            "The rate that is too high whatever stable does; with none, only the comparison counts.",
+            "5%",
+        ),
         key(
             "false_alarm",
             Kind::Share,

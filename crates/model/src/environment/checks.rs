@@ -1,18 +1,82 @@
-//! Checks after the deployment: their Attempts and their results.
+//! Checks after the deployment: which runs, their Attempts and their results.
 
 use jiff::Timestamp;
 
-use super::drive::number;
+use super::drive::Look;
+use super::promotion::Promotion;
+use super::requests::{about, settle};
 use super::rollout::Phase;
 use super::{Change, Environment, EnvironmentEffect};
 use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState};
+use crate::pipeline::Verification;
 use crate::run::attempt_id;
+use crate::timeline::Actor;
 use crate::{AttemptId, PromotionId};
 
 /// How often a check is tried again when its agent was lost or could not run it.
 const TRIES: u32 = 3;
 
 impl Environment {
+    pub(super) fn verify_from(
+        &mut self,
+        active: &mut Promotion,
+        index: usize,
+        nth: u32,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Look {
+        let id = active.id;
+        let Some(verification) = active.plan.verify.get(index) else { return self.succeed(active, now) };
+        let attempt = match verification {
+            Verification::Http(_) => {
+                change.handled.effect(EnvironmentEffect::VerifyHttp { promotion: id, index });
+                None
+            }
+            Verification::Run(run) => {
+                let attempt = Attempt::queued(
+                    attempt_id(id.0, "verify", number(index, nth)),
+                    nth,
+                    [run.name.clone()],
+                    now,
+                );
+                let effect = EnvironmentEffect::QueueAttempt { promotion: id, index, attempt: attempt.id };
+                change.handled.effect(effect);
+                Some(Box::new(attempt))
+            }
+        };
+        if let Some(rollout) = &mut active.rollout {
+            rollout.enter(Phase::Verifying { index, attempt }, now);
+        }
+        Look::Moved
+    }
+
+    /// Takes the result of a check and goes on with the next one.
+    pub(super) fn verified(
+        &mut self,
+        index: usize,
+        problem: Option<String>,
+        change: &mut Change,
+        now: Timestamp,
+    ) {
+        let Some(mut active) = self.active.take() else { return };
+        let look = match problem {
+            None => {
+                let text = format!("check {} of {} passed", index + 1, active.title());
+                change.handled.entry(about(&active, "verification-passed", Actor::Towpath, text));
+                self.verify_from(&mut active, index + 1, 1, change, now)
+            }
+            Some(problem) => Look::Failed(format!("verification failed: {problem}")),
+        };
+        match look {
+            Look::Ended(outcome) => settle(active, outcome, Actor::Towpath, change, now),
+            Look::Failed(reason) => {
+                self.fail(&mut active, reason, change, now);
+                self.active = Some(active);
+            }
+            Look::Moved | Look::Waits | Look::Unconfirmed(_) => self.active = Some(active),
+        }
+    }
+
     pub(super) fn verification_attempt(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         let rollout = self.active.as_mut()?.rollout.as_mut()?;
         match &mut rollout.phase {
@@ -93,7 +157,7 @@ impl Environment {
         let Some((promotion, _)) = self.verifying() else { return };
         let Some(attempt) = self.verification_attempt(id) else { return };
         let nth = attempt.number + 1;
-        if nth > TRIES {
+        if attempt.number % TRIES == 0 {
             let problem = format!("no agent could run the check in {TRIES} tries: {message}");
             return self.verified(index, Some(problem), change, now);
         }
@@ -102,4 +166,20 @@ impl Environment {
         *attempt = Attempt::queued(next, nth, steps, now);
         change.handled.effect(EnvironmentEffect::QueueAttempt { promotion, index, attempt: next });
     }
+
+    /// Runs the check of this moment once more, because a person said so.
+    pub(super) fn check_again(&mut self, change: &mut Change, now: Timestamp) {
+        let Some(mut active) = self.active.take() else { return };
+        if let Some(Phase::Verifying { index, attempt }) = active.rollout.as_ref().map(|r| r.phase.clone()) {
+            // The next round of tries: no number is used twice.
+            let nth = attempt.map_or(1, |attempt| (attempt.number - 1) / TRIES * TRIES + TRIES + 1);
+            let _moved = self.verify_from(&mut active, index, nth, change, now);
+        }
+        self.active = Some(active);
+    }
+}
+
+/// The number of the `nth` Attempt of check `index`.
+fn number(index: usize, nth: u32) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX).saturating_mul(100).saturating_add(nth)
 }

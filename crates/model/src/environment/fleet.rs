@@ -1,11 +1,14 @@
 //! The Instances of one Environment: which are wanted, and how they are.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::promotion::Revision;
 use crate::{AgentId, Digest, EnvironmentKey, InstanceId, WorkloadName};
 use std::net::SocketAddr;
+
+/// How long an Instance that failed stays as it is before another takes its place, so that failing costs little.
+pub const REPLACE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// A host that can take Instances of this Environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +163,28 @@ impl Fleet {
     /// Wants only Instances of these Revisions.
     pub fn stop_all_but(&mut self, keep: &[Digest]) {
         for instance in self.instances.iter_mut().filter(|instance| !keep.contains(&instance.revision)) {
+            instance.wanted = false;
+        }
+    }
+
+    /// Wants no Instance any more that failed so long ago; [`want`](Self::want) makes others.
+    pub fn give_up_failed(&mut self, revision: Digest, now: Timestamp, failed_for: SignedDuration) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.revision == revision) {
+            let failed = instance.health == InstanceHealth::Failed;
+            if failed && now.duration_since(instance.since) >= failed_for {
+                instance.wanted = false;
+            }
+        }
+    }
+
+    /// Wants at most `count` Instances of a Workload; those that are not ready, and the newest, go first.
+    pub fn shrink(&mut self, revision: Digest, workload: &WorkloadName, count: u32) {
+        let of_it = |instance: &&mut Instance| {
+            instance.wanted && instance.revision == revision && instance.workload == *workload
+        };
+        let mut wanted: Vec<&mut Instance> = self.instances.iter_mut().filter(of_it).collect();
+        wanted.sort_by_key(|instance| instance.health != InstanceHealth::Ready);
+        for instance in wanted.into_iter().skip(count as usize) {
             instance.wanted = false;
         }
     }

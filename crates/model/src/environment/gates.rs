@@ -121,14 +121,15 @@ fn approval(
     now: Timestamp,
 ) -> GateStatus {
     let binding = promotion.binding();
+    let expires = promotion.asked_at.saturating_add(gate.expires).unwrap_or(Timestamp::MAX);
     let counts = |vote: &&Vote| {
         vote.approve
+            && vote.at < expires
             && vote.binding == binding
             && may_vote(gate, &vote.login, &vote.roles, &promotion.makers, editors).is_ok()
     };
     let said_yes: BTreeSet<&str> =
         promotion.votes.iter().filter(counts).map(|vote| vote.login.as_str()).collect();
-    let expires = promotion.requested_at.saturating_add(gate.expires).unwrap_or(Timestamp::MAX);
     let who = gate.by.join(" or ");
     let (needed, have) = (gate.count as usize, said_yes.len());
     let names = said_yes.into_iter().collect::<Vec<_>>().join(", ");

@@ -13,7 +13,7 @@ pub(super) fn judge(analysis: &Analysis, canary: &Canary) -> Result<Judge, Inval
     let policy = Policy {
         alpha: rate.false_alarm,
         margin: Margin::increase(rate.max_increase),
-        hard_limit: Some(rate.max),
+        hard_limit: rate.max,
         minimum_requests: rate.min_requests,
         block_seconds: rate.block.as_secs_f64(),
         ..Policy::default()
@@ -33,17 +33,35 @@ pub(super) fn assess(judge: &Judge, now: Timestamp) -> Assessment {
 }
 
 impl Environment {
-    /// Shows new measurements to the judge of the running step.
+    /// Whether measurements are of use now: from the time on that a canary's candidate starts.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let rollout = self.active.as_ref().and_then(|active| active.rollout.as_ref());
+        rollout.is_some_and(|rollout| {
+            rollout.judge.is_some() && matches!(rollout.phase, Phase::Starting | Phase::Step { .. })
+        })
+    }
+
+    /// Shows new measurements to the judge: of stable while the candidate starts, of both in a step.
     pub(super) fn measured(&mut self, samples: &[Sample]) {
+        if !self.is_judged() {
+            return;
+        }
         let Some(active) = &mut self.active else { return };
         let Some(rollout) = &mut active.rollout else { return };
         let stable = rollout.stable_digest();
-        let Phase::Step { .. } = rollout.phase else { return };
-        let Some(in_force) = rollout.steps.last().and_then(|step| step.in_force_at) else { return };
+        // An interval that began before the split was in force, or a gateway with older routes, mixes two splits: it
+        // would mislead the test of the traffic's share, so it is left out.
+        let (begin, generation) = match (&rollout.phase, rollout.steps.last()) {
+            (Phase::Starting, _) => (rollout.since, 0),
+            (_, Some(step)) => match step.in_force_at {
+                Some(in_force) => (in_force, step.generation),
+                None => return,
+            },
+            (_, None) => return,
+        };
         let weight = self.traffic.weight(active.revision.digest);
-        // An interval that began before the split was in force mixes two splits: it would mislead the
-        // test of the traffic's share, so it is left out.
-        let fresh = samples.iter().filter(|sample| sample.from >= in_force);
+        let fresh = samples.iter().filter(|sample| sample.from >= begin && sample.generation >= generation);
         let (mut candidate, mut baseline) = (Counts::default(), Counts::default());
         let (mut from, mut to) = (i64::MAX, i64::MIN);
         for sample in fresh {

@@ -4,15 +4,20 @@
 //! the Instances and the split of the traffic. [`Environment::handle`] takes an event and the
 //! facts of the moment; what it returns is stored in the same transaction as the new value.
 
+mod back;
 mod checks;
 mod drive;
 mod fleet;
 mod gates;
 mod judging;
+mod lane;
+mod phases;
 mod promotion;
 mod requests;
 mod rollout;
+mod steps;
 mod traffic;
+mod upkeep;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed};
+pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed, REPLACE_AFTER};
 pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 pub use requests::{NewPromotion, Voter};
@@ -39,6 +44,9 @@ pub const HISTORY: usize = 20;
 
 /// How many Revisions stay in quarantine; the oldest leaves first.
 pub const QUARANTINE: usize = 50;
+
+/// How many ended Promotions an Environment remembers by their identity.
+pub const ENDED: usize = 200;
 
 /// A place of a Project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +73,8 @@ pub struct Environment {
     pub active: Option<Promotion>,
     /// A manual rollback that starts when the active Rollout has gone back.
     pub next: Option<Promotion>,
+    /// Promotions that ended, oldest first, so that asking for one of them again, late, changes nothing.
+    pub ended: Vec<PromotionId>,
     /// Set while nothing is promoted by itself.
     pub hold: Option<Hold>,
     /// Revisions that were rolled back, and why.
@@ -354,6 +364,7 @@ impl Environment {
             waiting: None,
             active: None,
             next: None,
+            ended: Vec::new(),
             hold: None,
             quarantine: BTreeMap::new(),
         }
@@ -372,6 +383,9 @@ impl Environment {
         let mut change = Change::default();
         self.apply(event, &mut change, now)?;
         self.drive(facts, &mut change, now);
+        self.ended.extend(change.ended.iter().map(|promotion| promotion.id));
+        let surplus = self.ended.len().saturating_sub(ENDED);
+        self.ended.drain(..surplus);
         Ok(change)
     }
 
@@ -383,7 +397,7 @@ impl Environment {
                 self.vote(promotion, voter, approve, comment, binding, change, now)?;
             }
             EnvironmentEvent::PolicyApplied { policy, config, actor } => {
-                self.apply_policy(*policy, config, actor, change);
+                self.apply_policy(*policy, config, actor, change, now);
             }
             EnvironmentEvent::HoldRequested { actor, reason } => {
                 self.request_hold(actor, reason, change, now)?
@@ -391,7 +405,10 @@ impl Environment {
             EnvironmentEvent::ResumeRequested { actor, reason } => {
                 self.resume(&actor, &reason, change, now)?
             }
-            EnvironmentEvent::AbortRequested { actor, reason } => self.abort(&actor, &reason, change, now)?,
+            EnvironmentEvent::AbortRequested { actor, reason } => {
+                self.abort(&actor, &reason, change, now)?;
+                self.hold.get_or_insert(Hold { by: actor, at: now, reason });
+            }
             EnvironmentEvent::Withdrawn { promotion, actor, reason } => {
                 self.withdraw(promotion, &actor, &reason, change, now)?;
             }

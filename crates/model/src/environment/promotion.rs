@@ -96,6 +96,8 @@ pub struct Promotion {
     pub requested_by: Actor,
     /// When.
     pub requested_at: Timestamp,
+    /// Since when approvals are asked for: the request, or the change of the policy that voided them.
+    pub asked_at: Timestamp,
     /// What people said, oldest first; only of the current binding.
     pub votes: Vec<Vote>,
     /// How each Gate stands, as of the last look.

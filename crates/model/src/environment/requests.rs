@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::drive::after;
 use super::gates::may_vote;
 use super::promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 use super::rollout::{Hold, Phase};
-use super::{Change, Environment, Policy, Refused};
-use crate::pipeline::Gate;
+use super::{Change, Environment, Policy, Refused, judging};
+use crate::pipeline::{Gate, Strategy};
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, PromotionId, UserId};
 
@@ -58,12 +59,15 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        if self.promotion(new.id).is_some() {
+        if self.knows(new.id) {
             return Ok(());
         }
         self.check_request(&new)?;
         if new.override_quarantine {
             self.quarantine.remove(&new.revision.digest);
+        }
+        if self.is_taken_over(&new, change) {
+            return Ok(());
         }
         let promotion = self.promote(new, now);
         let text = format!("{} was proposed for {}", promotion.revision.version, self.key);
@@ -73,6 +77,27 @@ impl Environment {
             settle(older, Outcome::Superseded { by }, Actor::Towpath, change, now);
         }
         Ok(())
+    }
+
+    /// Whether a Promotion is or was here.
+    fn knows(&self, id: PromotionId) -> bool {
+        self.promotion(id).is_some() || self.ended.contains(&id)
+    }
+
+    /// A request for what waits already keeps what people said of it. Asked for by a person, it no longer moves by
+    /// itself alone, so a hold does not keep it.
+    fn is_taken_over(&mut self, new: &NewPromotion, change: &mut Change) -> bool {
+        let Some(waiting) = &mut self.waiting else { return false };
+        if waiting.revision.digest != new.revision.digest || waiting.plan != new.plan {
+            return false;
+        }
+        if waiting.requested_by == Actor::Towpath && new.actor != Actor::Towpath {
+            waiting.requested_by = new.actor.clone();
+            waiting.makers.extend(new.makers.iter().cloned());
+            let text = format!("{} asks for {}, which waits already", new.actor.name(), waiting.title());
+            change.handled.entry(about(waiting, "promotion-requested", new.actor.clone(), text));
+        }
+        true
     }
 
     fn check_request(&self, new: &NewPromotion) -> Result<(), Refused> {
@@ -112,6 +137,7 @@ impl Environment {
             makers,
             requested_by: actor,
             requested_at: now,
+            asked_at: now,
             votes: Vec::new(),
             gates: Vec::new(),
             soaked: BTreeSet::new(),
@@ -128,7 +154,7 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        if self.promotion(new.id).is_some() {
+        if self.knows(new.id) {
             return Ok(());
         }
         let current = self.current.as_ref().map(|current| current.revision.digest);
@@ -143,6 +169,9 @@ impl Environment {
         let reason = format!("{} asked to go back to {version}{because}", actor.name());
         self.hold = Some(Hold { by: actor.clone(), at: now, reason: reason.clone() });
         if same {
+            if let Some(older) = self.next.take() {
+                settle(older, Outcome::Superseded { by: version }, Actor::Towpath, change, now);
+            }
             return self.abort(&actor, &reason, change, now);
         }
         let promotion = self.promote(new, now);
@@ -222,7 +251,14 @@ impl Environment {
     }
 
     /// Takes a new document, or only a new configuration where the version is the same. A running Rollout keeps the one it started with; approvals of a waiting Promotion die.
-    pub(super) fn apply_policy(&mut self, policy: Policy, config: Digest, actor: Actor, change: &mut Change) {
+    pub(super) fn apply_policy(
+        &mut self,
+        policy: Policy,
+        config: Digest,
+        actor: Actor,
+        change: &mut Change,
+        now: Timestamp,
+    ) {
         if policy.version < self.policy.version {
             return;
         }
@@ -232,6 +268,7 @@ impl Environment {
         }
         if policy.document.listen != self.policy.document.listen {
             self.traffic.generation += 1;
+            self.traffic.since = now;
         }
         let old_gates = self.policy.document.gates.len();
         let text =
@@ -242,6 +279,7 @@ impl Environment {
             let stage_gates = waiting.plan.gates.split_off(old_gates.min(waiting.plan.gates.len()));
             waiting.plan.gates = policy.document.gates.iter().cloned().chain(stage_gates).collect();
             waiting.policy = policy.version;
+            waiting.asked_at = now;
             waiting.soaked.clear();
             if !waiting.votes.is_empty() {
                 let text =
@@ -260,14 +298,19 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        if let Some(hold) = &self.hold {
+        let rollout = self.active.as_mut().filter(|active| active.kind != PromotionKind::Rollback);
+        // The way back is never held.
+        let rollout =
+            rollout.and_then(|active| active.rollout.as_mut()).filter(|rollout| !rollout.is_returning());
+        let moves = rollout.as_ref().is_some_and(|rollout| rollout.held.is_none());
+        if let Some(hold) = self.hold.as_ref().filter(|_| !moves) {
             return Err(Refused::because(format!("{} is already on hold: {}", self.key, hold.reason)));
         }
         let hold = Hold { by: actor.clone(), at: now, reason: reason.clone() };
-        if let Some(rollout) = self.active.as_mut().and_then(|active| active.rollout.as_mut()) {
+        if let Some(rollout) = rollout.filter(|_| moves) {
             rollout.held = Some(hold.clone());
         }
-        self.hold = Some(hold);
+        self.hold.get_or_insert(hold);
         let text = format!("{} put {} on hold: {reason}", actor.name(), self.key);
         change.handled.entry(Entry::new("environment-held", actor, text));
         Ok(())
@@ -280,24 +323,49 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        let rollout = self.active.as_mut().and_then(|active| active.rollout.as_mut());
-        let held = rollout.as_ref().is_some_and(|rollout| rollout.held.is_some());
-        if self.hold.is_none() && !held {
+        let held =
+            self.active.as_ref().and_then(|active| active.rollout.as_ref()).and_then(|r| r.held.clone());
+        if self.hold.is_none() && held.is_none() {
             return Err(Refused::because(format!("nothing is on hold in {}", self.key)));
         }
-        self.hold = None;
-        if let Some(rollout) = rollout.filter(|rollout| rollout.held.is_some()) {
-            rollout.held = None;
-            // The step's clock starts again, so that a step that was undecided gets its whole time once more.
-            rollout.since = now;
-            if let Some(step) = rollout.steps.last_mut() {
-                step.resumed = true;
-            }
+        // What Towpath holds in a Rollout is let go alone; a person's hold of the Environment stays until it is meant.
+        if held.is_none() || held == self.hold {
+            self.hold = None;
+        }
+        if held.is_some() {
+            self.resume_rollout(change, now);
         }
         let words = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let text = format!("{} let {} go on{words}", actor.name(), self.key);
         change.handled.entry(Entry::new("environment-resumed", actor.clone(), text));
         Ok(())
+    }
+
+    fn resume_rollout(&mut self, change: &mut Change, now: Timestamp) {
+        let Some(active) = &mut self.active else { return };
+        let Some(rollout) = &mut active.rollout else { return };
+        rollout.held = None;
+        match rollout.steps.last_mut() {
+            Some(step) if step.paused && rollout.failed.is_none() => step.resumed = true,
+            // The step's clock starts again, so that a step that was undecided gets its whole time once more.
+            Some(_) | None => rollout.since = now,
+        }
+        if rollout.failed.take().is_none() {
+            return;
+        }
+        // What failed is tried again: the person knows why it failed, and the evidence does not.
+        if now >= after(rollout.deadline_from, active.plan.deadline) {
+            rollout.deadline_from = now;
+        }
+        if let Strategy::Canary(canary) = &active.plan.strategy {
+            rollout.judge = judging::judge(&active.plan.analysis, canary).ok();
+            rollout.assessment = None;
+            judging::step_started(rollout.judge.as_mut(), now);
+        }
+        let digest = active.revision.digest;
+        self.fleet.give_up_failed(digest, now, SignedDuration::ZERO);
+        rollout.restarts = self.fleet.wanted(digest).map(|i| (i.id, i.restarts)).collect();
+        self.check_again(change, now);
     }
 
     pub(super) fn abort(
@@ -330,7 +398,8 @@ impl Environment {
         if self.active.as_ref().is_some_and(|active| active.id == id) {
             return Err(Refused::because("its Rollout runs already; roll it back instead"));
         }
-        let Some(waiting) = self.waiting.take_if(|waiting| waiting.id == id) else {
+        let waiting = self.waiting.take_if(|waiting| waiting.id == id);
+        let Some(waiting) = waiting.or_else(|| self.next.take_if(|next| next.id == id)) else {
             return Err(Refused::because("this Promotion does not wait any more"));
         };
         let reason = format!("{} withdrew it: {reason}", actor.name());

@@ -7,6 +7,8 @@
 //!
 //! Each phase desires something (Instances, a split) and waits until it is seen to be so.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use towpath_judge::{Assessment, Judge};
@@ -14,7 +16,7 @@ use towpath_judge::{Assessment, Judge};
 use super::promotion::Revision;
 use crate::attempt::Attempt;
 use crate::timeline::Actor;
-use crate::{Digest, Weight};
+use crate::{Digest, InstanceId, Weight};
 
 /// How long a gateway may take to confirm a split before the Rollout gives up.
 ///
@@ -36,6 +38,8 @@ pub struct Rollout {
     pub since: Timestamp,
     /// When it started.
     pub started_at: Timestamp,
+    /// From when its deadline counts: its start, or a person's `resume` after the deadline had passed.
+    pub deadline_from: Timestamp,
     /// What ran before and takes the traffic back on failure; absent for a bootstrap.
     pub stable: Option<Revision>,
     /// The evidence so far; absent for a bootstrap and for recreate.
@@ -46,6 +50,10 @@ pub struct Rollout {
     pub assessment: Option<Assessment>,
     /// Set while a person has to decide.
     pub held: Option<Hold>,
+    /// What failed, where `on_failure: hold` leaves it to a person.
+    pub failed: Option<String>,
+    /// Restarts of the candidate's Instances that ran already when it started.
+    pub restarts: BTreeMap<InstanceId, u32>,
     /// What each finished or running step came to.
     pub steps: Vec<StepRecord>,
     /// The way back, once it was taken.
@@ -111,6 +119,10 @@ pub struct StepRecord {
     pub verdict: String,
     /// Whether a person let it go on after a `pause`.
     pub resumed: bool,
+    /// Whether it waited, or waits, for a person because it is a `pause`.
+    pub paused: bool,
+    /// The generation of the traffic from which on its share was ordered; older measurements say nothing of it.
+    pub generation: u64,
 }
 
 /// Somebody, or Towpath, wants nothing to move.
@@ -133,6 +145,8 @@ pub struct Return {
     pub decided_at: Timestamp,
     /// Whether what ran before had to be started first.
     pub cold: bool,
+    /// Whether a gateway may have been told to send requests to the candidate.
+    pub exposed: bool,
     /// When every gateway had stopped sending requests to the candidate.
     pub safe_at: Option<Timestamp>,
 }
@@ -151,11 +165,14 @@ impl Rollout {
             phase: Phase::Preparing,
             since: now,
             started_at: now,
+            deadline_from: now,
             stable,
             judge: None,
             refused_ticks: 0,
             assessment: None,
             held: None,
+            failed: None,
+            restarts: BTreeMap::new(),
             steps: Vec::new(),
             back: None,
         }

@@ -56,13 +56,23 @@ impl Traffic {
         !gateways.is_empty()
             && gateways
                 .iter()
-                .all(|name| self.confirmed.get(name).is_some_and(|seen| *seen >= self.generation))
+                .all(|name| self.confirmed.get(name).is_some_and(|seen| *seen == self.generation))
     }
 
     /// The desired share of a Revision.
     #[must_use]
     pub fn weight(&self, revision: Digest) -> Weight {
         self.arms.iter().find(|arm| arm.revision == revision).map_or(Weight::NONE, |arm| arm.weight)
+    }
+
+    /// Whether no arm but this Revision's was asked for, with everything; for `None`, whether there is no arm.
+    #[must_use]
+    pub fn serves_only(&self, revision: Option<Digest>) -> bool {
+        match (&self.arms[..], revision) {
+            ([], None) => true,
+            ([arm], Some(revision)) => arm.revision == revision && arm.weight == Weight::FULL,
+            _ => false,
+        }
     }
 
     /// Desires a split. Endpoints come from the fleet.
@@ -74,7 +84,7 @@ impl Traffic {
                 revision: *revision,
                 workload: workload.clone(),
                 weight: *weight,
-                endpoints: endpoints(fleet, *revision, workload, last),
+                endpoints: endpoints(fleet, *revision, workload, *weight, last),
             }
         };
         let arms = shares.iter().map(arm).collect();
@@ -84,10 +94,17 @@ impl Traffic {
     /// Follows the fleet: Instances come, go, and get other ports.
     pub fn follow(&mut self, fleet: &Fleet, now: Timestamp) {
         let arms = self.arms.iter().map(|arm| TrafficArm {
-            endpoints: endpoints(fleet, arm.revision, &arm.workload, &arm.endpoints),
+            endpoints: endpoints(fleet, arm.revision, &arm.workload, arm.weight, &arm.endpoints),
             ..arm.clone()
         });
         self.replace(arms.collect(), now);
+    }
+
+    /// Leaves out an arm that has no share.
+    pub fn forget(&mut self, revision: Digest, now: Timestamp) {
+        let keeps = |arm: &&TrafficArm| arm.revision != revision || arm.weight != Weight::NONE;
+        let arms = self.arms.iter().filter(keeps).cloned().collect();
+        self.replace(arms, now);
     }
 
     fn replace(&mut self, arms: Vec<TrafficArm>, now: Timestamp) {
@@ -102,18 +119,29 @@ impl Traffic {
 /// The addresses that can take requests.
 ///
 /// An arm never loses its last endpoint because of a failed probe: an Instance that may answer is
-/// better than an answer that certainly fails.
+/// better than an answer that certainly fails. What nobody wants any more gets nothing.
 fn endpoints(
     fleet: &Fleet,
     revision: Digest,
     workload: &WorkloadName,
+    weight: Weight,
     last: &[SocketAddr],
 ) -> Vec<SocketAddr> {
-    let mut ready: Vec<SocketAddr> = fleet
-        .wanted(revision)
-        .filter(|instance| instance.workload == *workload && instance.health == InstanceHealth::Ready)
-        .filter_map(|instance| instance.address)
-        .collect();
-    ready.sort_unstable();
-    if ready.is_empty() { last.to_vec() } else { ready }
+    let wanted = || fleet.wanted(revision).filter(|instance| instance.workload == *workload);
+    if weight == Weight::NONE && wanted().next().is_none() {
+        return Vec::new();
+    }
+    let ready = sorted(wanted().filter(|i| i.health == InstanceHealth::Ready).filter_map(|i| i.address));
+    if !ready.is_empty() {
+        return ready;
+    }
+    let known = sorted(wanted().filter_map(|instance| instance.address));
+    if known.is_empty() { last.to_vec() } else { known }
+}
+
+fn sorted(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::drive::after;
-use super::fleet::InstanceHealth;
+use super::fleet::{InstanceHealth, REPLACE_AFTER};
 use super::gates::{GateState, human};
 use super::promotion::Promotion;
 use super::rollout::{CONFIRM_WITHIN, Phase, Rollout};
@@ -39,7 +39,14 @@ impl Environment {
         {
             self.rollout_times(active, rollout, now, &mut times);
         }
-        times.into_iter().min_by_key(|(at, _)| *at).map(|(at, reason)| Wakeup { at: at.max(now), reason })
+        let failed = self.current.iter().flat_map(|current| self.fleet.wanted(current.revision.digest));
+        times.extend(failed.filter(|instance| instance.health == InstanceHealth::Failed).map(|instance| {
+            (after(instance.since, REPLACE_AFTER), "an Instance that failed gets a successor".to_owned())
+        }));
+        // What was due has just been looked at; where that did not settle it, it is looked at again soon, not at once.
+        let later = |at: Timestamp| if at > now { at } else { after(now, LOOK_EVERY) };
+        let times = times.into_iter().map(|(at, reason)| Wakeup { at: later(at), reason });
+        times.min_by_key(|wakeup| wakeup.at)
     }
 
     fn rollout_times(
@@ -53,32 +60,31 @@ impl Environment {
             times.push((after(now, LOOK_EVERY), "the way back is watched".to_owned()));
             return;
         }
-        times.push((
-            after(rollout.started_at, active.plan.deadline),
-            "the deadline of the Promotion".to_owned(),
-        ));
+        if rollout.failed.is_some() {
+            // A person decides now.
+            return;
+        }
+        let deadline = after(rollout.deadline_from, active.plan.deadline);
+        times.push((deadline, "the deadline of the Promotion".to_owned()));
+        let starting = self.fleet.wanted(active.revision.digest);
+        let starting = starting.filter(|instance| instance.health == InstanceHealth::Starting);
+        times.extend(starting.filter_map(|instance| {
+            let workload = active.revision.workloads.iter().find(|w| w.name == instance.workload)?;
+            let end = after(instance.since, workload.health.start_within);
+            Some((end, "an Instance's time to get ready".to_owned()))
+        }));
+        let confirm = (
+            after(self.traffic.since.max(rollout.since), CONFIRM_WITHIN),
+            "the gateways' time to confirm".to_owned(),
+        );
+        let unconfirmed = rollout.steps.last().is_some_and(|step| step.in_force_at.is_none());
         match &rollout.phase {
-            Phase::Preparing | Phase::Verifying { .. } | Phase::Returning => {}
-            Phase::Replacing | Phase::Completing => {
-                times.push((
-                    after(self.traffic.since.max(rollout.since), CONFIRM_WITHIN),
-                    "the gateways' time to confirm".to_owned(),
-                ));
-            }
-            Phase::Starting => {
-                let starting = self.fleet.wanted(active.revision.digest);
-                let starting = starting.filter(|instance| instance.health == InstanceHealth::Starting);
-                times.extend(starting.filter_map(|instance| {
-                    let workload = active.revision.workloads.iter().find(|w| w.name == instance.workload)?;
-                    Some((
-                        after(instance.since, workload.health.start_within),
-                        "an Instance's time to get ready".to_owned(),
-                    ))
-                }));
-            }
+            Phase::Preparing | Phase::Starting | Phase::Verifying { .. } | Phase::Returning => {}
+            Phase::Replacing | Phase::Completing => times.push(confirm),
             Phase::Step { .. } if rollout.held.is_none() => {
                 times.push((after(now, LOOK_EVERY), "the evidence is looked at".to_owned()));
             }
+            Phase::Step { .. } if unconfirmed => times.push(confirm),
             Phase::Step { .. } => {}
         }
     }
@@ -89,6 +95,10 @@ impl Environment {
         let mut reasons = Vec::new();
         if let Some(active) = &self.active {
             reasons.extend(self.rollout_waits(active, facts, now));
+        }
+        if let (Some(next), Some(active)) = (&self.next, &self.active) {
+            let (version, before) = (&next.revision.version, &active.revision.version);
+            reasons.push(format!("the rollback to {version} starts when {before} has gone back"));
         }
         if let Some(waiting) = &self.waiting {
             let version = &waiting.revision.version;

@@ -1,0 +1,136 @@
+//! The lane: whose turn it is, and what has to be known before anything changes.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::gates::{self, GateState};
+use super::promotion::{Outcome, Promotion, PromotionKind};
+use super::requests::{about, settle};
+use super::rollout::{Phase, Return, Rollout};
+use super::{Change, Environment, EnvironmentEffect, Facts, judging};
+use crate::PromotionId;
+use crate::pipeline::Strategy;
+use crate::timeline::Actor;
+
+impl Environment {
+    pub(super) fn look_at_gates(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
+        let Some(waiting) = &mut self.waiting else { return };
+        waiting.gates = gates::evaluate(waiting, &self.policy.editors, &facts.neighbours, now);
+        let expired = waiting.gates.iter().find(|gate| gate.state == GateState::Expired);
+        if let Some(reason) = expired.map(|gate| gate.reason.clone())
+            && let Some(waiting) = self.waiting.take()
+        {
+            settle(waiting, Outcome::Expired { reason }, Actor::Towpath, change, now);
+        }
+    }
+
+    /// Starts the manual rollback that waits for the lane, else the Promotion whose Gates are open.
+    pub(super) fn start_what_may(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
+        // One that need not start any more leaves the lane free for the next.
+        while self.active.is_none() {
+            let Some(promotion) = self.next_in_line() else { return };
+            self.start(promotion, facts, change, now);
+        }
+    }
+
+    fn next_in_line(&mut self) -> Option<Promotion> {
+        if let Some(next) = self.next.take() {
+            return Some(next);
+        }
+        let by_itself = |promotion: &Promotion| promotion.requested_by == Actor::Towpath;
+        let held = self.hold.is_some();
+        self.waiting.take_if(|waiting| {
+            waiting.gates.iter().all(|gate| gate.state == GateState::Open)
+                && waiting.gates.len() >= waiting.plan.gates.len().min(1)
+                && !(held && by_itself(waiting))
+        })
+    }
+
+    fn start(&mut self, mut promotion: Promotion, facts: &Facts, change: &mut Change, now: Timestamp) {
+        let digest = promotion.revision.digest;
+        if self.current.as_ref().is_some_and(|current| current.revision.digest == digest) {
+            let reason = "it runs already".to_owned();
+            return settle(promotion, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
+        }
+        if promotion.kind != PromotionKind::Rollback
+            && let Some(quarantine) = self.quarantine.get(&digest)
+        {
+            let reason = format!("it is in quarantine: {}", quarantine.reason);
+            return settle(promotion, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
+        }
+        // One warm Revision beside two that serve is more than a host has to bear.
+        if let Some(warm) = self.warm.as_mut().filter(|warm| warm.revision != digest) {
+            warm.until = warm.until.min(now);
+            self.cool_down(facts, now);
+        }
+        let stable = self.current.as_ref().map(|current| current.revision.clone());
+        let how = match (&stable, &promotion.kind) {
+            (None, _) => "bootstrap: nothing to compare with, so health and checks decide; the way back is `not serving`".to_owned(),
+            (Some(stable), PromotionKind::Rollback) => format!("rollback from {}", stable.version),
+            (Some(stable), PromotionKind::Release | PromotionKind::Configuration) => {
+                format!("it replaces {}, which is the way back", stable.version)
+            }
+        };
+        let text = format!("the Rollout of {} starts; {how}", promotion.title());
+        change.handled.entry(about(&promotion, "rollout-started", Actor::Towpath, text));
+        change.handled.effect(EnvironmentEffect::CheckWayBack { promotion: promotion.id });
+        promotion.started_at = Some(now);
+        let mut rollout = Rollout::new(stable, now);
+        // An Instance that is kept warm, or ran before, is blamed only for what it does from now on.
+        self.fleet.give_up_failed(digest, now, SignedDuration::ZERO);
+        rollout.restarts = self.fleet.wanted(digest).map(|i| (i.id, i.restarts)).collect();
+        if promotion.kind == PromotionKind::Rollback {
+            let reason = how;
+            let decided_at = promotion.requested_at;
+            rollout.back = Some(Return {
+                reason,
+                decided_at,
+                cold: !self.has_ready(&promotion.revision),
+                exposed: true,
+                safe_at: None,
+            });
+        }
+        promotion.rollout = Some(rollout);
+        self.active = Some(promotion);
+    }
+
+    pub(super) fn way_back_checked(
+        &mut self,
+        id: PromotionId,
+        problem: Option<String>,
+        change: &mut Change,
+        now: Timestamp,
+    ) {
+        let Some(mut active) = self.active.take_if(|active| active.id == id) else { return };
+        match (&mut active.rollout, problem) {
+            (Some(rollout), None) if rollout.phase == Phase::Preparing => {
+                let replaces = rollout.stable.is_some() && active.kind != PromotionKind::Rollback;
+                let next = match &active.plan.strategy {
+                    Strategy::Recreate if replaces => Phase::Replacing,
+                    Strategy::Recreate | Strategy::Canary(_) => Phase::Starting,
+                };
+                rollout.enter(next, now);
+                begin_judging(&mut active);
+                self.active = Some(active);
+            }
+            (Some(rollout), Some(problem)) if rollout.phase == Phase::Preparing => {
+                let reason = format!("nothing was changed: {problem}");
+                settle(active, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
+            }
+            _ => self.active = Some(active),
+        }
+    }
+}
+
+/// Makes the judge while the candidate starts, so that it knows stable before the first step.
+///
+/// A judge that cannot be made is reported when it would be needed.
+fn begin_judging(active: &mut Promotion) {
+    let Promotion { kind, plan, rollout, .. } = active;
+    let Some(rollout) = rollout.as_mut().filter(|rollout| rollout.stable.is_some()) else { return };
+    if let Strategy::Canary(canary) = &plan.strategy
+        && *kind != PromotionKind::Rollback
+        && !canary.steps.is_empty()
+    {
+        rollout.judge = judging::judge(&plan.analysis, canary).ok();
+    }
+}

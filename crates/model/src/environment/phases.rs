@@ -1,0 +1,156 @@
+//! The phases of a Rollout that every strategy has: stopping the old, starting the new, giving it everything.
+
+use jiff::Timestamp;
+
+use super::drive::{Look, after};
+use super::gates::human;
+use super::promotion::{Outcome, Promotion, PromotionKind};
+use super::requests::about;
+use super::rollout::{CONFIRM_WITHIN, Phase, WARM};
+use super::{Change, Deployment, Environment, Facts, HISTORY, Warm, judging};
+use crate::Weight;
+use crate::pipeline::Strategy;
+use crate::timeline::Actor;
+
+impl Environment {
+    /// Recreate: first nobody is sent to the old Instances, then they stop, then the new ones start.
+    pub(super) fn look_replacing(&mut self, active: &mut Promotion, facts: &Facts, now: Timestamp) -> Look {
+        let Some(rollout) = &mut active.rollout else { return Look::Waits };
+        let Some(stable) = rollout.stable_digest() else {
+            rollout.enter(Phase::Starting, now);
+            return Look::Moved;
+        };
+        // Held before the first change: what runs goes on.
+        if rollout.held.is_some() && self.traffic.weight(stable) != Weight::NONE {
+            return Look::Waits;
+        }
+        self.traffic.split(&[], &self.fleet, now);
+        if !self.traffic.in_force(&facts.gateways) {
+            return self.unconfirmed(rollout.since, facts, now).map_or(Look::Waits, Look::Unconfirmed);
+        }
+        self.fleet.stop(stable);
+        if !self.fleet.gone(stable) {
+            return Look::Waits;
+        }
+        rollout.enter(Phase::Starting, now);
+        Look::Moved
+    }
+
+    pub(super) fn look_starting(
+        &mut self,
+        active: &mut Promotion,
+        facts: &Facts,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Look {
+        let digest = active.revision.digest;
+        self.order(&active.revision, facts, now);
+        if !self.fleet.ready(digest) || !self.has_ready(&active.revision) {
+            return Look::Waits;
+        }
+        // A held Rollout gives nobody's requests away. Where nothing serves (recreate), going on is the lesser harm.
+        let held = active.rollout.as_ref().is_some_and(|rollout| rollout.held.is_some());
+        let replaced = matches!(active.plan.strategy, Strategy::Recreate) && self.current.is_some();
+        if held && !replaced {
+            return Look::Waits;
+        }
+        let text = format!("every Instance of {} is ready", active.revision.version);
+        change.handled.entry(about(active, "candidate-ready", Actor::Towpath, text));
+        let Some(rollout) = &mut active.rollout else { return Look::Waits };
+        let canary = match &active.plan.strategy {
+            Strategy::Canary(canary) if active.kind != PromotionKind::Rollback => {
+                rollout.stable.is_some().then_some(canary)
+            }
+            Strategy::Canary(_) | Strategy::Recreate => None,
+        };
+        match canary {
+            Some(canary) if !canary.steps.is_empty() => {
+                if rollout.judge.is_none() {
+                    match judging::judge(&active.plan.analysis, canary) {
+                        Ok(judge) => rollout.judge = Some(judge),
+                        Err(problem) => {
+                            return Look::Failed(format!("the analysis cannot be used: {problem}"));
+                        }
+                    }
+                }
+                self.begin_step(active, 0, change, now);
+            }
+            _ => rollout.enter(Phase::Completing, now),
+        }
+        Look::Moved
+    }
+
+    pub(super) fn look_completing(
+        &mut self,
+        active: &mut Promotion,
+        facts: &Facts,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Look {
+        let Some(rollout) = &active.rollout else { return Look::Waits };
+        let (stable, since) = (rollout.stable.clone(), rollout.since);
+        // What ran before keeps an arm without weight, so that requests in flight end well and the way back is short.
+        let kept = stable.filter(|stable| self.fleet.wanted(stable.digest).next().is_some());
+        self.share(&active.revision, Weight::FULL, kept.as_ref(), now);
+        if !self.traffic.in_force(&facts.gateways) {
+            return self.unconfirmed(since, facts, now).map_or(Look::Waits, Look::Unconfirmed);
+        }
+        if active.kind == PromotionKind::Rollback {
+            if let Some(back) = active.rollout.as_mut().and_then(|rollout| rollout.back.as_mut()) {
+                back.safe_at = Some(now);
+                let time = back.time_to_safe_ms().unwrap_or_default();
+                let text = format!(
+                    "every request reaches {} again, {time} ms after it was asked for",
+                    active.revision.version
+                );
+                change.handled.entry(about(active, "traffic-safe", Actor::Towpath, text));
+            }
+            return self.succeed(active, now);
+        }
+        self.verify_from(active, 0, 1, change, now)
+    }
+
+    /// Why a split that is not in force yet will not be waited for any longer.
+    pub(super) fn unconfirmed(&self, since: Timestamp, facts: &Facts, now: Timestamp) -> Option<String> {
+        if now < after(since.max(self.traffic.since), CONFIRM_WITHIN) {
+            return None;
+        }
+        let silent: Vec<&str> = facts
+            .gateways
+            .iter()
+            .filter(|name| {
+                self.traffic.confirmed.get(*name).is_none_or(|seen| *seen != self.traffic.generation)
+            })
+            .map(String::as_str)
+            .collect();
+        let who = if silent.is_empty() {
+            "no gateway is connected".to_owned()
+        } else {
+            format!("gateway {} was silent", silent.join(", "))
+        };
+        Some(format!("the split of the traffic was not confirmed within {}: {who}", human(CONFIRM_WITHIN)))
+    }
+
+    pub(super) fn succeed(&mut self, active: &Promotion, now: Timestamp) -> Look {
+        let digest = active.revision.digest;
+        self.quarantine.remove(&digest);
+        let deployment = Deployment { revision: active.revision.clone(), promotion: active.id, since: now };
+        if let Some(before) = self.current.replace(deployment) {
+            let kept = before.revision.digest;
+            self.history.retain(|past| past.revision.digest != kept && past.revision.digest != digest);
+            if active.kind == PromotionKind::Rollback {
+                let reason =
+                    format!("it was left for {} by {}", active.revision.version, active.requested_by.name());
+                self.put_in_quarantine(&before.revision, reason, now);
+            }
+            self.history.insert(0, before);
+            self.history.truncate(HISTORY);
+            let runs = self.fleet.wanted(kept).next().is_some();
+            self.warm = runs.then(|| Warm { revision: kept, until: after(now, WARM) });
+            self.fleet.stop_all_but(&[digest, kept]);
+        } else {
+            self.fleet.stop_all_but(&[digest]);
+        }
+        Look::Ended(Outcome::Succeeded)
+    }
+}
