@@ -1,0 +1,6 @@
+//! The model as a whole: scripted scenarios, properties, and a simulated world with faults.
+
+mod fixture;
+mod prng;
+mod simulation;
+mod world;
