@@ -49,7 +49,7 @@ struct Machine {
     /// What it was last told to run.
     wanted: BTreeSet<InstanceId>,
     running: BTreeMap<InstanceId, Process>,
-    reported: Vec<Observed>,
+    acknowledged: Option<Vec<Observed>>,
 }
 
 struct Process {
@@ -66,6 +66,7 @@ struct Gateway {
     generation: u64,
     /// What it was given before, as on its disk.
     older: u64,
+    acknowledged: Option<u64>,
 }
 
 /// One simulated world.
@@ -106,7 +107,7 @@ impl World {
             silent_until: now,
             wanted: BTreeSet::new(),
             running: BTreeMap::new(),
-            reported: Vec::new(),
+            acknowledged: None,
         };
         let gateway = |name: &str| Gateway {
             name: name.to_owned(),
@@ -114,6 +115,7 @@ impl World {
             applies_at: None,
             generation: 0,
             older: 0,
+            acknowledged: None,
         };
         let gateways =
             if chance.once_in(2) { vec![gateway("g1")] } else { vec![gateway("g1"), gateway("g2")] };
@@ -179,7 +181,8 @@ impl World {
                 return;
             }
         }
-        panic!("something is open for ever: {:?}", self.env.waits(&self.facts(), self.now));
+        let (env, waits) = (&self.env, self.env.waits(&self.facts(), self.now));
+        panic!("something is open for ever: {waits:?}\n{:?}\n{:#?}", env.traffic, env.fleet);
     }
 
     fn decide_what_is_held(&mut self) {
@@ -437,11 +440,13 @@ impl World {
         };
         let observed: Vec<Observed> = machine.running.iter().map(observed).collect();
         let unknown = self.env.fleet.instances.iter().any(|i| i.host == machine.id && !i.wanted);
-        if (observed == machine.reported && !unknown) || self.fault("agent report lost", 20) {
+        if (machine.acknowledged.as_ref() == Some(&observed) && !unknown)
+            || self.fault("agent report lost", 20)
+        {
             return;
         }
         let machine = &mut self.machines[index];
-        machine.reported.clone_from(&observed);
+        machine.acknowledged = Some(observed.clone());
         let event = EnvironmentEvent::InstancesObserved { agent: machine.id, observed };
         if self.fault("agent report doubled", 20) {
             self.inbox.push_back((self.now, event.clone()));
@@ -459,13 +464,17 @@ impl World {
             if self.fault("gateway back with old routes", 500) {
                 let gateway = &mut self.gateways[index];
                 gateway.generation = gateway.older;
-                let event = confirmed(&self.gateways[index]);
-                self.inbox.push_back((self.now, event));
             }
             if self.gateways[index].silent_until > self.now {
                 continue;
             }
             self.follow_routes(index);
+            let gateway = &mut self.gateways[index];
+            if gateway.acknowledged != Some(gateway.generation) {
+                gateway.acknowledged = Some(gateway.generation);
+                let event = confirmed(gateway);
+                self.inbox.push_back((self.now, event));
+            }
         }
     }
 
@@ -484,8 +493,6 @@ impl World {
             gateway.applies_at = None;
             gateway.older = gateway.generation;
             gateway.generation = newest;
-            let event = confirmed(&self.gateways[index]);
-            self.inbox.push_back((self.now, event));
         }
     }
 
@@ -627,9 +634,7 @@ impl World {
             let mut lost = self.env.clone();
             let _forgotten = lost.handle(event.clone(), &facts, self.now);
             let at = self.later(3);
-            if !is_of_a_person(&event) {
-                self.inbox.push_back((at, event));
-            }
+            self.say_again(event, at);
             return;
         }
         let before = (self.env.fleet.clone(), self.env.traffic.clone());
@@ -640,6 +645,28 @@ impl World {
                 self.committed(&before, change, &facts);
             }
             Err(_) => assert_eq!(self.env.waiting, next.waiting, "a refused request changed something"),
+        }
+    }
+
+    /// Agents and gateways repeat what was not acknowledged as it is by then; people do not.
+    fn say_again(&mut self, event: EnvironmentEvent, at: Timestamp) {
+        match event {
+            EnvironmentEvent::InstancesObserved { agent, observed: _ } => {
+                for machine in self.machines.iter_mut().filter(|machine| machine.id == agent) {
+                    machine.acknowledged = None;
+                }
+            }
+            EnvironmentEvent::RouteConfirmed { gateway, .. } => {
+                for known in self.gateways.iter_mut().filter(|known| known.name == gateway) {
+                    known.acknowledged = None;
+                }
+            }
+            EnvironmentEvent::WayBackChecked { .. }
+            | EnvironmentEvent::VerificationFinished { .. }
+            | EnvironmentEvent::AttemptLeased { .. }
+            | EnvironmentEvent::AttemptReported { .. }
+            | EnvironmentEvent::AttemptLost { .. } => self.inbox.push_back((at, event)),
+            _ => {}
         }
     }
 
@@ -754,19 +781,6 @@ impl World {
             assert!(self.way_back.contains(&active.id), "a change before its way back was known");
         }
     }
-}
-
-fn is_of_a_person(event: &EnvironmentEvent) -> bool {
-    !matches!(
-        event,
-        EnvironmentEvent::InstancesObserved { .. }
-            | EnvironmentEvent::RouteConfirmed { .. }
-            | EnvironmentEvent::WayBackChecked { .. }
-            | EnvironmentEvent::VerificationFinished { .. }
-            | EnvironmentEvent::AttemptLeased { .. }
-            | EnvironmentEvent::AttemptReported { .. }
-            | EnvironmentEvent::AttemptLost { .. }
-    )
 }
 
 fn confirmed(gateway: &Gateway) -> EnvironmentEvent {
