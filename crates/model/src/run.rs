@@ -169,6 +169,7 @@ pub struct JobRun {
     /// Its Attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// How many of them belong to earlier rounds, before somebody asked for another try.
+    #[serde(default)]
     pub earlier_attempts: usize,
     /// Outputs of the Attempt that passed.
     pub outputs: BTreeMap<String, String>,

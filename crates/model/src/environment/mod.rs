@@ -74,6 +74,7 @@ pub struct Environment {
     /// A manual rollback that starts when the active Rollout has gone back.
     pub next: Option<Promotion>,
     /// Promotions that ended, oldest first, so that asking for one of them again, late, changes nothing.
+    #[serde(default)]
     pub ended: Vec<PromotionId>,
     /// Set while nothing is promoted by itself.
     pub hold: Option<Hold>,
