@@ -16,14 +16,12 @@ use towpath_store::core::attempts::{self, Owner, QueuedAttempt};
 use towpath_store::core::environments;
 
 use crate::error::{blocking, chain};
+use crate::live::STORE_EVERY;
 use crate::unit::Unit;
 use crate::{Engine, EngineError, LEASE, instances};
 
 /// The longest that an agent's call is held.
 const MAX_WAIT_MS: u32 = 30_000;
-
-/// What an agent says of itself is written down at least this often.
-const STORE_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 impl Engine {
     /// Answers an agent at once if there is something for it, else when there is or its wait is over.
@@ -68,10 +66,13 @@ impl Engine {
         }
         let mut unit = self.begin().await?;
         agents::seen(&mut unit.tx, &described(poll, now, 0)).await?;
-        for attempt in gone {
-            unit.lose(&attempt, "its agent was started anew, or never got it").await?;
+        for attempt in &gone {
+            unit.lose(attempt, "its agent was started anew, or never got it").await?;
         }
         unit.commit().await?;
+        for attempt in gone {
+            self.seal_lost(attempt.id).await;
+        }
         self.0.live.stored(poll.agent, now);
         if !fresh {
             self.look_at_waiting_environments().await?;
@@ -127,6 +128,8 @@ impl Engine {
         let Some(fence) = attempts::lease(&mut unit.tx, queued.id, agent).await? else { return Ok(None) };
         let assignment = match self.fill_in(&mut unit, queued, fence).await {
             Ok(assignment) => assignment,
+            // It stays in the queue, and is to be had when the database works again.
+            Err(error @ EngineError::Store(_)) => return Err(error),
             Err(error) => {
                 // Without its secrets it cannot run anywhere; the Job says so instead of waiting for ever.
                 let message = chain(&error);
@@ -192,6 +195,15 @@ impl Engine {
         let length = blocking("writing a log", move || logs.append(id, fence, offset, &bytes)).await?;
         self.signals().logs_changed();
         Ok(length)
+    }
+
+    /// Seals the log of a lost Attempt. What a crash leaves unsealed can still be read.
+    pub(crate) async fn seal_lost(&self, id: AttemptId) {
+        let logs = Arc::clone(self.logs());
+        if let Err(error) = blocking("sealing a log", move || logs.seal(id)).await {
+            tracing::warn!(attempt.id = %id, error = chain(&error), "the log of a lost attempt was not sealed");
+        }
+        self.signals().logs_changed();
     }
 
     async fn check_lease(

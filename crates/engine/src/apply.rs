@@ -174,7 +174,7 @@ impl Unit<'_> {
             EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: person.actor() };
         let environment = self.environment_event(&key, event).await?;
         self.keep(&key, version, source, person).await?;
-        self.propose_config(&environment, person).await?;
+        self.propose_config(&environment, person.actor()).await?;
         Ok(Applied { environment: key, version, changes, loosens })
     }
 

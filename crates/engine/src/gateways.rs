@@ -37,11 +37,14 @@ impl Engine {
     }
 
     async fn gateway_seen(&self, poll: &Poll) -> Result<(), EngineError> {
-        let mut unit = self.begin().await?;
-        let gateway =
-            Gateway { name: poll.gateway.clone(), version: poll.version.clone(), seen_at: unit.now };
-        gateways::seen(&mut unit.tx, &gateway).await?;
-        unit.commit().await?;
+        let now = self.now();
+        let gateway = Gateway { name: poll.gateway.clone(), version: poll.version.clone(), seen_at: now };
+        if self.0.live.is_news_of(&gateway) {
+            let mut unit = self.begin().await?;
+            gateways::seen(&mut unit.tx, &gateway).await?;
+            unit.commit().await?;
+            self.0.live.noted(gateway);
+        }
         for route in self.0.live.news(&poll.gateway, &poll.applied) {
             self.route_confirmed(&poll.gateway, route).await?;
         }

@@ -34,8 +34,14 @@ async fn order(
     let key = &environment.key;
     let mut secrets = BTreeMap::new();
     for (name, version) in &config.secrets {
-        let value = engine.secret(db, &key.project, key.environment.as_str(), name, *version).await?;
-        secrets.insert(name.to_string(), Secret::new(value));
+        match engine.secret(db, &key.project, key.environment.as_str(), name, *version).await {
+            Ok(value) => drop(secrets.insert(name.to_string(), Secret::new(value))),
+            // It was there when the way was checked. The Instance stays named, since what is not named is stopped.
+            Err(EngineError::Refused { reason }) => {
+                tracing::warn!(instance.id = %instance.id, environment = %key, reason, "an instance lacks a secret");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(Some(InstanceOrder {
         instance: instance.id,

@@ -46,6 +46,7 @@ impl Engine {
             let why = format!("its agent was not heard of for {} s", silent.as_secs());
             unit.lose(&attempt, &why).await?;
             unit.commit().await?;
+            self.seal_lost(attempt.id).await;
         }
         Ok(())
     }

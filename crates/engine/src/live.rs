@@ -6,9 +6,13 @@ use std::sync::Mutex;
 use jiff::{SignedDuration, Timestamp};
 use towpath_api::gateway::AppliedRoute;
 use towpath_model::{AgentId, EnvironmentKey};
+use towpath_store::core::gateways::Gateway;
 
 /// How long an agent may be silent and still count as connected. It polls at least every 30 s.
 const CONNECTED: SignedDuration = SignedDuration::from_secs(40);
+
+/// How often at most it is written down that an agent or a gateway called.
+pub(crate) const STORE_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 /// How long a gateway may be silent before a split no longer waits for its confirmation.
 ///
@@ -21,6 +25,7 @@ pub(crate) struct Live {
     started: Timestamp,
     agents: Mutex<HashMap<AgentId, Presence>>,
     routes: Mutex<HashMap<String, BTreeMap<EnvironmentKey, AppliedRoute>>>,
+    gateways: Mutex<HashMap<String, Gateway>>,
 }
 
 /// One agent as this server knows it.
@@ -33,7 +38,7 @@ pub(crate) struct Presence {
 
 impl Live {
     pub(crate) fn new(started: Timestamp) -> Self {
-        Self { started, agents: Mutex::default(), routes: Mutex::default() }
+        Self { started, agents: Mutex::default(), routes: Mutex::default(), gateways: Mutex::default() }
     }
 
     /// Notes a call of an agent. Says when it was last written down.
@@ -64,6 +69,20 @@ impl Live {
         let agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let heard = agents.get(&agent).map_or(seen_at, |presence| presence.heard_at);
         now.duration_since(heard) <= CONNECTED
+    }
+
+    /// Whether it is time to write down again that a gateway called.
+    pub(crate) fn is_news_of(&self, gateway: &Gateway) -> bool {
+        let gateways = self.gateways.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        gateways.get(&gateway.name).is_none_or(|known| {
+            known.version != gateway.version || gateway.seen_at.duration_since(known.seen_at) >= STORE_EVERY
+        })
+    }
+
+    /// Notes that a gateway's call was written down.
+    pub(crate) fn noted(&self, gateway: Gateway) {
+        let mut gateways = self.gateways.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        gateways.insert(gateway.name.clone(), gateway);
     }
 
     /// The read-backs of a gateway that are news.

@@ -1,9 +1,10 @@
 //! What people do with Promotions and Environments.
 
 use towpath_model::environment::{
-    Deployment, Environment, EnvironmentEvent, NewPromotion, PromotionKind, PromotionPlan, Revision,
+    Environment, EnvironmentEvent, NewPromotion, PromotionKind, PromotionPlan, Revision,
 };
 use towpath_model::pipeline::{Analysis, OnFailure, Strategy};
+use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, EnvironmentKey, PromotionId};
 use towpath_store::core::{promotions, releases};
 
@@ -206,38 +207,73 @@ impl crate::unit::Unit<'_> {
         let event =
             EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: person.actor() };
         let environment = self.environment_event(key, event).await?;
-        self.propose_config(&environment, person).await
+        self.propose_config(&environment, person.actor()).await
     }
 
-    /// Proposes the newest configuration for the Release that runs in an Environment.
+    /// Proposes the newest configuration for the Release that waits for an Environment, else for the one that runs there.
+    ///
+    /// While a Rollout runs, its end decides for which Release: see [`Engine::settled`].
     pub(crate) async fn propose_config(
         &mut self,
         environment: &Environment,
-        person: &Person,
+        actor: Actor,
     ) -> Result<(), EngineError> {
-        let Some(Deployment { revision: running, .. }) = &environment.current else { return Ok(()) };
-        if running.config == environment.config {
+        let running = environment.current.as_ref().map(|current| &current.revision);
+        let waiting = environment.waiting.as_ref().map(|waiting| &waiting.revision);
+        let Some(base) = waiting.or(running.filter(|_| environment.active.is_none())) else { return Ok(()) };
+        if base.config == environment.config {
             return Ok(());
         }
-        let Some(release) = releases::find(&mut self.tx, running.release).await? else { return Ok(()) };
-        let name = &environment.key.environment;
-        let Some(stage) = release.route.stages.iter().find(|stage| stage.environments.contains(name)) else {
+        let Some(release) = releases::find(&mut self.tx, base.release).await? else { return Ok(()) };
+        let key = &environment.key;
+        let stages = &release.route.stages;
+        let Some(stage) = stages.iter().find(|stage| stage.environments.contains(&key.environment)) else {
             return Ok(());
         };
         let mut makers = release.route.makers.clone();
-        makers.insert(person.login.clone());
+        makers.extend(actor.login().map(str::to_owned));
         let new = NewPromotion {
             id: PromotionId(uuid::Uuid::now_v7()),
             revision: revision(&release, environment.config),
             kind: PromotionKind::Configuration,
             plan: route::plan(environment, stage),
             makers,
-            actor: person.actor(),
+            actor,
             comment: String::new(),
             override_quarantine: false,
         };
-        self.environment_event(&environment.key, EnvironmentEvent::PromotionRequested(Box::new(new))).await?;
-        Ok(())
+        let version = &release.version;
+        let what = format!("{version} with the new configuration");
+        self.request_or_note(key, new, &what).await
+    }
+
+    /// Requests a Promotion; where the Environment refuses it, the timeline says why.
+    pub(crate) async fn request_or_note(
+        &mut self,
+        key: &EnvironmentKey,
+        new: NewPromotion,
+        what: &str,
+    ) -> Result<(), EngineError> {
+        let release = new.revision.release;
+        let event = EnvironmentEvent::PromotionRequested(Box::new(new));
+        match self.environment_event(key, event).await {
+            Ok(_) => Ok(()),
+            Err(EngineError::Refused { reason }) => self.not_proposed(key, release, what, &reason).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down why a Release was not proposed for an Environment.
+    pub(crate) async fn not_proposed(
+        &mut self,
+        key: &EnvironmentKey,
+        release: Digest,
+        what: &str,
+        reason: &str,
+    ) -> Result<(), EngineError> {
+        let text = format!("{what} was not proposed for {key}: {reason}");
+        let entry = Entry::new("promotion-refused", Actor::Towpath, text).fact("release", release);
+        self.record(Some(&key.project), Some(key), &format!("release:{release}"), entry).await
     }
 }
 

@@ -61,6 +61,11 @@ impl Engine {
         change: &RefChange,
         actor: &Actor,
     ) -> Result<(), EngineError> {
+        let repository = git::repository(&self.0.parts.repositories, &project.name);
+        if repository.resolve(&change.name).await?.is_some() {
+            // Told late: it was made again in between.
+            return Ok(());
+        }
         let mut unit = self.begin().await?;
         git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, None, unit.now).await?;
         let text = format!("{} deleted {}", actor.name(), change.name);
@@ -80,6 +85,8 @@ impl Engine {
         let repository = git::repository(&self.0.parts.repositories, &project.name);
         // A tag object points at a commit; everything is told of the commit.
         let Some(commit) = repository.resolve(commit).await? else { return Ok(Vec::new()) };
+        // Told late, of two pushes at once: the newer one says what the ref is now.
+        let newest = repository.resolve(&change.name).await?.as_ref() == Some(&commit);
         let facts = repository.commit(&commit).await?;
         let checked = read_pipeline(&repository, project, &commit).await?;
         let why_not = match &checked {
@@ -87,8 +94,13 @@ impl Engine {
             Err(_) => None,
         };
         let mut unit = self.begin().await?;
-        git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, change.new.as_deref(), unit.now)
-            .await?;
+        if git_refs::find(&mut unit.tx, project.name.as_str(), &change.name).await? == change.new {
+            return Ok(Vec::new());
+        }
+        if newest {
+            let new = change.new.as_deref();
+            git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, new, unit.now).await?;
+        }
         if let Some(why) = why_not {
             let text = format!("{} moved {} to {}; no Run: {why}", actor.name(), change.name, short(&commit));
             let subject = format!("ref:{}/{}", project.name, change.name);

@@ -13,7 +13,7 @@ use towpath_store::core::gateways::{self, Gateway};
 use towpath_store::core::measurements::{self, Total};
 use towpath_store::core::projects::{self, Project};
 use towpath_store::core::releases::{self, Release};
-use towpath_store::core::{environments, promotions, runs};
+use towpath_store::core::{attempts, environments, promotions, runs};
 
 use crate::error::blocking;
 use crate::{Engine, EngineError};
@@ -123,9 +123,10 @@ impl Engine {
     /// When the log cannot be read.
     pub async fn log(&self, attempt: AttemptId, offset: u64, max: usize) -> Result<LogPage, EngineError> {
         let logs = Arc::clone(self.logs());
+        // Whether it has ended is asked first: what is added afterwards is read with the next call.
+        let known = attempts::find(&mut *self.db().reader().await?, attempt).await?;
         blocking("reading a log", move || {
-            // Whether it is sealed is asked first: what is sealed afterwards is read again with the next call.
-            let open = logs.sealed(attempt)?.is_none();
+            let open = known.is_some() && logs.sealed(attempt)?.is_none();
             let bytes = logs.read(attempt, offset, max)?;
             let next = offset + bytes.len() as u64;
             Ok::<_, towpath_artifact::LogError>(LogPage { bytes, next, open })

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use towpath_artifact::Revision as RevisionName;
 use towpath_model::environment::{
-    Environment, EnvironmentEvent, NewPromotion, Outcome, PromotionKind, PromotionPlan, Revision, human,
+    Environment, EnvironmentEvent, NewPromotion, Outcome, Promotion, PromotionKind, PromotionPlan, Revision,
+    human,
 };
 use towpath_model::pattern::fits;
 use towpath_model::pipeline::{Gate, Stage};
-use towpath_model::timeline::{Actor, Entry};
+use towpath_model::timeline::Actor;
 use towpath_model::{Digest, EnvironmentKey, EnvironmentName, PromotionId, StageName};
 use towpath_store::core::releases::{self, Release};
 use towpath_store::core::{environments, outbox, promotions};
@@ -34,9 +35,12 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut unit = self.begin().await?;
         let promotion = promotions::find(&mut unit.tx, id).await?;
-        if let Some(promotion) = promotion.filter(|promotion| promotion.outcome == Some(Outcome::Succeeded)) {
-            unit.go_on(promotion.revision.release).await?;
-            unit.wake_soaks(key).await?;
+        if let Some(promotion) = promotion {
+            if promotion.outcome == Some(Outcome::Succeeded) {
+                unit.go_on(promotion.revision.release).await?;
+                unit.wake_soaks(key).await?;
+            }
+            unit.catch_up_config(key, &promotion).await?;
         }
         outbox::remove(&mut unit.tx, effect).await?;
         unit.commit().await
@@ -44,6 +48,16 @@ impl Engine {
 }
 
 impl Unit<'_> {
+    /// Proposes the configuration that came while a Promotion was on its way. Who went back keeps what ran then.
+    async fn catch_up_config(&mut self, key: &EnvironmentKey, ended: &Promotion) -> Result<(), EngineError> {
+        let environment = self.environment(key).await?;
+        let outdated = ended.kind != PromotionKind::Rollback && ended.revision.config != environment.config;
+        if outdated && environment.active.is_none() && environment.waiting.is_none() {
+            self.propose_config(&environment, Actor::Towpath).await?;
+        }
+        Ok(())
+    }
+
     /// Proposes a Release to every automatic Stage whose turn it is.
     async fn go_on(&mut self, digest: Digest) -> Result<(), EngineError> {
         let Some(release) = releases::find(&mut self.tx, digest).await? else { return Ok(()) };
@@ -71,27 +85,14 @@ impl Unit<'_> {
         name: &EnvironmentName,
     ) -> Result<(), EngineError> {
         let key = EnvironmentKey { project: release.project.clone(), environment: name.clone() };
-        let subject = format!("release:{}", release.digest);
-        let refused = match environments::find(&mut self.tx, &key).await? {
-            None => Err(format!("{key} has no document yet; `towpath apply` makes it")),
-            Some(environment) => match new_promotion(&environment, release, stage, Actor::Towpath) {
-                Err(reason) => Err(reason),
-                Ok(new) => match self
-                    .environment_event(&key, EnvironmentEvent::PromotionRequested(Box::new(new)))
-                    .await
-                {
-                    Ok(_) => Ok(()),
-                    Err(EngineError::Refused { reason }) => Err(reason),
-                    Err(error) => return Err(error),
-                },
-            },
+        let Some(environment) = environments::find(&mut self.tx, &key).await? else {
+            let reason = format!("{key} has no document yet; `towpath apply` makes it");
+            return self.not_proposed(&key, release.digest, &release.version, &reason).await;
         };
-        if let Err(reason) = refused {
-            let text = format!("{} was not proposed for {key}: {reason}", release.version);
-            let entry = Entry::new("promotion-refused", Actor::Towpath, text).fact("release", release.digest);
-            self.record(Some(&release.project), Some(&key), &subject, entry).await?;
+        match new_promotion(&environment, release, stage, Actor::Towpath) {
+            Ok(new) => self.request_or_note(&key, new, &release.version).await,
+            Err(reason) => self.not_proposed(&key, release.digest, &release.version, &reason).await,
         }
-        Ok(())
     }
 
     /// Environments in which a Promotion of a Release succeeded.

@@ -68,10 +68,10 @@ impl Engine {
         Ok(secrets::newest(&mut reader, project).await?)
     }
 
-    /// Deletes every version of a secret. What runs keeps the value that it was started with.
+    /// Deletes every version of a secret, unless what runs was granted it.
     ///
     /// # Errors
-    /// When there is no such secret or the database fails.
+    /// When there is no such secret, something runs with it, or the database fails.
     pub async fn remove_secret(
         &self,
         project: &ProjectName,
@@ -82,6 +82,10 @@ impl Engine {
         let place = environment.map_or("", EnvironmentName::as_str);
         let scope = scope(project, place);
         let mut unit = self.begin().await?;
+        if let Some(environment) = environment {
+            let key = EnvironmentKey { project: project.clone(), environment: environment.clone() };
+            unit.check_unused(&key, name).await?;
+        }
         if secrets::remove(&mut unit.tx, project, place, name).await? == 0 {
             return Err(EngineError::not_found(format!("secret {name} of {scope}")));
         }
@@ -140,6 +144,25 @@ impl Engine {
             }
         }
         Ok(assignment)
+    }
+}
+
+impl Unit<'_> {
+    /// Refuses to take away what must be there to start again what runs.
+    async fn check_unused(&mut self, key: &EnvironmentKey, name: &SecretName) -> Result<(), EngineError> {
+        let Some(environment) = environments::find(&mut self.tx, key).await? else { return Ok(()) };
+        let current = environment.current.iter().map(|current| &current.revision);
+        for revision in current.chain(environment.active.iter().map(|active| &active.revision)) {
+            let config = crate::instances::config(&mut self.tx, revision.config).await?;
+            if config.secrets.contains_key(name) {
+                return Err(EngineError::refused(format!(
+                    "{} runs in {key} with secret {name}; take it out of the document (`towpath apply`) and let that be \
+                     promoted first, or set a new value",
+                    revision.version
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,12 @@ fn bump(sender: &watch::Sender<u64>) {
 }
 
 impl Signals {
+    /// Wakes whoever sleeps until a time, because the clock has jumped.
+    pub fn clock_jumped(&self) {
+        self.clock.notify_one();
+        self.work.notify_one();
+    }
+
     /// Changes when an agent may have something to do.
     #[must_use]
     pub fn queue(&self) -> watch::Receiver<u64> {

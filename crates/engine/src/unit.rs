@@ -1,6 +1,6 @@
 //! One unit of work: what changes together is committed together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -85,17 +85,17 @@ impl Unit<'_> {
         mut handled: Handled<RunEffect>,
     ) -> Result<(), EngineError> {
         let subject = format!("run:{}", run.id);
+        let mut refused = VecDeque::new();
         loop {
             runs::put(&mut self.tx, run).await?;
             for entry in handled.entries {
                 self.record(Some(&run.project), None, &subject, entry).await?;
             }
-            let mut refused = None;
             for effect in handled.effects {
-                refused = refused.or(self.run_effect(run, effect).await?);
+                refused.extend(self.run_effect(run, effect).await?);
             }
             // An Attempt that cannot be put together fails its Job at once, which may set others free.
-            let Some(refusal) = refused else { return Ok(()) };
+            let Some(refusal) = refused.pop_front() else { return Ok(()) };
             handled = run.handle(refusal, &self.engine.0.evaluator, self.now);
         }
     }

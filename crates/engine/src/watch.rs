@@ -47,8 +47,13 @@ impl Engine {
         let mut reader = self.db().reader().await?;
         let due = environments::due(&mut reader, now).await?;
         drop(reader);
+        let mut failed = None;
         for key in due {
-            self.look_at(&key).await?;
+            // One that cannot be looked at keeps no other one waiting.
+            failed = self.look_at(&key).await.err().or(failed);
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if now.duration_since(*forgotten_at) > SignedDuration::from_hours(1) {
             let mut unit = self.begin().await?;

@@ -18,6 +18,19 @@ pub async fn of_project(reader: &mut Reader, project: &str) -> sqlx::Result<Vec<
     rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("commit_sha")?))).collect()
 }
 
+/// The last value of a ref that the engine knows of.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(tx: &mut WriteTx, project: &str, name: &str) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query("SELECT commit_sha FROM git_refs WHERE project = $1 AND name = $2")
+        .bind(project)
+        .bind(name)
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.map(|row| row.try_get("commit_sha")).transpose()
+}
+
 /// Notes that the engine knows of `commit`; `None` where the ref is gone.
 ///
 /// # Errors
