@@ -1,0 +1,133 @@
+//! The whole way: from a push to judged production, and back.
+
+use towpath_artifact::verify_release;
+use towpath_engine::EngineError;
+use towpath_model::environment::{Outcome, PromotionKind};
+
+use crate::world::{PIPELINE, World, admin, developer, key, manager, shop};
+
+#[test]
+fn a_push_becomes_production_and_a_bad_one_goes_back() {
+    let mut world = World::with_environments::<0>();
+    let first = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    // Nothing runs there, so it is a bootstrap: the canary has nobody to be compared with.
+    world.approve(&first);
+    assert_eq!(world.outcome("production", &first), Outcome::Succeeded);
+    assert_eq!(world.version_in("production"), Some(first.clone()));
+
+    let second = world.release(2, &[("greeting", "two")]);
+    world.approve(&second);
+    assert_eq!(world.outcome("production", &second), Outcome::Succeeded);
+    assert_eq!(world.count("step-passed"), 1, "a canary of one step");
+
+    let third = world.release(3, &[("greeting", "three")]);
+    let bad = world.waiting("production", &third).revision.digest;
+    world.gateway.failing.insert(bad, 400);
+    world.approve(&third);
+    let Outcome::RolledBack { reason, time_to_safe_ms } = world.outcome("production", &third) else {
+        panic!("a version that fails was promoted");
+    };
+    assert!(time_to_safe_ms.is_some(), "{reason}");
+    assert_eq!(world.version_in("production"), Some(second.clone()));
+    let again = towpath_engine::PromoteRequest {
+        environment: key("production"),
+        version: third,
+        comment: String::new(),
+        override_quarantine: false,
+    };
+    let refused = world.run(world.engine.promote(&again, &manager())).unwrap_err();
+    assert!(refused.to_string().contains("quarantine"), "{refused}");
+
+    // By hand, exempt from every Gate.
+    world.run(world.engine.rollback(&key("production"), Some(&first), "just so", &manager())).unwrap();
+    world.until("the manual rollback", |world| {
+        (world.version_in("production").as_ref() == Some(&first)).then_some(())
+    });
+    check_timeline(&world);
+    check_releases(&world);
+}
+
+#[test]
+fn a_changed_value_goes_through_the_same_gates() {
+    let mut world = World::with_environments::<1>();
+    let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    world.approve(&version);
+    world.outcome("production", &version);
+    let before = world.environment("production").environment.current.unwrap().revision;
+
+    let documents = crate::world::DOCUMENTS.replace("GREETING: hello", "GREETING: hi");
+    let report = world.apply(&documents).unwrap();
+    assert_eq!(report.documents[2].changes, ["values.GREETING: hello -> hi"]);
+    let waiting = world.waiting("production", &version);
+    assert_eq!(waiting.kind, PromotionKind::Configuration);
+    assert_eq!(waiting.revision.release, before.release);
+    assert_ne!(waiting.revision.digest, before.digest);
+    world.approve(&version);
+    assert_eq!(world.outcome("production", &version), Outcome::Succeeded);
+    let values: Vec<_> = world.agent.orders.values().map(|order| order.values.get("GREETING")).collect();
+    assert!(values.contains(&Some(&"hi".to_owned())), "{values:?}");
+}
+
+#[test]
+fn a_value_that_changes_while_approval_is_awaited_is_what_gets_deployed() {
+    let mut world = World::with_environments::<2>();
+    let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    let seen = world.waiting("production", &version);
+    world.apply(&crate::world::DOCUMENTS.replace("GREETING: hello", "GREETING: hi")).unwrap();
+    // The approval is for what was looked at, and that has just changed.
+    let late = world.run(world.engine.vote(seen.id, true, "", Some(seen.binding()), &manager())).unwrap_err();
+    assert!(matches!(late, EngineError::Refused { .. }), "{late}");
+    let now = world.waiting("production", &version);
+    assert_ne!(now.revision.config, seen.revision.config);
+    world.approve(&version);
+    assert_eq!(world.outcome("production", &version), Outcome::Succeeded);
+    let environment = world.environment("production").environment;
+    assert_eq!(environment.current.unwrap().revision.config, environment.config);
+}
+
+#[test]
+fn nobody_approves_their_own_and_strangers_do_not_count() {
+    let mut world = World::with_environments::<3>();
+    let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    let waiting = world.waiting("production", &version);
+    let mut pusher = developer();
+    pusher.roles.push("release-manager".to_owned());
+    for (person, why) in [(pusher, "nobody approves their own"), (admin(), "it takes release-manager")] {
+        let refused = world.run(world.engine.vote(waiting.id, true, "", None, &person)).unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+    world.run(world.engine.vote(waiting.id, false, "not today", None, &manager())).unwrap();
+    assert!(matches!(world.outcome("production", &version), Outcome::Rejected { .. }));
+    assert_eq!(world.version_in("production"), None);
+}
+
+#[test]
+fn a_newer_release_takes_the_place_of_one_that_waits() {
+    let mut world = World::with_environments::<4>();
+    let first = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    let stale = world.waiting("production", &first);
+    let second = world.release(2, &[("greeting", "two")]);
+    assert_eq!(world.outcome("production", &first), Outcome::Superseded { by: second.clone() });
+    let refused = world.run(world.engine.vote(stale.id, true, "", None, &manager())).unwrap_err();
+    assert!(refused.to_string().contains("does not wait any more"), "{refused}");
+    world.approve(&second);
+    assert_eq!(world.outcome("production", &second), Outcome::Succeeded);
+}
+
+/// The sequence has no gap.
+pub fn check_timeline(world: &World) {
+    let places: Vec<i64> = world.timeline().iter().map(|(place, _, _)| *place).collect();
+    let expected: Vec<i64> = (1..=places.len() as i64).collect();
+    assert_eq!(places, expected);
+}
+
+/// Every Release verifies against the public key.
+pub fn check_releases(world: &World) {
+    let releases = world.run(world.engine.releases(&shop(), None, 100)).unwrap();
+    assert!(!releases.is_empty());
+    for release in releases {
+        let read = |digest| world.engine.content().read(digest, 1 << 20).unwrap();
+        let (manifest, envelope) = (read(release.digest), read(release.signature));
+        verify_release(&manifest, &envelope, world.engine.release_key()).unwrap();
+    }
+}

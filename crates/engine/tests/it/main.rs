@@ -1,0 +1,12 @@
+//! The engine on real files: a SQLite database, a content store, a git repository that real git commits to.
+//! Agents and gateways are simulated in-process; the clock moves by hand.
+
+mod agent;
+mod bad_luck;
+mod crashes;
+mod delivery;
+mod documents;
+mod gateway;
+mod pushes;
+mod runs;
+mod world;
