@@ -1,6 +1,8 @@
 //! The engine on real files: a SQLite database, a content store, a git repository that real git commits to.
 //! Agents and gateways are simulated in-process; the clock moves by hand.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
 mod agent;
 mod bad_luck;
 mod crashes;
