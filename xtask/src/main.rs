@@ -10,7 +10,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
 
   ci              everything that decides whether a change may land, as the CI machine runs it
   tidy            what the repository asks of its own files
-  bench NAME …    measurements against named peers in one run";
+  bench [NAME …]  measurements against named peers in one run";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -15,6 +15,8 @@ mod world;
 /// What there is to measure.
 pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build --release):
 
+  cargo xtask bench
+      all of them, one after the other
   cargo xtask bench gateway [--binary FILE] [--seconds N] [--rounds N]
       requests per second and p99 against HAProxy and nginx
   cargo xtask bench jobs [--binary FILE] [--rounds N]
@@ -28,16 +30,39 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
   cargo xtask bench memory [--binary FILE]
       idle memory of server, agent and gateway";
 
-/// Runs the benchmark that `words` name.
+type Bench = fn(&[&str]) -> anyhow::Result<()>;
+
+const BENCHES: [(&str, Bench); 6] = [
+    ("gateway", gateway::run),
+    ("jobs", jobs::run),
+    ("first-line", first_line::run),
+    ("log", log::run),
+    ("rollback", rollback::run),
+    ("memory", memory::run),
+];
+
+/// Runs the benchmark that `words` name; all of them if they name none.
 pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
     match words {
-        ["gateway", rest @ ..] => gateway::run(rest),
-        ["jobs", rest @ ..] => jobs::run(rest),
-        ["first-line", rest @ ..] => first_line::run(rest),
-        ["log", rest @ ..] => log::run(rest),
-        ["rollback", rest @ ..] => rollback::run(rest),
-        ["memory", rest @ ..] => memory::run(rest),
+        [] => all(),
         [backend::WORD] => backend::run(),
-        _ => anyhow::bail!("{USAGE}"),
+        [name, rest @ ..] => match BENCHES.iter().find(|(known, _)| known == name) {
+            Some((_, bench)) => bench(rest),
+            None => anyhow::bail!("{USAGE}"),
+        },
     }
+}
+
+/// One that cannot be run, for want of a peer or so, does not keep the others from it.
+fn all() -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for (name, bench) in BENCHES {
+        println!("\n== {name}");
+        if let Err(error) = bench(&[]) {
+            println!("{name} was not measured: {error:#}");
+            failed.push(name);
+        }
+    }
+    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
 }
