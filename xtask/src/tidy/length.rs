@@ -10,6 +10,10 @@ const LONG: usize = 700;
 const REVIEWED: &[(&str, &str)] = &[
     ("crates/config/src/spec/pipeline.rs", "one table of every key of towpath.yaml, read from top to bottom"),
     ("crates/model/src/run.rs", "one state machine; a half of it could not be understood alone"),
+    (
+        "crates/model/tests/model/world.rs",
+        "one simulated world: its parts and their faults share all of its state",
+    ),
     ("crates/ui/examples/gallery/fixture.rs", "made-up content, one function per page"),
 ];
 
