@@ -2,5 +2,6 @@
 
 mod fixture;
 mod prng;
+mod scenarios;
 mod simulation;
 mod world;
