@@ -2,6 +2,7 @@
 
 mod fixture;
 mod prng;
+mod properties;
 mod scenarios;
 mod simulation;
 mod world;
