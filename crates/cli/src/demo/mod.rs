@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use people::People;
 use ports::Ports;
@@ -72,24 +73,37 @@ enum Ended {
 pub async fn run(args: Args, stop: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
     let Args { headless, keep, port } = args;
     processes::adopt_orphans().context("failed to become the parent of what the demo starts")?;
-    let _net = processes::Net;
     let begun = Instant::now();
     let screen = Screen::new();
     let scratch = TempDir::with_prefix("towpath-demo-").context("failed to make a scratch directory")?;
+    let _net = processes::Net;
+    // A terminal that is closed ends the demo as Ctrl-C does.
+    let mut hangup = signal(SignalKind::hangup()).context("failed to wait for signals")?;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            _ = hangup.recv() => {}
+        }
+    };
     let visitor = if headless { Visitor::None } else { Visitor::Reader };
     let mut stop = std::pin::pin!(stop);
     let ended = tokio::select! {
         told = play(screen, scratch.path(), port, visitor) => told.map(|tale| Ended::Told(Box::new(tale))),
         () = &mut stop => Ok(Ended::Interrupted),
     };
-    if visitor == Visitor::Reader && matches!(ended, Ok(Ended::Told(_))) {
+    if visitor == Visitor::Reader && !matches!(ended, Ok(Ended::Interrupted)) {
+        if let Err(error) = &ended {
+            screen.line(&format!("\nThe story ended too early: {error:#}"));
+        }
         screen.line("\nEverything stays up until Ctrl-C.");
         stop.await;
     }
     screen.heading("Stopping the server, the agent, the gateway and every instance");
     let left = shut_down(scratch.path()).await;
+    let interrupted = matches!(ended, Ok(Ended::Interrupted));
     let result = conclude(screen, ended, &left, begun.elapsed());
-    if keep || !matches!(result, Ok(code) if code == ExitCode::SUCCESS) {
+    let failed = !interrupted && !matches!(result, Ok(code) if code == ExitCode::SUCCESS);
+    if keep || failed {
         let path = scratch.keep();
         screen.line(&format!("\nThe scratch directory stays: {}", path.display()));
     }

@@ -81,6 +81,15 @@ impl Phase {
         state.clone_into(&mut self.told);
     }
 
+    /// Says something in between.
+    pub(super) fn say(&self, text: &str) {
+        let text = format!("    {text}");
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => anstream::println!("{text}"),
+        }
+    }
+
     /// Ends it, and says how long it took.
     pub(super) fn done(mut self, result: &str) -> Duration {
         let took = self.begun.elapsed();
