@@ -3,6 +3,7 @@
 mod fixture;
 mod prng;
 mod properties;
+mod run;
 mod scenarios;
 mod simulation;
 mod world;

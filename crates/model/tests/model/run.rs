@@ -1,0 +1,168 @@
+//! Runs: needs, retries by kind and by round, concurrency groups, cancelling and trying again.
+
+use std::collections::BTreeMap;
+
+use towpath_model::Digest;
+use towpath_model::RunId;
+use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
+use towpath_model::pipeline::{Condition, EnvValue, Executor, Job, Network, Pipeline, Retry, Triggers};
+use towpath_model::run::{
+    Cause, Evaluator, Handled, JobState, NewRun, Run, RunEffect, RunEvent, RunState, Scope, Trust,
+};
+use towpath_model::timeline::Actor;
+
+use crate::fixture::{agent, seconds, start, user};
+
+struct Never;
+
+impl Evaluator for Never {
+    fn holds(&self, _: &Condition, _: &Scope<'_>) -> Result<bool, String> {
+        Ok(false)
+    }
+    fn value(&self, value: &EnvValue, _: &Scope<'_>) -> Result<String, String> {
+        Ok(value.0.clone())
+    }
+}
+
+fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
+    Job {
+        name: name.parse().expect("a name"),
+        needs: needs.iter().map(|need| need.parse().expect("a name")).collect(),
+        condition: None,
+        env: BTreeMap::new(),
+        secrets: Vec::new(),
+        steps: Vec::new(),
+        artifacts: Vec::new(),
+        junit: Vec::new(),
+        runs_on: BTreeMap::new(),
+        executor: Executor::Sandbox,
+        network: Network::Full,
+        timeout: seconds(60),
+        retry: Retry { attempts: 2, attempts_lost: 2 },
+        concurrency: group.map(str::to_owned),
+        allow_failure: false,
+    }
+}
+
+fn run(jobs: Vec<Job>) -> Run {
+    let pipeline = Pipeline {
+        name: "shop".parse().expect("a name"),
+        triggers: Triggers::default(),
+        env: BTreeMap::new(),
+        cancel_superseded: true,
+        jobs,
+        workloads: Vec::new(),
+        stages: Vec::new(),
+    };
+    let cause = Cause {
+        event: "push".to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        commit: "0".repeat(40),
+        subject: String::new(),
+        author: String::new(),
+        makers: Vec::new(),
+        actor: Actor::Towpath,
+    };
+    let new = NewRun {
+        id: RunId(uuid::Uuid::from_u128(1)),
+        project: "shop".parse().expect("a name"),
+        number: 1,
+        directory: String::new(),
+        cause,
+        trust: Trust::Internal,
+        pipeline: Ok((pipeline, Digest::of(b"file"))),
+    };
+    let (mut run, _handled) = Run::start(new, start());
+    let _queued = send(&mut run, RunEvent::SourcePrepared { source: Digest::of(b"source") });
+    run
+}
+
+fn send(run: &mut Run, event: RunEvent) -> Handled<RunEffect> {
+    run.handle(event, &Never, start())
+}
+
+/// Ends the newest Attempt of a Job.
+fn end(run: &mut Run, index: usize, state: AttemptState) {
+    let attempt = run.jobs[index].attempts.last().expect("an Attempt").id;
+    let _leased = send(run, RunEvent::AttemptLeased { attempt, agent: agent(1), fence: 1 });
+    let event = if state == AttemptState::Lost {
+        RunEvent::AttemptLost { attempt, fence: 1, message: "silence".to_owned() }
+    } else {
+        let report = AttemptReport::Finished(Finished {
+            state,
+            message: state.word().to_owned(),
+            outputs: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+            tests: None,
+            log_bytes: 0,
+        });
+        RunEvent::AttemptReported { attempt, fence: 1, sequence: 1, at: start(), report }
+    };
+    let _once = send(run, event.clone());
+    let after = run.clone();
+    let _twice = send(run, event);
+    assert_eq!(*run, after, "an end that came twice changed something");
+}
+
+#[test]
+fn a_job_waits_for_what_it_needs_and_is_skipped_after_a_failure() {
+    let mut run = run(vec![job("test", &[], None), job("build", &["test"], None)]);
+    assert_eq!(run.jobs[1].state, JobState::Blocked);
+    end(&mut run, 0, AttemptState::Failed);
+    end(&mut run, 0, AttemptState::Failed);
+    assert_eq!((run.jobs[0].state, run.jobs[1].state), (JobState::Failed, JobState::Skipped));
+    assert_eq!(run.state, RunState::Failed);
+}
+
+#[test]
+fn failures_and_losses_are_counted_apart_and_never_without_end() {
+    let mut run = run(vec![job("test", &[], None)]);
+    let states = [AttemptState::Lost, AttemptState::Failed, AttemptState::Lost];
+    for state in states {
+        end(&mut run, 0, state);
+    }
+    assert_eq!(run.jobs[0].state, JobState::Failed, "{:?}", run.jobs[0]);
+    assert_eq!(run.jobs[0].attempts.len(), 3);
+}
+
+#[test]
+fn another_try_begins_with_fresh_retries() {
+    let mut run = run(vec![job("test", &[], None)]);
+    end(&mut run, 0, AttemptState::Failed);
+    end(&mut run, 0, AttemptState::Failed);
+    let _queued = send(&mut run, RunEvent::RerunRequested { actor: user("bob") });
+    end(&mut run, 0, AttemptState::Failed);
+    assert_eq!(run.jobs[0].state, JobState::Active);
+    end(&mut run, 0, AttemptState::Passed);
+    assert_eq!(run.state, RunState::Passed);
+}
+
+#[test]
+fn a_group_that_is_freed_twice_lets_one_in() {
+    let mut run = run(vec![job("a", &[], Some("db")), job("b", &[], Some("db"))]);
+    for _ in 0..2 {
+        let _granted = send(&mut run, RunEvent::GroupFreed { group: "db".to_owned() });
+    }
+    assert_eq!((run.jobs[0].state, run.jobs[1].state), (JobState::Active, JobState::Waiting));
+    end(&mut run, 0, AttemptState::Passed);
+    let _granted = send(&mut run, RunEvent::GroupFreed { group: "db".to_owned() });
+    assert_eq!(run.jobs[1].state, JobState::Active);
+}
+
+#[test]
+fn nothing_that_comes_late_wakes_a_cancelled_run() {
+    let mut run = run(vec![job("test", &[], None)]);
+    let attempt = run.jobs[0].attempts[0].id;
+    let reason = "enough".to_owned();
+    let _cancelled = send(&mut run, RunEvent::CancelRequested { actor: user("bob"), reason });
+    assert_eq!(run.state, RunState::Cancelled);
+    let before = run.clone();
+    for event in [
+        RunEvent::AttemptRefused { attempt, message: "late".to_owned() },
+        RunEvent::AttemptLost { attempt, fence: 0, message: "late".to_owned() },
+        RunEvent::SourcePrepared { source: Digest::of(b"late") },
+    ] {
+        let _late = send(&mut run, event);
+        assert_eq!(run, before);
+    }
+}
