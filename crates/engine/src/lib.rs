@@ -47,6 +47,7 @@ pub use people::Person;
 pub use promote::PromoteRequest;
 pub use push::RefChange;
 pub use query::{EnvironmentStatus, Journey, JourneyStep, LogPage};
+pub use route::gate_words;
 pub use signals::Signals;
 
 /// What an engine is made of.

@@ -199,7 +199,8 @@ pub(crate) fn promotion_id(name: &str) -> PromotionId {
 }
 
 /// A Gate in a few words: `1 approval from release-manager`.
-pub(crate) fn gate_words(gate: &Gate) -> String {
+#[must_use]
+pub fn gate_words(gate: &Gate) -> String {
     match gate {
         Gate::Approval(gate) => {
             let plural = if gate.count == 1 { "approval" } else { "approvals" };

@@ -13,6 +13,7 @@ use url::Url;
 use crate::auth::limiter::LoginLimiter;
 use crate::git::GitHost;
 use crate::metrics::Metrics;
+use crate::page::LogIndex;
 
 /// The server's shared state; clones share it.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct Shared {
     pub local_token: [u8; 32],
     /// The clock.
     pub clock: fn() -> Timestamp,
+    /// Where the lines of logs begin.
+    pub(crate) log_index: LogIndex,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Fires when the server begins to stop; long answers end then.

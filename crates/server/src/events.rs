@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::{Stream, StreamExt as _, stream};
+use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
 use serde::Deserialize;
 use towpath_model::ProjectName;
@@ -27,7 +28,13 @@ pub(crate) struct Wanted {
     project: Option<ProjectName>,
     environment: Option<String>,
     after: Option<i64>,
+    /// Only says that something has changed, entry or not: for pages that then fetch themselves again.
+    #[serde(default)]
+    changes: bool,
 }
+
+/// The stream, with a comment line whenever it was silent for long.
+type News = KeepAliveStream<BoxStream<'static, Result<Event, Infallible>>>;
 
 struct Cursor {
     app: App,
@@ -42,7 +49,7 @@ pub(crate) async fn events(
     principal: Principal,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Sse<News>, Problem> {
     if let Some(project) = &wanted.project {
         let _permit = principal.may(Action::View, Some(project))?;
     }
@@ -52,13 +59,28 @@ pub(crate) async fn events(
         None => timeline::last(&mut app.db.reader().await?).await?,
     };
     let stopping = app.stopping.clone();
+    if wanted.changes {
+        let news = changes(&app).take_until(stopping.cancelled_owned());
+        return Ok(Sse::new(news.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))));
+    }
     let cursor = Cursor { app, principal, wanted, seq };
     let news = stream::unfold(cursor, |mut cursor| async move {
         let batch = cursor.next().await?;
         Some((stream::iter(batch.into_iter().map(Ok)), cursor))
     });
     let news = news.flatten().take_until(stopping.cancelled_owned());
-    Ok(Sse::new(news).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Ok(Sse::new(news.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// A word whenever something that pages show has changed; many changes at once are one word.
+fn changes(app: &App) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
+    let signal = app.engine.signals().timeline();
+    stream::unfold(signal, |mut signal| async move {
+        signal.changed().await.ok()?;
+        tokio::time::sleep(LOOK_EVERY).await;
+        signal.mark_unchanged();
+        Some((Ok(Event::default().event("change").data("look again")), signal))
+    })
 }
 
 impl Cursor {

@@ -131,6 +131,7 @@ impl Server {
             public_url,
             local_token: local.hash(),
             clock,
+            log_index: page::LogIndex::default(),
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
         });

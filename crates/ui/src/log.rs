@@ -56,24 +56,46 @@ pub fn lines<'a>(first: u64, raw: impl IntoIterator<Item = &'a str>) -> Markup {
     }
 }
 
-/// Finds the line that a reader wants to see first in the log of a failed Attempt, from 1.
+/// Finds the line that a reader wants to see first in the log of a failed Attempt.
 ///
 /// That is the first line of the failed step that speaks of an error, else the step's last line.
-pub fn failing_line<'a>(raw: impl IntoIterator<Item = &'a str>, failed_step: u32) -> Option<u64> {
-    const WORDS: [&str; 6] = ["error:", "error[", "panicked at", "failed", "fatal:", "traceback"];
-    let mut last = None;
-    for (number, raw) in (1..).zip(raw) {
+/// It is given the lines one after the other, so that no log has to be held as a whole.
+#[derive(Debug, Clone)]
+pub struct FailingLine {
+    step: u32,
+    speaks: Option<u64>,
+    last: Option<u64>,
+}
+
+impl FailingLine {
+    /// Looks for the line of a step, counted from 0.
+    #[must_use]
+    pub const fn of_step(step: u32) -> Self {
+        Self { step, speaks: None, last: None }
+    }
+
+    /// Takes in one line with its number.
+    pub fn look(&mut self, number: u64, raw: &str) {
+        const WORDS: [&str; 6] = ["error:", "error[", "panicked at", "failed", "fatal:", "traceback"];
+        if self.speaks.is_some() {
+            return;
+        }
         let line = Line::parse(raw);
-        if line.step.parse() != Ok(failed_step) || line.stream == 's' {
-            continue;
+        if line.step.parse() != Ok(self.step) || line.stream == 's' {
+            return;
         }
         let text = line.text.to_lowercase();
         if WORDS.iter().any(|word| text.contains(word)) {
-            return Some(number);
+            self.speaks = Some(number);
         }
-        last = Some(number);
+        self.last = Some(number);
     }
-    last
+
+    /// The line, from 1, as far as the log was looked at.
+    #[must_use]
+    pub const fn found(&self) -> Option<u64> {
+        if self.speaks.is_some() { self.speaks } else { self.last }
+    }
 }
 
 #[cfg(test)]
@@ -106,8 +128,10 @@ mod tests {
 
     #[test]
     fn finds_the_line_to_jump_to() {
-        assert_eq!(failing_line(LOG, 1), Some(3));
-        assert_eq!(failing_line(LOG, 0), Some(1));
-        assert_eq!(failing_line(LOG, 5), None);
+        for (step, expected) in [(1, Some(3)), (0, Some(1)), (5, None)] {
+            let mut failing = FailingLine::of_step(step);
+            (1..).zip(LOG).for_each(|(number, line)| failing.look(number, line));
+            assert_eq!(failing.found(), expected, "step {step}");
+        }
     }
 }

@@ -287,7 +287,9 @@ fn a_page_has_the_parts_that_scripts_look_for() {
 #[test]
 fn the_log_has_the_failing_line_where_the_page_says() {
     let log = fixture::stored_log();
-    assert_eq!(towpath_ui::log::failing_line(log.iter().map(String::as_str), 2), Some(1871));
+    let mut failing = towpath_ui::log::FailingLine::of_step(2);
+    (1..).zip(&log).for_each(|(number, line)| failing.look(number, line));
+    assert_eq!(failing.found(), Some(1871));
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Environment {
             }
             Verification::Run(run) => {
                 let attempt = Attempt::queued(
-                    attempt_id(id.0, "verify", number(index, nth)),
+                    check_attempt(id, index, nth),
                     nth,
                     [run.name.clone()],
                     now,
@@ -161,7 +161,7 @@ impl Environment {
             let problem = format!("no agent could run the check in {TRIES} tries: {message}");
             return self.verified(index, Some(problem), change, now);
         }
-        let next = attempt_id(promotion.0, "verify", number(index, nth));
+        let next = check_attempt(promotion, index, nth);
         let steps: Vec<String> = attempt.steps.iter().map(|step| step.name.clone()).collect();
         *attempt = Attempt::queued(next, nth, steps, now);
         change.handled.effect(EnvironmentEffect::QueueAttempt { promotion, index, attempt: next });
@@ -177,6 +177,12 @@ impl Environment {
         }
         self.active = Some(active);
     }
+}
+
+/// The identity of the `nth` Attempt of a check that is a script, counted from 1.
+#[must_use]
+pub fn check_attempt(promotion: PromotionId, index: usize, nth: u32) -> AttemptId {
+    attempt_id(promotion.0, "verify", number(index, nth))
 }
 
 /// The number of the `nth` Attempt of check `index`.

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use checks::check_attempt;
 pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed, REPLACE_AFTER};
 pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};

@@ -1,34 +1,54 @@
 //! The web page: fills the view models of `ui`, one file per page.
 
 mod account;
+mod act;
+mod agents;
+mod approvals;
 mod assets;
+mod decisions;
+mod diagnostic;
 mod doctor;
+mod environment;
 mod error;
+mod log;
+mod log_index;
 mod overview;
 mod project;
+mod promotion;
+mod release;
+mod rollout;
+mod route;
+mod run;
+mod series;
 mod setup;
 mod shell;
 mod sign_in;
 mod timeline;
 mod users;
+mod words;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::extract::OriginalUri;
+use axum::response::Redirect;
+use axum::routing::{MethodRouter, get, post};
 use towpath_ui::routes;
 
 use crate::app::App;
 
 pub(crate) use error::missing;
+pub(crate) use log_index::LogIndex;
 
 /// The routes of the page.
 pub(crate) fn router() -> Router<App> {
     Router::new()
+        .merge(work())
         .route(routes::OVERVIEW, get(overview::show))
         .route(routes::LOGIN, get(sign_in::show).post(sign_in::submit))
         .route(routes::LOGOUT, post(sign_in::out))
         .route("/setup/{token}", get(setup::show).post(setup::submit))
-        .route("/p/{project}", get(project::show))
         .route(routes::TIMELINE, get(timeline::show))
+        .route(routes::APPROVALS, get(approvals::show))
+        .route(routes::AGENTS, get(agents::show))
         .route(routes::USERS, get(users::show).post(users::create))
         .route("/users/{login}/{verb}", post(users::change))
         .route(routes::ACCOUNT, get(account::show))
@@ -38,4 +58,37 @@ pub(crate) fn router() -> Router<App> {
         .route(routes::DOCTOR, get(doctor::show))
         .route("/assets/{hash}/{file}", get(assets::serve))
         .route("/favicon.svg", get(assets::serve))
+}
+
+/// Projects and what belongs to them.
+fn work() -> Router<App> {
+    Router::new()
+        .route("/p/{project}", get(project::show))
+        .route("/p/{project}/runs/{number}", get(run::show))
+        .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))
+        .route("/p/{project}/runs/{number}/rerun", form(post(run::rerun)))
+        .route("/p/{project}/releases/{version}", get(release::show))
+        .route("/p/{project}/releases/{version}/promote", form(post(release::promote)))
+        .route("/p/{project}/env/{environment}", get(environment::show))
+        .route("/p/{project}/env/{environment}/hold", form(post(environment::hold)))
+        .route("/p/{project}/env/{environment}/resume", form(post(environment::resume)))
+        .route("/p/{project}/env/{environment}/rollback", form(post(environment::rollback)))
+        .route("/p/{project}/env/{environment}/release", form(post(environment::release)))
+        .route("/promotions/{promotion}", get(promotion::show))
+        .route("/promotions/{promotion}/series", get(promotion::measured))
+        .route("/promotions/{promotion}/approve", form(post(promotion::approve)))
+        .route("/promotions/{promotion}/reject", form(post(promotion::reject)))
+        .route("/promotions/{promotion}/hold", form(post(promotion::hold)))
+        .route("/promotions/{promotion}/resume", form(post(promotion::resume)))
+        .route("/promotions/{promotion}/rollback", form(post(promotion::rollback)))
+        .route("/attempts/{attempt}/log", get(log::lines))
+        .route("/attempts/{attempt}/log.txt", get(log::text))
+}
+
+/// A form's own address, opened as a page or looked at again after a refusal, leads to the page it belongs to.
+fn form(submit: MethodRouter<App>) -> MethodRouter<App> {
+    submit.get(|OriginalUri(uri): OriginalUri| async move {
+        let page = uri.path().rsplit_once('/').map_or("/", |(page, _)| page);
+        Redirect::to(page)
+    })
 }

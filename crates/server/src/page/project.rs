@@ -1,43 +1,119 @@
 //! One Project.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
-use towpath_model::ProjectName;
+use towpath_model::RunId;
+use towpath_model::environment::Environment;
+use towpath_model::run::Run;
+use towpath_store::core::releases::Release;
+use towpath_store::core::{environments, promotions, runs};
 use towpath_ui::page;
-use towpath_ui::view::ProjectView;
+use towpath_ui::view::{Action, Commit, HoldRow, Notice, ProjectView, QuarantineRow, ReleaseRow};
 
-use super::shell::{Reader, html, or_error, shell};
+use super::shell::{Reader, Said, frame, html, live, or_error};
+use super::{act, environment, route, words};
 use crate::app::App;
-use crate::auth::Action;
+use crate::auth::Principal;
 use crate::problem::Problem;
+
+/// How many Runs and Releases are shown.
+const LENGTH: u32 = 20;
 
 /// Shows a Project.
 pub(super) async fn show(
     State(app): State<App>,
     Reader(principal): Reader,
     Path(project): Path<String>,
+    Said(said): Said,
 ) -> Response {
-    let shown = async {
-        let missing = || Problem::not_found(format!("there is no project `{project}` that you can see"));
-        let name: ProjectName = project.parse().map_err(|_| missing())?;
-        let _permit = principal.may(Action::View, Some(&name))?;
-        if !app.git.exists(&name) {
-            return Err(missing());
-        }
-        let base = app.public_url.as_str().trim_end_matches('/');
-        let live = format!("/api/v1/events?project={name}");
-        let view = ProjectView {
-            shell: shell(&app, Some(&principal), Some(live)),
-            clone_url: format!("{base}/git/{name}.git"),
-            name: name.into(),
-            route: Vec::new(),
-            runs: Vec::new(),
-            releases: Vec::new(),
-            holds: Vec::new(),
-            quarantined: Vec::new(),
-            branch: "main".to_owned(),
-        };
-        Ok(html(page::project(&view)))
+    let shown = said.is_some();
+    let page = render(&app, &principal, &project, said).await;
+    act::forget(&app, shown, or_error(&app, &principal, page))
+}
+
+async fn render(
+    app: &App,
+    principal: &Principal,
+    project: &str,
+    notice: Option<Notice>,
+) -> Result<Response, Problem> {
+    let name = act::project(principal, project)?;
+    if !app.git.exists(&name) {
+        return Err(Problem::not_found(format!("there is no project `{name}` that you can see")));
+    }
+    let newest = app.engine.runs(Some(&name), None, LENGTH).await?;
+    let releases = app.engine.releases(&name, None, LENGTH).await?;
+    let environments = environments::all(&mut *app.db.reader().await?, Some(&name)).await?;
+    let base = app.public_url.as_str().trim_end_matches('/');
+    let stages = route::stages(&releases, &newest);
+    let held = |environment: &Environment| holds(principal, environment);
+    let view = ProjectView {
+        shell: frame(app, principal, live(Some(&name)), notice).await?,
+        clone_url: format!("{base}/git/{name}.git"),
+        route: route::route(stages, &environments, &app.public_url),
+        runs: newest.iter().map(words::run_row).collect(),
+        releases: release_rows(app, &releases, &newest).await?,
+        holds: environments.iter().filter_map(held).collect(),
+        quarantined: environments.iter().flat_map(|each| quarantined(principal, each)).collect(),
+        branch: "main".to_owned(),
+        name: name.into(),
     };
-    or_error(&app, &principal, shown.await)
+    Ok(html(page::project(&view)))
+}
+
+/// The Releases with where each has got to.
+async fn release_rows(app: &App, releases: &[Release], known: &[Run]) -> Result<Vec<ReleaseRow>, Problem> {
+    let known: BTreeMap<RunId, &Run> = known.iter().map(|run| (run.id, run)).collect();
+    let mut reader = app.db.reader().await?;
+    let mut rows = Vec::new();
+    for release in releases {
+        let commit = match known.get(&release.run) {
+            Some(run) => words::commit(&run.cause),
+            None => match runs::find(&mut reader, release.run).await? {
+                Some(run) => words::commit(&run.cause),
+                None => Commit { sha: release.commit.clone(), subject: String::new(), author: String::new() },
+            },
+        };
+        let mut reached = BTreeMap::new();
+        for promotion in promotions::of_release(&mut reader, release.digest).await? {
+            let environment = promotion.environment.environment.to_string();
+            reached.insert(environment, words::promotion_state(&promotion));
+        }
+        rows.push(ReleaseRow {
+            version: release.version.clone(),
+            digest: release.digest.to_string(),
+            commit,
+            sealed: release.created_at,
+            reached: reached.into_iter().collect(),
+        });
+    }
+    Ok(rows)
+}
+
+fn holds(principal: &Principal, held: &Environment) -> Option<HoldRow> {
+    let hold = held.hold.as_ref()?;
+    Some(HoldRow {
+        environment: held.key.environment.to_string(),
+        by: hold.by.name().to_owned(),
+        since: hold.at,
+        reason: hold.reason.clone(),
+        resume: Some(environment::resume_action(principal, held)),
+    })
+}
+
+fn quarantined(principal: &Principal, barring: &Environment) -> Vec<QuarantineRow> {
+    let row = |(digest, barred): (&towpath_model::Digest, &towpath_model::environment::Quarantine)| {
+        let release: Action = environment::release_action(principal, barring, &barred.version);
+        QuarantineRow {
+            environment: barring.key.environment.to_string(),
+            version: barred.version.clone(),
+            digest: digest.to_string(),
+            since: barred.at,
+            reason: barred.reason.clone(),
+            release: Some(release),
+        }
+    };
+    barring.quarantine.iter().map(row).collect()
 }

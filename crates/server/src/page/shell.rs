@@ -1,14 +1,17 @@
 //! The frame of every page, and who may see it.
 
+use std::convert::Infallible;
+
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
 use http::request::Parts;
+use towpath_model::ProjectName;
 use towpath_ui::Markup;
 use towpath_ui::routes;
 use towpath_ui::view::{Notice, Shell, Tone, Viewer};
 
-use super::error;
+use super::{act, approvals, error};
 use crate::app::App;
 use crate::auth::{Action, Principal, Proof};
 use crate::problem::Problem;
@@ -32,6 +35,17 @@ impl FromRequestParts<App> for Reader {
     }
 }
 
+/// What a form has just said, for the page that follows it.
+pub(super) struct Said(pub(super) Option<Notice>);
+
+impl FromRequestParts<App> for Said {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(act::said(&parts.headers)))
+    }
+}
+
 /// The frame for `principal`, with news from `live`.
 pub(super) fn shell(app: &App, principal: Option<&Principal>, live: Option<String>) -> Shell {
     let csrf = principal.and_then(|principal| match &principal.proof {
@@ -51,6 +65,24 @@ pub(super) fn shell(app: &App, principal: Option<&Principal>, live: Option<Strin
         live,
         notice: None,
     }
+}
+
+/// The frame of a page about the work: with how much waits for this person, and what a form has just said.
+pub(super) async fn frame(
+    app: &App,
+    principal: &Principal,
+    live: Option<String>,
+    notice: Option<Notice>,
+) -> Result<Shell, Problem> {
+    let waiting = approvals::pending(app, principal).await?.len();
+    let approvals_waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+    Ok(Shell { approvals_waiting, notice, ..shell(app, Some(principal), live) })
+}
+
+/// The stream that says when a page about a Project, or about all, has to look again.
+pub(super) fn live(project: Option<&ProjectName>) -> Option<String> {
+    let narrowed = project.map(|project| format!("&project={project}")).unwrap_or_default();
+    Some(format!("/api/v1/events?changes=true{narrowed}"))
 }
 
 /// Says how a form went, at the top of the page.

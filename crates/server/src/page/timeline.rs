@@ -1,20 +1,31 @@
 //! Who did what.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use towpath_model::ProjectName;
+use towpath_store::core::runs;
 use towpath_store::timeline::{self, Entry};
 use towpath_ui::page;
-use towpath_ui::view::{State as Tone, TimelineEntry, TimelineFilter, TimelineView};
+use towpath_ui::view::{TimelineEntry, TimelineFilter, TimelineView};
 
-use super::shell::{Reader, html, or_error, shell};
+use super::decisions;
+use super::shell::{Reader, frame, html, live, or_error};
 use crate::app::App;
-use crate::auth::Action;
+use crate::auth::{Action, Principal};
 use crate::events::visible;
+use crate::problem::Problem;
 
 /// How many entries a page shows.
-const LENGTH: u32 = 100;
+const LENGTH: usize = 100;
+
+/// How many entries are read at once.
+const BATCH: u32 = 200;
+
+/// How many batches are read for one page: a rare filter then gives a shorter page and a link to older ones.
+const BATCHES: usize = 20;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -34,35 +45,23 @@ pub(super) async fn show(
     Query(wanted): Query<Wanted>,
 ) -> Response {
     let shown = async {
-        let Wanted { project, environment, actor, before } = wanted;
-        let mut reader = app.db.reader().await?;
-        let narrowed = (!project.is_empty()).then_some(project.as_str());
-        let found = timeline::before(&mut reader, before.unwrap_or(i64::MAX), narrowed, LENGTH).await?;
-        drop(reader);
-        let older = if found.len() == LENGTH as usize { found.last().map(|entry| entry.seq) } else { None };
-        let asked = |wanted: &str, found: Option<&str>| wanted.is_empty() || found == Some(wanted);
-        let entries: Vec<_> = found
-            .into_iter()
-            .filter(|entry| visible(&principal, entry))
-            .filter(|entry| asked(&environment, entry.environment.as_deref()))
-            .filter(|entry| asked(&actor, Some(name(&entry.actor))))
-            .map(view)
-            .collect();
-        let mut actors: Vec<String> = entries.iter().map(|entry| entry.actor.clone()).collect();
-        let mut environments: Vec<String> =
-            entries.iter().filter_map(|entry| entry.environment.clone()).collect();
-        for list in [&mut actors, &mut environments] {
-            list.sort();
-            list.dedup();
+        let (found, older) = read(&app, &principal, &wanted).await?;
+        let mut entries = Vec::new();
+        for entry in &found {
+            entries.push(line(&app, entry).await?);
         }
+        let names = |each: fn(&TimelineEntry) -> Option<String>| {
+            entries.iter().filter_map(each).collect::<BTreeSet<_>>().into_iter().collect()
+        };
         let projects = app.git.projects().await?;
         let seen = |name: &ProjectName| principal.may(Action::View, Some(name)).is_ok();
+        let Wanted { project, environment, actor, before: _ } = wanted;
         let view = TimelineView {
-            shell: shell(&app, Some(&principal), Some("/api/v1/events".to_owned())),
+            shell: frame(&app, &principal, live(None), None).await?,
             filter: TimelineFilter { project, environment, actor },
             projects: projects.into_iter().filter(seen).map(Into::into).collect(),
-            environments,
-            actors,
+            environments: names(|entry| entry.environment.clone()),
+            actors: names(|entry| Some(entry.actor.clone())),
             entries,
             older: older.and_then(|seq| seq.try_into().ok()),
         };
@@ -71,28 +70,46 @@ pub(super) async fn show(
     or_error(&app, &principal, shown.await)
 }
 
-fn name(actor: &str) -> &str {
-    match actor.strip_prefix("user:") {
-        Some(login) => login,
-        None if actor == "system" => "towpath",
-        None => actor,
+/// Reads back until a page is full. Says where older entries go on.
+async fn read(
+    app: &App,
+    principal: &Principal,
+    wanted: &Wanted,
+) -> Result<(Vec<Entry>, Option<i64>), Problem> {
+    let project = Some(wanted.project.as_str()).filter(|project| !project.is_empty());
+    let asked = |wanted: &str, found: Option<&str>| wanted.is_empty() || found == Some(wanted);
+    let fits = |entry: &Entry| {
+        visible(principal, entry)
+            && asked(&wanted.environment, entry.environment.as_deref())
+            && asked(&wanted.actor, Some(decisions::actor(&entry.actor)))
+    };
+    let mut reader = app.db.reader().await?;
+    let mut entries = Vec::new();
+    let mut before = wanted.before.unwrap_or(i64::MAX);
+    for _ in 0..BATCHES {
+        let batch = timeline::before(&mut reader, before, project, BATCH).await?;
+        let whole = batch.len() == BATCH as usize;
+        for entry in batch {
+            before = entry.seq;
+            if fits(&entry) {
+                entries.push(entry);
+            }
+            if entries.len() == LENGTH {
+                return Ok((entries, Some(before).filter(|seq| *seq > 1)));
+            }
+        }
+        if !whole {
+            return Ok((entries, None));
+        }
     }
+    Ok((entries, Some(before)))
 }
 
-fn view(entry: Entry) -> TimelineEntry {
-    let Entry { seq, at, actor, project, environment, kind, subject, body } = entry;
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let comment = body.get("comment").and_then(|comment| comment.as_str()).map(str::to_owned);
-    let subject = subject.split_once(':').map_or(subject.as_str(), |(_, name)| name);
-    TimelineEntry {
-        sequence: seq.try_into().unwrap_or_default(),
-        at,
-        actor: name(&actor).to_owned(),
-        state: Tone::Passed,
-        text: format!("{} {subject}", kind.replace('-', " ")),
-        comment,
-        project,
-        environment,
-        href: None,
-    }
+async fn line(app: &App, entry: &Entry) -> Result<TimelineEntry, Problem> {
+    let id = entry.subject.strip_prefix("run:").and_then(|id| id.parse().ok());
+    let run = match id {
+        Some(id) => runs::find(&mut *app.db.reader().await?, id).await?,
+        None => None,
+    };
+    Ok(decisions::line(entry, run.map(|run| run.number)))
 }

@@ -103,6 +103,16 @@ pub async fn find(db: &mut Connection, id: AttemptId) -> sqlx::Result<Option<Que
     row.as_ref().map(attempt).transpose()
 }
 
+/// Whose an Attempt is, ended or not.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn owner(db: &mut Connection, id: AttemptId) -> sqlx::Result<Option<(ProjectName, Owner)>> {
+    let row =
+        sqlx::query("SELECT * FROM attempts WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?;
+    Ok(row.as_ref().map(attempt).transpose()?.map(|attempt| (attempt.project, attempt.owner)))
+}
+
 /// Every leased Attempt.
 ///
 /// # Errors

@@ -87,7 +87,7 @@ pub struct AttemptView {
     pub steps: Vec<StepView>,
     /// Bytes of log so far.
     pub log_bytes: u64,
-    /// The line to jump to, counted from 1; see [`crate::log::failing_line`].
+    /// The line to jump to, counted from 1; see [`crate::log::FailingLine`].
     pub failing_line: Option<u64>,
 }
 

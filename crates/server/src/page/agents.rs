@@ -1,0 +1,86 @@
+//! The agents, and what each of them does.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use towpath_model::AgentId;
+use towpath_model::environment::Environment;
+use towpath_store::core::agents::Agent;
+use towpath_store::core::attempts::{self, Owner};
+use towpath_store::core::{environments, runs};
+use towpath_ui::page;
+use towpath_ui::view::{AgentRow, AgentsView, State as Health};
+
+use super::shell::{Reader, frame, html, live, or_error};
+use crate::app::App;
+use crate::auth::Action;
+use crate::problem::Problem;
+
+/// Shows the agents.
+pub(super) async fn show(State(app): State<App>, Reader(principal): Reader) -> Response {
+    let page = async {
+        let _permit = principal.may(Action::ManageAgents, None)?;
+        let busy = busy(&app).await?;
+        let agents = app.engine.agents().await?;
+        let agents = agents.iter().map(|(agent, connected)| row(agent, *connected, &busy)).collect();
+        let shell = frame(&app, &principal, live(None), None).await?;
+        Ok(html(page::agents(&AgentsView { shell, agents, join: None, may_join: false })))
+    };
+    or_error(&app, &principal, page.await)
+}
+
+/// What each agent does, in words.
+async fn busy(app: &App) -> Result<BTreeMap<AgentId, Vec<String>>, Problem> {
+    let mut reader = app.db.reader().await?;
+    let mut busy: BTreeMap<AgentId, Vec<String>> = BTreeMap::new();
+    for attempt in attempts::leased(&mut reader).await? {
+        let Some(agent) = attempt.agent else { continue };
+        let what = match attempt.owner {
+            Owner::Run(id) => match runs::find(&mut reader, id).await? {
+                Some(run) => {
+                    let job = run.attempt(attempt.id).map(|(job, _)| format!(" {}", job.name));
+                    format!("{}{}", run.title(), job.unwrap_or_default())
+                }
+                None => format!("a job of {}", attempt.project),
+            },
+            Owner::Environment(name) => format!("a check of {}/{name}", attempt.project),
+        };
+        busy.entry(agent).or_default().push(what);
+    }
+    for (agent, words) in instances(&environments::all(&mut reader, None).await?) {
+        busy.entry(agent).or_default().push(words);
+    }
+    Ok(busy)
+}
+
+/// How many Instances each agent runs, by Environment.
+fn instances(environments: &[Environment]) -> Vec<(AgentId, String)> {
+    let mut counts: BTreeMap<(AgentId, String), usize> = BTreeMap::new();
+    for environment in environments {
+        for instance in environment.fleet.instances.iter().filter(|instance| instance.wanted) {
+            *counts.entry((instance.host, environment.key.to_string())).or_default() += 1;
+        }
+    }
+    let words = |((agent, key), count): ((AgentId, String), usize)| {
+        let noun = if count == 1 { "instance" } else { "instances" };
+        (agent, format!("{count} {noun} of {key}"))
+    };
+    counts.into_iter().map(words).collect()
+}
+
+fn row(agent: &Agent, connected: bool, busy: &BTreeMap<AgentId, Vec<String>>) -> AgentRow {
+    let roles = [("runner", agent.runner), ("deploy", agent.deployer)];
+    AgentRow {
+        id: agent.id.to_string(),
+        hostname: agent.hostname.clone(),
+        version: agent.version.clone(),
+        address: agent.address.clone(),
+        labels: agent.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        roles: roles.iter().filter(|(_, held)| *held).map(|(name, _)| (*name).to_owned()).collect(),
+        state: if connected { Health::Healthy } else { Health::Lost },
+        seen: agent.seen_at,
+        busy: busy.get(&agent.id).cloned().unwrap_or_default(),
+        certificate: None,
+    }
+}

@@ -1,0 +1,268 @@
+//! One Run: its Jobs, Attempts and Steps, and what can be done with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use serde::Deserialize;
+use towpath_artifact::ContentStore;
+use towpath_model::attempt::Attempt;
+use towpath_model::run::{JobRun, Run, RunState};
+use towpath_model::{AgentId, ArtifactName, AttemptId, Digest};
+use towpath_ui::view::{
+    Action, ActionKind, ArtifactRow, AttemptView, JobView, Notice, RunView, StepView, TestCounts,
+};
+use towpath_ui::{page, routes};
+
+use super::act::{self, Comment, Refusal};
+use super::shell::{Reader, Said, frame, html, live, or_error};
+use super::{diagnostic, words};
+use crate::app::App;
+use crate::auth::csrf::CheckedForm;
+use crate::auth::{Action as Deed, Principal};
+use crate::problem::Problem;
+
+/// What of a Run is wanted in front.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    job: Option<String>,
+    attempt: Option<u32>,
+}
+
+/// What a page of a Run needs besides the Run.
+struct Around {
+    agents: BTreeMap<AgentId, String>,
+    failing: BTreeMap<AttemptId, u64>,
+    lengths: BTreeMap<AttemptId, u64>,
+    artifacts: BTreeMap<Digest, ArtifactRow>,
+}
+
+/// Shows a Run.
+pub(super) async fn show(
+    State(app): State<App>,
+    Reader(principal): Reader,
+    Path((project, number)): Path<(String, u64)>,
+    Query(asked): Query<Asked>,
+    Said(said): Said,
+) -> Response {
+    let shown = said.is_some();
+    let page = render(&app, &principal, (&project, number), asked, said).await;
+    act::forget(&app, shown, or_error(&app, &principal, page))
+}
+
+async fn render(
+    app: &App,
+    principal: &Principal,
+    (project, number): (&str, u64),
+    asked: Asked,
+    notice: Option<Notice>,
+) -> Result<Response, Problem> {
+    let project = act::project(principal, project)?;
+    let run = app.engine.find_run(&project, number).await?;
+    let around = around(app, &run).await?;
+    let Asked { job, attempt } = asked;
+    let view = RunView {
+        shell: frame(app, principal, live(Some(&project)), notice).await?,
+        number,
+        commit: words::commit(&run.cause),
+        reference: run.cause.short_reference().to_owned(),
+        trigger: words::trigger(&run.cause),
+        trust: run.trust.word().to_owned(),
+        state: words::run_state(run.state),
+        reason: words::some(&run.reason),
+        created: run.created_at,
+        started: words::started(&run),
+        finished: run.finished_at,
+        release: run.release.as_ref().map(|release| release.version.clone()),
+        jobs: run.jobs.iter().map(|job| job_view(&run, job, &around)).collect(),
+        selected: job,
+        attempt,
+        diagnostics: run.diagnostics.iter().map(|text| diagnostic::parse(text)).collect(),
+        actions: actions(&run, act::refused(principal, Deed::ControlRun, &project).as_deref()),
+        project: project.into(),
+    };
+    Ok(html(page::run(&view)))
+}
+
+/// Collects what the Run itself does not know.
+async fn around(app: &App, run: &Run) -> Result<Around, Problem> {
+    let agents = app.engine.agents().await?;
+    let agents = agents.into_iter().map(|(agent, _)| (agent.id, agent.hostname)).collect();
+    let attempts: Vec<(AttemptId, Option<u32>)> = run
+        .jobs
+        .iter()
+        .flat_map(|job| &job.attempts)
+        .map(|attempt| (attempt.id, words::failed_step(attempt)))
+        .collect();
+    let manifests: Vec<(ArtifactName, Digest)> = run
+        .jobs
+        .iter()
+        .flat_map(|job| &job.artifacts)
+        .map(|(name, digest)| (name.clone(), *digest))
+        .collect();
+    let (shared, logs, content) = (app.clone(), Arc::clone(app.engine.logs()), app.engine.content().clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut failing, mut lengths) = (BTreeMap::new(), BTreeMap::new());
+        for (id, step) in attempts {
+            // A log that cannot be read is told where it is shown; the page does without.
+            lengths.insert(id, logs.length(id).unwrap_or(0));
+            let line = step.and_then(|step| shared.log_index.failing(&logs, id, step).ok().flatten());
+            failing.extend(line.map(|line| (id, line)));
+        }
+        let artifacts = manifests.iter().map(|(name, digest)| (*digest, artifact(&content, name, *digest)));
+        (failing, lengths, artifacts.collect())
+    });
+    let (failing, lengths, artifacts) = read.await.map_err(|error| Problem::internal(&error))?;
+    Ok(Around { agents, failing, lengths, artifacts })
+}
+
+/// An Artifact with its size, as its manifest tells it.
+pub(super) fn artifact(content: &ContentStore, name: &ArtifactName, digest: Digest) -> ArtifactRow {
+    let manifest = content.read(digest, 1 << 20).ok();
+    let manifest: Option<serde_json::Value> = manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let layers = manifest.as_ref().and_then(|manifest| manifest.get("layers")?.as_array());
+    let size = |layer: &serde_json::Value| layer.get("size").and_then(serde_json::Value::as_u64);
+    let (bytes, kind) = match layers {
+        Some(layers) => (layers.iter().filter_map(size).sum(), "files"),
+        None => (0, "missing from the content store"),
+    };
+    ArtifactRow { name: name.to_string(), digest: digest.to_string(), bytes, kind: kind.to_owned() }
+}
+
+fn job_view(run: &Run, job: &JobRun, around: &Around) -> JobView {
+    let declared = run.pipeline.as_ref().and_then(|pipeline| pipeline.job(&job.name));
+    let needs = declared.map(|declared| declared.needs.iter().map(ToString::to_string).collect());
+    let tests = job.attempts.iter().rev().find_map(|attempt| attempt.tests).map(|tests| TestCounts {
+        passed: tests.passed.into(),
+        failed: tests.failed.into(),
+        skipped: tests.skipped.into(),
+    });
+    JobView {
+        name: job.name.to_string(),
+        needs: needs.unwrap_or_default(),
+        state: words::job_state(job),
+        reason: words::some(&job.reason),
+        attempts: job.attempts.iter().map(|attempt| attempt_view(attempt, around)).collect(),
+        tests,
+        artifacts: job
+            .artifacts
+            .values()
+            .filter_map(|digest| around.artifacts.get(digest).cloned())
+            .collect(),
+    }
+}
+
+fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
+    let steps = attempt.steps.iter().map(|step| {
+        let (state, note) = words::step_state(&step.state);
+        StepView {
+            name: step.name.clone(),
+            state,
+            note,
+            started: step.started_at,
+            finished: step.finished_at,
+        }
+    });
+    let agent = attempt.agent.map(|id| around.agents.get(&id).cloned().unwrap_or_else(|| id.to_string()));
+    AttemptView {
+        id: attempt.id.to_string(),
+        number: attempt.number,
+        state: words::attempt_state(attempt.state),
+        reason: words::some(&attempt.message),
+        agent,
+        isolation: attempt.isolation.clone(),
+        started: attempt.started_at,
+        finished: attempt.finished_at,
+        steps: steps.collect(),
+        log_bytes: around.lengths.get(&attempt.id).copied().unwrap_or(attempt.log_bytes),
+        failing_line: around.failing.get(&attempt.id).copied(),
+    }
+}
+
+/// Cancel while it runs; again, once it has failed.
+fn actions(run: &Run, refused: Option<&str>) -> Vec<Action> {
+    let page = routes::run(run.project.as_str(), run.number);
+    let action = |kind, label: &str, consequence: String| Action {
+        kind,
+        label: label.to_owned(),
+        url: routes::act(&page, kind),
+        consequence,
+        fields: Vec::new(),
+        refused: refused.map(str::to_owned),
+    };
+    let names = |wanted: fn(&JobRun) -> bool| {
+        let names: Vec<String> =
+            run.jobs.iter().filter(|job| wanted(job)).map(|job| format!("`{}`", job.name)).collect();
+        if names.is_empty() { "no job".to_owned() } else { names.join(", ") }
+    };
+    let mut actions = Vec::new();
+    if !run.state.is_final() {
+        let open = names(|job| !job.state.is_final());
+        let consequence = format!(
+            "Ends {open} of {}: running steps get TERM, then KILL. Nothing is sealed. Jobs that have passed stay as they are.",
+            run.title()
+        );
+        actions.push(action(ActionKind::Cancel, "Cancel", consequence));
+    }
+    if run.can_rerun() {
+        let again = names(|job| job.state != towpath_model::run::JobState::Passed);
+        let label = if run.state == RunState::Failed { "Rerun what failed" } else { "Rerun" };
+        let consequence = format!(
+            "Tries {again} of {} again at the same commit {}. Jobs that have passed are not run again.",
+            run.title(),
+            run.cause.short_commit()
+        );
+        actions.push(action(ActionKind::Rerun, label, consequence));
+    }
+    actions
+}
+
+/// Cancels a Run.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path((project, number)): Path<(String, u64)>,
+    form: CheckedForm<Comment>,
+) -> Response {
+    let CheckedForm { principal, fields } = form;
+    let done = async {
+        let project = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
+        let person = act::person(&principal, &project);
+        let run = app.engine.cancel_run(&project, number, fields.comment.trim(), &person).await?;
+        Ok(format!("{} was cancelled.", run.title()))
+    };
+    finish(&app, &principal, (&project, number), done.await).await
+}
+
+/// Tries a Run again.
+pub(super) async fn rerun(
+    State(app): State<App>,
+    Path((project, number)): Path<(String, u64)>,
+    form: CheckedForm<Comment>,
+) -> Response {
+    let principal = form.principal;
+    let done = async {
+        let project = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
+        let run = app.engine.rerun(&project, number, &act::person(&principal, &project)).await?;
+        Ok(format!("{} is tried again.", run.title()))
+    };
+    finish(&app, &principal, (&project, number), done.await).await
+}
+
+async fn finish(
+    app: &App,
+    principal: &Principal,
+    at: (&str, u64),
+    done: Result<String, Refusal>,
+) -> Response {
+    match done {
+        Ok(said) => act::done(app, &routes::run(at.0, at.1), &said),
+        Err(Refusal::Instead(problem)) => or_error(app, principal, Err(problem)),
+        Err(Refusal::OnPage(reason)) => {
+            let page = render(app, principal, at, Asked::default(), act::not_done(reason)).await;
+            act::conflict(app, principal, page)
+        }
+    }
+}
