@@ -193,11 +193,15 @@ fn send(address: SocketAddr, stop: &AtomicBool, answers: &Mutex<Vec<Answer>>) {
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let version = ask(address, &mut connection);
-        if version.is_err() {
-            connection = None;
-        }
-        answers.lock().unwrap_or_else(PoisonError::into_inner).push(Answer { begun, version: version.ok() });
+        let version = match ask(address, &mut connection) {
+            Ok(version) => Some(version),
+            Err(error) => {
+                println!("a request failed: {error:#}");
+                connection = None;
+                None
+            }
+        };
+        answers.lock().unwrap_or_else(PoisonError::into_inner).push(Answer { begun, version });
         // A thousand requests a second and connection are enough to see a millisecond.
         std::thread::sleep(Duration::from_millis(1));
     }
