@@ -7,20 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use towpath_api::agent::{AttemptOutcome, Secret, StepOrder};
-use towpath_model::AttemptId;
+use jiff::Timestamp;
+use towpath_api::agent::{ArtifactOrder, AttemptOutcome, Input, Secret, StepOrder, TestCounts};
+use towpath_artifact::{ContentError, ContentStore, UnpackError, extract};
+use towpath_model::{ArtifactName, AttemptId, Digest};
 
-use crate::executor::{self, Attempt, AttemptDirectory, Cancel, Ended, Limits, Sink};
+use crate::executor::{self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Sink, Stream, chain};
+use crate::process::junit;
 use crate::sandbox::{Isolation, Policy};
-
-/// Where a Job's Steps work.
-#[derive(Debug, Clone, Copy)]
-pub enum Workspace<'a> {
-    /// In this directory itself: Jobs that run one after another, or do not mind each other.
-    Shared(&'a Path),
-    /// In a copy of the tracked and not-ignored files of this directory, deleted afterwards.
-    Cloned(&'a Path),
-}
 
 /// What holds for all Jobs of one local run.
 #[derive(Debug)]
@@ -33,6 +27,8 @@ pub struct LocalRunner {
     pub cache: Option<PathBuf>,
     /// Towpath's own data directory, which no confined Job sees.
     pub data: PathBuf,
+    /// The directory of a content store through which Artifacts pass from Job to Job; made when the first one is packed.
+    pub artifacts: PathBuf,
     /// The bounds.
     pub limits: Limits,
 }
@@ -44,8 +40,8 @@ pub struct LocalJob<'a> {
     pub attempt: AttemptId,
     /// For people.
     pub title: &'a str,
-    /// Where its Steps work.
-    pub workspace: Workspace<'a>,
+    /// What its Steps get a copy of, deleted afterwards.
+    pub source: &'a SourceTree,
     /// Where in the source tree the Project lives; empty for its root.
     pub directory: &'a str,
     /// The Steps.
@@ -54,10 +50,50 @@ pub struct LocalJob<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// Environment whose values are masked.
     pub secrets: &'a BTreeMap<String, Secret>,
+    /// Artifacts of earlier Jobs, unpacked at the root of the copy.
+    pub inputs: &'a [Input],
+    /// Artifacts to pack when every Step has passed.
+    pub artifacts: &'a [ArtifactOrder],
+    /// JUnit files to read when the Steps have ended, passed or not.
+    pub junit: &'a [String],
     /// Whether the network may be used.
     pub network: bool,
     /// The time of all Steps together.
     pub timeout: Duration,
+}
+
+/// How a Job ended, and what it left.
+#[derive(Debug)]
+pub struct LocalEnd {
+    /// How its Steps ended.
+    pub ended: Ended,
+    /// The manifest of each packed Artifact.
+    pub artifacts: BTreeMap<ArtifactName, Digest>,
+    /// What the JUnit files say.
+    pub tests: Option<TestCounts>,
+}
+
+/// Why a workspace could not be prepared.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    #[error(transparent)]
+    Clone(#[from] CloneError),
+    #[error("failed to make {}", path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("failed to prepare the cache of downloads")]
+    Cache(#[source] io::Error),
+    #[error("the artifacts of earlier jobs cannot be read")]
+    Store(#[source] ContentError),
+    #[error("failed to unpack artifact `{name}`")]
+    Input {
+        name: ArtifactName,
+        #[source]
+        source: UnpackError,
+    },
 }
 
 /// Why a source tree could not be copied.
@@ -84,81 +120,157 @@ pub enum CloneError {
 
 impl LocalRunner {
     /// Runs one Job and reports to `sink`. Blocks; several may run at once on several threads.
-    pub fn run_job(&self, job: &LocalJob<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
+    pub fn run_job(&self, job: &LocalJob<'_>, cancel: &Cancel, sink: &dyn Sink) -> LocalEnd {
         let place = AttemptDirectory::new(&self.work, job.attempt);
-        let ended = self.run_in(&place, job, cancel, sink).unwrap_or_else(|error| Ended {
-            outcome: AttemptOutcome::Errored,
-            message: format!("{} could not be prepared: {}", job.title, executor::chain(&error)),
-            outputs: BTreeMap::new(),
-        });
+        let end = match self.prepare(&place, job) {
+            Ok(policy) => self.run_in(&place, &policy, job, cancel, sink),
+            Err(error) => {
+                let message = format!("{} could not be prepared: {}", job.title, chain(&error));
+                failed(AttemptOutcome::Errored, message, BTreeMap::new(), None)
+            }
+        };
         // What is left is in a directory of temporary files; the next run does not meet it.
         let _left_behind = std::fs::remove_dir_all(&place.root);
-        ended
+        end
+    }
+
+    fn prepare(&self, place: &AttemptDirectory, job: &LocalJob<'_>) -> Result<Policy, PrepareError> {
+        let policy = Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network);
+        job.source.copy_into(&place.source)?;
+        if !job.inputs.is_empty() {
+            let store = ContentStore::open(&self.artifacts).map_err(PrepareError::Store)?;
+            for Input { name, manifest } in job.inputs {
+                towpath_artifact::unpack(*manifest, &store, &place.source, extract::Limits::default())
+                    .map_err(|source| PrepareError::Input { name: name.clone(), source })?;
+            }
+        }
+        std::fs::create_dir_all(&place.scratch)
+            .map_err(|source| PrepareError::Directory { path: place.scratch.clone(), source })?;
+        if self.isolation != Isolation::Host {
+            policy.prepare_cache().map_err(PrepareError::Cache)?;
+        }
+        Ok(policy)
     }
 
     fn run_in(
         &self,
         place: &AttemptDirectory,
+        policy: &Policy,
         job: &LocalJob<'_>,
         cancel: &Cancel,
         sink: &dyn Sink,
-    ) -> Result<Ended, CloneError> {
-        let mut policy = Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network);
-        let source = match job.workspace {
-            Workspace::Shared(directory) => {
-                policy.writable.push(directory.to_owned());
-                directory
-            }
-            Workspace::Cloned(directory) => {
-                clone_source(directory, &place.source)?;
-                &place.source
-            }
-        };
-        std::fs::create_dir_all(&place.scratch)
-            .map_err(|source| CloneError::Copy { path: place.scratch.clone(), source })?;
-        if self.isolation != Isolation::Host {
-            policy.prepare_cache().map_err(|source| CloneError::Copy { path: self.work.clone(), source })?;
-        }
+    ) -> LocalEnd {
+        let directory = place.source.join(job.directory);
         let attempt = Attempt {
             id: job.attempt,
             title: job.title,
-            directory: &source.join(job.directory),
+            directory: &directory,
             scratch: &place.scratch,
             steps: job.steps,
             env: job.env,
             secrets: job.secrets,
             timeout: job.timeout,
             isolation: &self.isolation,
-            policy: &policy,
+            policy,
             limits: self.limits,
         };
-        Ok(executor::run(&attempt, cancel, sink))
+        let ended = executor::run(&attempt, cancel, sink);
+        let tests = junit::count(&directory, job.junit, |text| notice(sink, &text));
+        if ended.outcome != AttemptOutcome::Passed || job.artifacts.is_empty() {
+            return LocalEnd { ended, artifacts: BTreeMap::new(), tests };
+        }
+        match self.pack(&directory, job.artifacts) {
+            Ok(artifacts) => LocalEnd { ended, artifacts, tests },
+            Err((outcome, message)) => {
+                notice(sink, &message);
+                failed(outcome, message, ended.outputs, tests)
+            }
+        }
+    }
+
+    fn pack(
+        &self,
+        directory: &Path,
+        orders: &[ArtifactOrder],
+    ) -> Result<BTreeMap<ArtifactName, Digest>, (AttemptOutcome, String)> {
+        let mut store = ContentStore::open(&self.artifacts).map_err(|error| {
+            (AttemptOutcome::Errored, format!("nothing can be packed: {}", chain(&error)))
+        })?;
+        let mut artifacts = BTreeMap::new();
+        for ArtifactOrder { name, files } in orders {
+            let packed = towpath_artifact::pack(directory, files, &mut store).map_err(|error| {
+                (AttemptOutcome::Failed, format!("artifact `{name}` was not packed: {}", chain(&error)))
+            })?;
+            artifacts.insert(name.clone(), packed.manifest);
+        }
+        Ok(artifacts)
     }
 }
 
-/// Copies the tracked and not-ignored files of `source` into the new directory `target`.
+fn failed(
+    outcome: AttemptOutcome,
+    message: String,
+    outputs: BTreeMap<String, String>,
+    tests: Option<TestCounts>,
+) -> LocalEnd {
+    LocalEnd { ended: Ended { outcome, message, outputs }, artifacts: BTreeMap::new(), tests }
+}
+
+fn notice(sink: &dyn Sink, text: &str) {
+    sink.line(LogLine { at: Timestamp::now(), step: None, stream: Stream::Towpath, text });
+}
+
+/// The files of a source tree that Jobs get: tracked ones and those that git does not ignore.
 ///
-/// Where the file system can share blocks (btrfs, XFS), no data is copied. Outside of a git
-/// repository everything is copied.
-///
-/// # Errors
-///
-/// See [`CloneError`].
-pub fn clone_source(source: &Path, target: &Path) -> Result<usize, CloneError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CloneError::Copy { path, source }
-    };
-    std::fs::create_dir_all(target).map_err(failed(target))?;
-    let files = if in_git(source) { listed_by_git(source)? } else { walk(source).map_err(failed(source))? };
-    for file in &files {
-        let to = target.join(file);
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(failed(parent))?;
-        }
-        copy(&source.join(file), &to).map_err(failed(file))?;
+/// Listed once, however many Jobs there are. Outside of a git repository it is every file.
+#[derive(Debug)]
+pub struct SourceTree {
+    root: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl SourceTree {
+    /// Lists the files below `root`.
+    ///
+    /// # Errors
+    ///
+    /// Fails where git fails, or a directory cannot be read.
+    pub fn list(root: &Path) -> Result<Self, CloneError> {
+        let failed = |source| CloneError::Copy { path: root.to_owned(), source };
+        let files = if in_git(root) { listed_by_git(root)? } else { walk(root).map_err(failed)? };
+        Ok(Self { root: root.to_owned(), files })
     }
-    Ok(files.len())
+
+    /// Copies them into the new directory `target`, as they are now.
+    ///
+    /// Where the file system can share blocks (btrfs, XFS), no data is copied. A file that has
+    /// gone since it was listed is left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloneError`].
+    pub fn copy_into(&self, target: &Path) -> Result<(), CloneError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CloneError::Copy { path, source }
+        };
+        std::fs::create_dir_all(target).map_err(failed(target))?;
+        let mut made = Path::new("");
+        for file in &self.files {
+            let parent = file.parent().unwrap_or(made);
+            // Neighbours mostly follow each other, so most files ask for no directory.
+            if parent != made {
+                std::fs::create_dir_all(target.join(parent)).map_err(failed(parent))?;
+                made = parent;
+            }
+            let from = self.root.join(file);
+            match copy(&from, &target.join(file)) {
+                Err(_) if from.symlink_metadata().is_err() => {}
+                copied => copied.map_err(failed(file))?,
+            }
+        }
+        Ok(())
+    }
 }
 
 fn in_git(directory: &Path) -> bool {

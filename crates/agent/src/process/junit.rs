@@ -11,7 +11,7 @@ use towpath_api::agent::TestCounts;
 const LIMIT: u64 = 64 << 20;
 
 /// Counts over all `files`, which are relative to `root`. What cannot be read is said to `complain`.
-pub(super) fn count(root: &Path, files: &[String], mut complain: impl FnMut(String)) -> Option<TestCounts> {
+pub(crate) fn count(root: &Path, files: &[String], mut complain: impl FnMut(String)) -> Option<TestCounts> {
     let mut total = None;
     for name in files {
         let path = root.join(name);

@@ -6,7 +6,7 @@
 mod attempt;
 mod client;
 mod enrol;
-mod junit;
+pub(crate) mod junit;
 mod prune;
 mod spool;
 

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use towpath_agent::executor::{Cancel, Ended, Limits, LogLine, Sink};
-use towpath_agent::local::{LocalJob, LocalRunner, Workspace};
+use towpath_agent::local::{LocalJob, LocalRunner, SourceTree};
 use towpath_agent::sandbox::Isolation;
 use towpath_api::agent::{AttemptEvent, Secret, StepOrder};
 use towpath_model::AttemptId;
@@ -76,6 +76,7 @@ impl Bench {
             work: data.join("agent/work"),
             isolation,
             cache: Some(data.join("agent/cache")),
+            artifacts: data.join("agent/artifacts"),
             data,
             limits: Limits { grace: Duration::from_millis(300), ..Limits::default() },
         };
@@ -110,19 +111,22 @@ impl Bench {
         cancel: &Cancel,
         sink: &dyn Sink,
     ) -> Ended {
-        let source = self.source();
+        let source = SourceTree::list(&self.source()).unwrap();
         let job = LocalJob {
             attempt,
             title: "shop#1 test",
-            workspace: Workspace::Cloned(&source),
+            source: &source,
             directory: "",
             steps,
             env: &self.env,
             secrets: &self.secrets,
+            inputs: &[],
+            artifacts: &[],
+            junit: &[],
             network: self.network,
             timeout: self.timeout,
         };
-        self.runner.run_job(&job, cancel, sink)
+        self.runner.run_job(&job, cancel, sink).ended
     }
 }
 
