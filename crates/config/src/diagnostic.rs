@@ -11,7 +11,8 @@ mod render;
 mod report;
 
 pub use render::{Colour, render, render_all, summary};
-pub(crate) use report::{Problem, Report, closest, quote};
+pub use report::closest;
+pub(crate) use report::{Problem, Report, quote};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -367,7 +367,8 @@ fn millis(duration: SignedDuration) -> u32 {
 }
 
 /// The wire's words in the model's.
-fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
+#[must_use]
+pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
     match event {
         AttemptEvent::Started { isolation } => attempt::AttemptReport::Started { isolation },
         AttemptEvent::StepStarted { step } => attempt::AttemptReport::StepStarted { step: step as usize },

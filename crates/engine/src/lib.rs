@@ -39,6 +39,7 @@ use towpath_artifact::{ContentStore, LogStore, PublicKeyRoot, ReleaseKey, Vault}
 use towpath_config::CelEvaluator;
 use towpath_store::Db;
 
+pub use agents::model_report;
 pub use apply::{Applied, ApplyReport};
 pub use doctor::{Finding, Weight as FindingWeight};
 pub use error::EngineError;

@@ -162,7 +162,8 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// The known word that is most like an unknown one, if one is like it at all.
-pub(crate) fn closest<'n>(word: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+#[must_use]
+pub fn closest<'n>(word: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let lower = word.to_lowercase();
     known
         .into_iter()
