@@ -1,0 +1,152 @@
+//! What a worker is told of an Attempt: the same that an agent would be told by a server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use towpath_agent::executor::Cancel;
+use towpath_api::agent::{ArtifactOrder, Input, Secret, StepOrder};
+use towpath_config::CelEvaluator;
+use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
+use towpath_model::run::{Evaluator as _, Run, Scope};
+use towpath_model::{AttemptId, JobName};
+
+use super::secrets::Secrets;
+
+/// An Attempt, ready to run.
+#[derive(Debug)]
+pub struct Work {
+    /// Its identity.
+    pub attempt: AttemptId,
+    /// Its Job.
+    pub job: JobName,
+    /// Whether a failure elsewhere leaves it be: a clean-up, or another try of what was started already.
+    pub always: bool,
+    /// The Steps.
+    pub steps: Vec<StepOrder>,
+    /// Environment of every Step.
+    pub env: BTreeMap<String, String>,
+    /// Environment whose values are masked.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Artifacts of the Jobs that it needs.
+    pub inputs: Vec<Input>,
+    /// Artifacts that it leaves.
+    pub artifacts: Vec<ArtifactOrder>,
+    /// JUnit files.
+    pub junit: Vec<String>,
+    /// Whether it has the network.
+    pub network: bool,
+    /// Its time.
+    pub timeout: Duration,
+    /// Ends it.
+    pub cancel: Cancel,
+}
+
+/// What all Attempts of a local run have in common.
+#[derive(Debug)]
+pub struct Orders<'a> {
+    /// What the person gave.
+    pub secrets: &'a Secrets,
+    /// Environment over that of pipeline and Job.
+    pub env: BTreeMap<String, String>,
+    /// Whether the person allows Jobs without confinement.
+    pub unconfined: bool,
+}
+
+impl Orders<'_> {
+    /// Puts an Attempt together.
+    ///
+    /// # Errors
+    /// Says in words why it cannot be.
+    pub fn work(&self, run: &Run, name: &JobName, attempt: AttemptId) -> Result<Work, String> {
+        let pipeline = run.pipeline.as_ref().ok_or("the run has no pipeline")?;
+        let job = pipeline.job(name).ok_or_else(|| format!("there is no job `{name}`"))?;
+        if job.executor == Executor::Host && !self.unconfined {
+            return Err(
+                "it asks for `executor: host`, all rights of this user; `--executor host` allows that"
+                    .to_owned(),
+            );
+        }
+        let scope = Scope { run, job };
+        let mut env = own_env(run);
+        env.extend(values(&pipeline.env, &scope)?);
+        env.extend(values(&job.env, &scope)?);
+        env.extend(self.env.clone());
+        let steps = job.steps.iter().map(|step| step_order(step, &scope)).collect::<Result<_, _>>()?;
+        let secrets = job
+            .secrets
+            .iter()
+            .filter_map(|name| self.secrets.get(name).map(|secret| (name.to_string(), secret.clone())));
+        let asks = job.condition.as_ref().is_some_and(|condition| condition.asks_for_outcomes());
+        let tries = run.job(name).map_or(0, |job| job.attempts.len());
+        Ok(Work {
+            attempt,
+            job: name.clone(),
+            always: asks || tries > 1,
+            steps,
+            env,
+            secrets: secrets.collect(),
+            inputs: inputs(run, job),
+            artifacts: artifacts(job),
+            junit: job.junit.clone(),
+            network: job.network == Network::Full,
+            timeout: duration(job.timeout),
+            cancel: Cancel::new().map_err(|error| format!("it cannot be started: {error}"))?,
+        })
+    }
+}
+
+fn own_env(run: &Run) -> BTreeMap<String, String> {
+    let cause = &run.cause;
+    BTreeMap::from([
+        ("TOWPATH_PROJECT".to_owned(), run.project.to_string()),
+        ("TOWPATH_RUN".to_owned(), run.number.to_string()),
+        ("TOWPATH_COMMIT".to_owned(), cause.commit.clone()),
+        ("TOWPATH_REF".to_owned(), cause.reference.clone()),
+        ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
+        ("TOWPATH_URL".to_owned(), String::new()),
+        ("TOWPATH_LOCAL".to_owned(), "true".to_owned()),
+    ])
+}
+
+fn values(env: &BTreeMap<String, EnvValue>, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, String> {
+    let value = |(name, value): (&String, &EnvValue)| {
+        // Plain text needs no view of the whole Run, which would be made for each value.
+        if !value.is_expression() {
+            return Ok((name.clone(), value.0.clone()));
+        }
+        let told = CelEvaluator.value(value, scope);
+        told.map(|told| (name.clone(), told))
+            .map_err(|why| format!("the value of `{name}` cannot be told: {why}"))
+    };
+    env.iter().map(value).collect()
+}
+
+fn step_order(step: &Step, scope: &Scope<'_>) -> Result<StepOrder, String> {
+    Ok(StepOrder {
+        name: step.name.clone(),
+        run: step.run.clone(),
+        shell: step.shell.clone(),
+        env: values(&step.env, scope)?,
+        directory: step.directory.clone(),
+        timeout_ms: step.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(0)),
+        always: step.always,
+    })
+}
+
+fn inputs(run: &Run, job: &Job) -> Vec<Input> {
+    let needed = job.needs.iter().filter_map(|name| run.job(name)).flat_map(|needed| &needed.artifacts);
+    needed.map(|(name, manifest)| Input { name: name.clone(), manifest: *manifest }).collect()
+}
+
+fn artifacts(job: &Job) -> Vec<ArtifactOrder> {
+    let order = |artifact: &towpath_model::pipeline::ArtifactDeclaration| ArtifactOrder {
+        name: artifact.name.clone(),
+        files: artifact.files.clone(),
+    };
+    job.artifacts.iter().map(order).collect()
+}
+
+fn duration(duration: SignedDuration) -> Duration {
+    duration.try_into().unwrap_or_default()
+}
