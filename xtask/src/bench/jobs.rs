@@ -29,8 +29,8 @@ struct Report {
     seconds: BTreeMap<&'static str, Vec<f64>>,
     /// The median of `host` over the median of `make`.
     ratio: f64,
-    /// What the sandbox adds to each Job, in milliseconds.
-    sandbox_ms_per_job: f64,
+    /// What each confinement adds to a Job, in milliseconds. `sandbox` is the strongest that works here.
+    added_ms_per_job: BTreeMap<&'static str, f64>,
 }
 
 /// Measures, prints and writes `target/bench/jobs.json`.
@@ -52,17 +52,20 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     }
     let of = |name: &str| seconds.get(name).map(|values| median(values)).unwrap_or_default();
     let ratio = of("host") / of("make");
-    let sandbox_ms_per_job = (of("sandbox") - of("host")) * 1000.0 / JOBS as f64;
+    let added = |name: &str| (of(name) - of("host")) * 1000.0 / JOBS as f64;
+    let added_ms_per_job = BTreeMap::from(["sandbox", "landlock"].map(|name| (name, added(name))));
     println!(
         "\n{JOBS} no-op jobs, medians: make -j2 {:.3} s, towpath run --executor host {:.3} s, ratio {ratio:.2} (goal: at most {GOAL}); \
-         the sandbox adds {sandbox_ms_per_job:.2} ms to each job",
+         the sandbox adds {:.2} ms to each job, Landlock {:.2} ms",
         of("make"),
-        of("host")
+        of("host"),
+        added("sandbox"),
+        added("landlock")
     );
-    report::write("jobs", &Report { load: report::load(), jobs: JOBS, seconds, ratio, sandbox_ms_per_job })
+    report::write("jobs", &Report { load: report::load(), jobs: JOBS, seconds, ratio, added_ms_per_job })
 }
 
-fn peers(binary: &Path) -> [(&'static str, Command); 3] {
+fn peers(binary: &Path) -> [(&'static str, Command); 4] {
     let towpath = |executor: &str| {
         let mut command = Command::new(binary);
         command.args(["run", "--executor", executor]);
@@ -70,7 +73,12 @@ fn peers(binary: &Path) -> [(&'static str, Command); 3] {
     };
     let mut make = Command::new("make");
     make.args(["--silent", "-j2", "all"]);
-    [("make", make), ("host", towpath("host")), ("sandbox", towpath("sandbox"))]
+    [
+        ("make", make),
+        ("host", towpath("host")),
+        ("sandbox", towpath("sandbox")),
+        ("landlock", towpath("landlock")),
+    ]
 }
 
 fn time(command: &mut Command, directory: &Path) -> Result<f64> {
