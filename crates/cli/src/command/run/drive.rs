@@ -67,7 +67,7 @@ impl Drive<'_> {
             let (run, handled) = Run::start(new, Timestamp::now());
             let mut going = Going::new(self, run, &queue);
             going.perform_all(handled);
-            going.until_ended(&receiver)
+            going.until_ended(receiver)
         }))
     }
 }
@@ -127,7 +127,11 @@ impl<'a> Going<'a> {
         }
     }
 
-    fn until_ended(mut self, messages: &Receiver<Message>) -> Finished {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "dropped at the end, it lets go of workers that wait for a decision"
+    )]
+    fn until_ended(mut self, messages: Receiver<Message>) -> Finished {
         while !self.run.state.is_final() || !self.open.is_empty() {
             let Ok(message) = messages.recv() else { break };
             match message {
@@ -144,6 +148,7 @@ impl<'a> Going<'a> {
                 Message::Tail { attempt, lines } => {
                     self.tails.insert(attempt, lines);
                 }
+                Message::Settle(settled) => drop(settled),
                 Message::Interrupted => self.interrupt(),
             }
         }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use towpath_agent::executor::{Ended, LogLine, Sink};
 use towpath_agent::local::{LocalEnd, LocalJob, LocalRunner, SourceTree};
-use towpath_api::agent::{AttemptEvent, StepOutcome};
+use towpath_api::agent::{AttemptEvent, AttemptOutcome, StepOutcome};
 use towpath_model::AttemptId;
 
 use super::order::Work;
@@ -41,6 +41,8 @@ pub enum Message {
         /// The lines.
         lines: Vec<String>,
     },
+    /// A worker waits, until this is dropped, for the decision on what it reported before.
+    Settle(Sender<()>),
     /// A person wants all to end.
     Interrupted,
 }
@@ -74,7 +76,14 @@ pub fn work(
         };
         let LocalEnd { ended: Ended { outcome, message, outputs }, artifacts, tests } =
             runner.run_job(&job, &work.cancel, &sink);
+        let passed = outcome == AttemptOutcome::Passed;
         sink.event(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes: 0 });
+        if !passed {
+            // A failure may hold the next Attempt back, so it is not taken before that is decided.
+            let (settled, decision) = channel();
+            sink.tell(Message::Settle(settled));
+            let _dropped = decision.recv();
+        }
     }
 }
 
