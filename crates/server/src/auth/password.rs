@@ -1,10 +1,10 @@
-//! Passwords: argon2id, with a bound on how many are computed at once.
+//! Passwords: argon2id, one at a time, in memory that goes back to the system.
 
 use std::sync::LazyLock;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
 /// The fewest characters in a password.
@@ -14,7 +14,16 @@ pub const MIN_LENGTH: usize = 12;
 const MAX_LENGTH: usize = 1024;
 
 /// How many hashes are computed at once. Each takes 19 MiB and tens of milliseconds of a core.
-static TURNS: Semaphore = Semaphore::const_new(2);
+static TURNS: Semaphore = Semaphore::const_new(1);
+
+/// The bytes that are asked for at once, of which only those that are needed are touched.
+///
+/// The allocator keeps freed blocks of up to 32 MiB for later, so each hash would leave the process 19 MiB larger
+/// while it idles. Larger ones are mapped by themselves and given back as soon as they are dropped.
+const MAPPED: usize = 33 << 20;
+
+/// Bytes of a hash.
+const LENGTH: usize = Params::DEFAULT_OUTPUT_LEN;
 
 /// What an unknown login is compared with, so that it takes as long as a known one.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now(b"nobody has this password").unwrap_or_default());
@@ -30,6 +39,12 @@ pub enum PasswordError {
     Hash(String),
 }
 
+impl PasswordError {
+    fn hash(error: impl ToString) -> Self {
+        Self::Hash(error.to_string())
+    }
+}
+
 /// Hashes a new password into a PHC string.
 ///
 /// # Errors
@@ -38,15 +53,52 @@ pub async fn hash(password: String) -> Result<String, PasswordError> {
     if password.chars().count() < MIN_LENGTH || password.len() > MAX_LENGTH {
         return Err(PasswordError::Length);
     }
-    let _turn = TURNS.acquire().await.map_err(|error| PasswordError::Hash(error.to_string()))?;
-    tokio::task::spawn_blocking(move || hash_now(password.as_bytes()))
-        .await
-        .map_err(|error| PasswordError::Hash(error.to_string()))?
+    let _turn = TURNS.acquire().await.map_err(PasswordError::hash)?;
+    tokio::task::spawn_blocking(move || hash_now(password.as_bytes())).await.map_err(PasswordError::hash)?
 }
 
 fn hash_now(password: &[u8]) -> Result<String, PasswordError> {
-    let hash = Argon2::default().hash_password(password);
-    hash.map(|hash| hash.to_string()).map_err(|error| PasswordError::Hash(error.to_string()))
+    let (algorithm, version, params) = (Algorithm::default(), Version::default(), Params::default());
+    let salt = Salt::new(&rand::random::<[u8; 16]>()).map_err(PasswordError::hash)?;
+    let output = derive(password, &salt, algorithm, version, params.clone()).map_err(PasswordError::hash)?;
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params).map_err(PasswordError::hash)?,
+        salt: Some(salt),
+        hash: Some(Output::new(&output).map_err(PasswordError::hash)?),
+    };
+    Ok(hash.to_string())
+}
+
+fn derive(
+    password: &[u8],
+    salt: &[u8],
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+) -> argon2::Result<[u8; LENGTH]> {
+    let count = params.block_count();
+    let mut blocks: Vec<Block> = Vec::with_capacity(count.max(MAPPED / Block::SIZE));
+    blocks.resize(count, Block::new());
+    let mut output = [0; LENGTH];
+    Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+        password,
+        salt,
+        &mut output,
+        &mut blocks,
+    )?;
+    Ok(output)
+}
+
+/// Whether a password is the one of a PHC string; `None` where that string cannot be read.
+fn matches(password: &[u8], stored: &str) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+    let version = Version::try_from(stored.version?).ok()?;
+    let params = Params::try_from(&stored).ok()?;
+    let output = derive(password, stored.salt.as_deref()?, algorithm, version, params).ok()?;
+    Some(output.ct_eq(stored.hash?.as_bytes()).into())
 }
 
 /// Compares a password with a stored hash. Without one it takes as long and says no.
@@ -58,9 +110,7 @@ pub async fn verify(password: String, stored: Option<String>) -> bool {
     let compare = move || {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| NOBODY.clone());
-        let same = PasswordHash::new(&stored)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-        known && same
+        known & matches(password.as_bytes(), &stored).unwrap_or(false)
     };
     tokio::task::spawn_blocking(compare).await.unwrap_or(false)
 }
@@ -77,5 +127,15 @@ mod tests {
         assert!(!verify("battery staple correct".into(), Some(stored)).await);
         assert!(!verify("nobody has this password".into(), None).await, "an unknown login signed in");
         assert!(matches!(hash("short".into()).await, Err(PasswordError::Length)));
+    }
+
+    #[test]
+    fn reads_hashes_with_other_parameters() {
+        use argon2::password_hash::PasswordHasher as _;
+        let quick = Argon2::from(Params::new(64, 1, 1, None).unwrap());
+        let stored = quick.hash_password(b"correct horse battery").unwrap().to_string();
+        assert_eq!(super::matches(b"correct horse battery", &stored), Some(true));
+        assert_eq!(super::matches(b"battery staple correct", &stored), Some(false));
+        assert_eq!(super::matches(b"correct horse battery", "$argon2id$"), None);
     }
 }
