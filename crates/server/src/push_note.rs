@@ -11,7 +11,23 @@ use crate::git::{PushSink, RefUpdate};
 /// Tells the engine of pushes.
 pub(crate) struct PushNote(pub(crate) Engine);
 
+/// What is protected where the Project cannot be read: everything, until it can.
+const EVERY_REF: &str = "**";
+
 impl PushSink for PushNote {
+    fn protected_refs<'a>(&'a self, project: &'a ProjectName) -> BoxFuture<'a, Vec<String>> {
+        async move {
+            match self.0.project(project).await {
+                Ok(project) => project.protected_refs,
+                Err(error) => {
+                    tracing::error!(%error, %project, "failed to read which refs are protected; all count as such");
+                    vec![EVERY_REF.to_owned()]
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn on_push<'a>(
         &'a self,
         project: &'a ProjectName,

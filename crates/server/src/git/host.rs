@@ -14,6 +14,9 @@ use super::refs::{self, RefUpdate};
 
 /// Whoever must know of pushes: the engine.
 pub trait PushSink: Send + Sync {
+    /// Says which refs of a Project are protected, as patterns: nobody deletes or rewinds those.
+    fn protected_refs<'a>(&'a self, project: &'a ProjectName) -> BoxFuture<'a, Vec<String>>;
+
     /// Takes note of what was pushed and returns what the user's terminal shall say.
     ///
     /// The transaction that makes the Runs also calls `towpath_store::git_refs::handled` for each ref,

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 use towpath_model::ProjectName;
+use towpath_model::pattern::fits;
 use towpath_model::timeline::Actor;
 
 use super::body::RequestBytes;
@@ -48,7 +49,17 @@ pub(super) async fn receive_pack(
         _ => Problem::invalid(format!("this is not a push: {error}")),
     })?;
     let mut git = command::git();
-    if commands.updates.iter().any(is_protected) {
+    let protected = host.sink.protected_refs(project).await;
+    let is_protected = |update: &&RefUpdate| protected.iter().any(|pattern| fits(pattern, &update.name));
+    // Git itself keeps only branches from being rewound and deleted.
+    if let Some(tag) = commands.updates.iter().filter(is_protected).find(|update| update.moves_tag()) {
+        return Err(Problem::forbidden(format!(
+            "{} is protected: a tag that was pushed stays what it is; nothing of this push was taken",
+            tag.name
+        ))
+        .hint("push a new tag instead"));
+    }
+    if commands.updates.iter().any(|update| is_protected(&update)) {
         git.args(["-c", "receive.denyNonFastForwards=true", "-c", "receive.denyDeletes=true"]);
     }
     if let Some(protocol) = command::protocol(headers_in.get("git-protocol")) {
@@ -79,10 +90,6 @@ pub(super) async fn receive_pack(
         answer(&sender, &commands, report, &lines).await;
     });
     Ok((headers(Service::ReceivePack, "result"), stream_of(receiver)).into_response())
-}
-
-fn is_protected(update: &RefUpdate) -> bool {
-    update.name == "refs/heads/main" || update.name == "refs/heads/master"
 }
 
 async fn read_commands(request: &mut RequestBytes) -> io::Result<(Commands, Bytes)> {

@@ -16,6 +16,13 @@ pub struct RefUpdate {
     pub new: Option<String>,
 }
 
+impl RefUpdate {
+    /// Whether it deletes a tag, or makes it mean something else.
+    pub(super) fn moves_tag(&self) -> bool {
+        self.name.starts_with("refs/tags/") && self.old.is_some() && self.old != self.new
+    }
+}
+
 /// Lists branches and tags as (name, object).
 pub(super) async fn list(repository: &Path) -> Result<Vec<(String, String)>, GitError> {
     let mut git = command::git();
