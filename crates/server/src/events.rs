@@ -9,6 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
 use serde::Deserialize;
+use tokio::sync::watch;
 use towpath_model::ProjectName;
 use towpath_store::timeline;
 
@@ -17,8 +18,11 @@ use crate::auth::{Action, Principal};
 use crate::problem::Problem;
 use crate::rest::wire_entry;
 
-/// How often the timeline is looked at for news. One indexed read of an empty range.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long nobody looks at the timeline while no signal comes: what was written beside the engine is seen then.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long changes are gathered before pages are told of them.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// How many entries are sent at once.
 const BATCH: u32 = 100;
@@ -38,6 +42,7 @@ type News = KeepAliveStream<BoxStream<'static, Result<Event, Infallible>>>;
 
 struct Cursor {
     app: App,
+    news: watch::Receiver<u64>,
     principal: Principal,
     wanted: Wanted,
     seq: i64,
@@ -63,7 +68,7 @@ pub(crate) async fn events(
         let news = changes(&app).take_until(stopping.cancelled_owned());
         return Ok(Sse::new(news.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))));
     }
-    let cursor = Cursor { app, principal, wanted, seq };
+    let cursor = Cursor { news: app.engine.signals().timeline(), app, principal, wanted, seq };
     let news = stream::unfold(cursor, |mut cursor| async move {
         let batch = cursor.next().await?;
         Some((stream::iter(batch.into_iter().map(Ok)), cursor))
@@ -77,7 +82,7 @@ fn changes(app: &App) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
     let signal = app.engine.signals().timeline();
     stream::unfold(signal, |mut signal| async move {
         signal.changed().await.ok()?;
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(GATHER).await;
         signal.mark_unchanged();
         Some((Ok(Event::default().event("change").data("look again")), signal))
     })
@@ -87,11 +92,14 @@ impl Cursor {
     /// Waits for entries that the caller asked for and may see; `None` ends the stream.
     async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
+            // Marked as seen before the look, so that what is written during it wakes the next one.
+            self.news.borrow_and_update();
             let mut reader = self.app.db.reader().await.ok()?;
             let entries = timeline::after(&mut reader, self.seq, BATCH).await.ok()?;
             drop(reader);
             let Some(newest) = entries.last() else {
-                tokio::time::sleep(LOOK_EVERY).await;
+                // An elapsed wait and an ended engine mean the same: look once more.
+                let _ = tokio::time::timeout(LOOK_AGAIN, self.news.changed()).await;
                 continue;
             };
             self.seq = newest.seq;
