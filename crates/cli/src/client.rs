@@ -29,6 +29,8 @@ pub struct LogPiece {
     pub next: u64,
     /// Whether more may come.
     pub open: bool,
+    /// Of which attempt it is, once there is one.
+    pub attempt: Option<u32>,
 }
 
 impl Client {
@@ -91,9 +93,12 @@ impl Client {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let (next, open) = (header("x-towpath-next"), header("x-towpath-open"));
+        let attempt = header("x-towpath-attempt").parse().ok();
         let next = next.parse().context("the server did not say where the log goes on")?;
-        let bytes = response.bytes().await.context("the log was cut off")?.to_vec();
-        Ok(LogPiece { bytes, next, open: open == "true" })
+        let bytes = response.bytes().await.map_err(|error| {
+            anyhow::Error::from(error).context(Failure::new(Kind::Unreachable, "the log was cut off"))
+        })?;
+        Ok(LogPiece { bytes: bytes.to_vec(), next, open: open == "true", attempt })
     }
 
     fn request(&self, method: Method, path: &str) -> anyhow::Result<RequestBuilder> {

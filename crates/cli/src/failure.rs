@@ -57,6 +57,11 @@ impl Failure {
     }
 }
 
+/// Whether an error says that the server is not there, or not any more.
+pub fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.kind == Kind::Unreachable)
+}
+
 impl From<ProblemBody> for Failure {
     fn from(problem: ProblemBody) -> Self {
         let ProblemBody { kind: _, title: _, status, detail, hint, reasons } = problem;

@@ -16,6 +16,7 @@ mod failure;
 mod output;
 mod prompt;
 
+use command::decide::Way;
 use command::env::{self, Place};
 use context::Remote;
 use towpath_api::rest::{NewPromotion, Rollback};
@@ -41,6 +42,7 @@ enum Command {
     Gateway(command::gateway::Args),
     Login(command::login::Args),
     Logout(command::logout::Args),
+    Load(command::load::Args),
     Completions(command::completions::Args),
     Demo(demo::Args),
     #[command(flatten)]
@@ -100,11 +102,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Lists the newest runs of a project.
+    /// Lists the newest runs of a project, or shows one: its jobs, their attempts, and why each is in its state.
     Runs {
         /// The project.
         project: String,
-        /// How many.
+        /// The run's number.
+        run: Option<u64>,
+        /// How many are listed.
         #[arg(long, default_value_t = 20)]
         limit: u32,
         #[command(flatten)]
@@ -114,6 +118,16 @@ enum RemoteCommand {
     Logs {
         #[command(flatten)]
         args: command::logs::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Starts a run by hand, where the pipeline says `on: { manual }`.
+    Start {
+        /// The project.
+        project: String,
+        /// The branch, tag or full ref.
+        #[arg(long = "ref", value_name = "REF", default_value = "main")]
+        reference: String,
         #[command(flatten)]
         remote: Remote,
     },
@@ -129,7 +143,7 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Runs the commit of a run again.
+    /// Tries again what did not pass in a run.
     Rerun {
         /// The project.
         project: String,
@@ -147,20 +161,17 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Shows what serves in each environment of a project, and what waits for what.
+    /// Shows what serves in each environment of a project, since when, how it does, and what waits for what.
     Status {
         /// The project.
         project: String,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Shows all that is known of an environment, as JSON.
+    /// Shows environments, and what was promoted into them.
     Env {
-        /// The environment, as `shop/production`.
-        place: Place,
-        /// Shows its promotions instead, newest first.
-        #[arg(long)]
-        history: bool,
+        #[command(subcommand)]
+        args: command::env::Args,
         #[command(flatten)]
         remote: Remote,
     },
@@ -174,10 +185,20 @@ enum RemoteCommand {
         #[arg(long)]
         override_quarantine: bool,
     },
-    /// Approves what waits for an environment.
-    Approve(Said),
-    /// Rejects what waits for an environment.
-    Reject(Said),
+    /// Approves what waits for an environment, after it showed it.
+    Approve {
+        #[command(flatten)]
+        args: command::decide::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Rejects what waits for an environment, after it showed it.
+    Reject {
+        #[command(flatten)]
+        args: command::decide::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stops an environment where it is.
     Hold(Said),
     /// Lets a held environment go on.
@@ -190,7 +211,7 @@ enum RemoteCommand {
         #[command(flatten)]
         said: Said,
     },
-    /// Applies environment documents; `--dry-run` only shows what would change.
+    /// Applies environment documents, after it showed what changes.
     Apply {
         #[command(flatten)]
         args: command::apply::Args,
@@ -232,6 +253,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => command::schema::run(&args),
         Command::Completions(args) => Ok(command::completions::run(&args)),
         Command::Logout(args) => command::logout::run(&args),
+        Command::Load(args) => small(async { command::load::run(args, told_to_stop()?).await }),
         Command::Login(args) => small(command::login::run(args)),
         Command::Remote(command) => small(ask(command)),
         Command::Serve(args) => {
@@ -264,7 +286,15 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::User { args, remote } => command::user::run(args, &remote).await,
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
         RemoteCommand::Timeline { args, remote } => command::timeline::run(args, &remote).await,
-        RemoteCommand::Runs { project, limit, remote } => command::runs::list(&project, limit, &remote).await,
+        RemoteCommand::Runs { project, run: Some(run), limit: _, remote } => {
+            command::runs::show(&project, run, &remote).await
+        }
+        RemoteCommand::Runs { project, run: None, limit, remote } => {
+            command::runs::list(&project, limit, &remote).await
+        }
+        RemoteCommand::Start { project, reference, remote } => {
+            command::runs::start(&project, reference, &remote).await
+        }
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
@@ -273,17 +303,13 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Releases { project, version, remote } => {
             command::releases::run(&project, version.as_deref(), &remote).await
         }
-        RemoteCommand::Status { project, remote } => env::status(&project, &remote).await,
-        RemoteCommand::Env { place, history, remote } => env::show(&place, history, &remote).await,
+        RemoteCommand::Status { project, remote } => command::status::run(&project, &remote).await,
+        RemoteCommand::Env { args, remote } => env::run(args, &remote).await,
         RemoteCommand::Promote { version, said: Said { place, comment, remote }, override_quarantine } => {
             env::promote(&place, &NewPromotion { version, comment, override_quarantine }, &remote).await
         }
-        RemoteCommand::Approve(Said { place, comment, remote }) => {
-            env::decide(&place, "approve", comment, &remote).await
-        }
-        RemoteCommand::Reject(Said { place, comment, remote }) => {
-            env::decide(&place, "reject", comment, &remote).await
-        }
+        RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
+        RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,
         RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,
         RemoteCommand::Resume(Said { place, comment, remote }) => env::resume(&place, comment, &remote).await,
         RemoteCommand::Rollback { to, said: Said { place, comment, remote } } => {

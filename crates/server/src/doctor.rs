@@ -1,6 +1,9 @@
-//! Examines the server: the tools it needs, the people it has, the room on its disk.
+//! Examines the server: the tools it needs, the people it has, the room on its disk, and what the engine sees.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_api::rest::{Finding, FindingLevel};
+use towpath_engine::FindingWeight;
 use towpath_store::people::{grants, users};
 
 use crate::app::App;
@@ -13,8 +16,35 @@ const LOW_SPACE: u64 = 1 << 30;
 /// Examines everything.
 pub(crate) async fn examine(app: &App) -> Result<Vec<Finding>, Problem> {
     let mut findings = vec![git().await, sandbox(), space(&app.data_dir)];
-    findings.extend(approvers(app).await?);
+    findings.extend(people(app).await?);
+    let seen = app.engine.doctor(&approvers(app).await?).await?;
+    findings.extend(seen.into_iter().map(wire));
     Ok(findings)
+}
+
+fn wire(seen: towpath_engine::Finding) -> Finding {
+    let towpath_engine::Finding { subject, weight, text, advice } = seen;
+    let level = match weight {
+        FindingWeight::Fine => FindingLevel::Good,
+        FindingWeight::Warning => FindingLevel::Warning,
+        FindingWeight::Problem => FindingLevel::Bad,
+    };
+    Finding { level, title: format!("{subject}: {text}"), advice }
+}
+
+/// How many people hold each role of each Project (`shop/release-manager`), and which logins there are (`shop/@dora`).
+async fn approvers(app: &App) -> Result<BTreeMap<String, usize>, Problem> {
+    let mut counts = BTreeMap::new();
+    for project in app.engine.projects().await? {
+        let held = grants::in_project(&mut app.db.reader().await?, &project.name).await?;
+        let roles = held.iter().map(|(user, _, role)| (format!("{}/{role}", project.name), *user));
+        let logins = held.iter().map(|(user, login, _)| (format!("{}/@{login}", project.name), *user));
+        // Whoever holds a role for all Projects and for this one is still one person.
+        for (key, _) in roles.chain(logins).collect::<BTreeSet<_>>() {
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    Ok(counts)
 }
 
 fn finding(level: FindingLevel, title: impl Into<String>, advice: &str) -> Finding {
@@ -67,7 +97,7 @@ fn space(data_dir: &std::path::Path) -> Finding {
     }
 }
 
-async fn approvers(app: &App) -> Result<Vec<Finding>, Problem> {
+async fn people(app: &App) -> Result<Vec<Finding>, Problem> {
     let mut reader = app.db.reader().await?;
     let (mut people, mut admins) = (0, 0);
     for user in users::list(&mut reader, "", 200).await? {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::promotion::Promotion;
+
 /// Starts a Run by hand.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NewRun {
@@ -121,19 +123,8 @@ pub struct JourneyStep {
     /// The Environment.
     pub environment: String,
     /// Its Promotion, if it got there.
-    #[schema(value_type = Object)]
-    pub promotion: serde_json::Value,
+    pub promotion: Option<Promotion>,
     /// What it waits for, one sentence each.
-    pub waits: Vec<String>,
-}
-
-/// An Environment, and what it waits for.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct EnvironmentStatus {
-    /// All that is known of it.
-    #[schema(value_type = Object)]
-    pub environment: serde_json::Value,
-    /// What its next Promotion waits for, one sentence each.
     pub waits: Vec<String>,
 }
 

@@ -6,16 +6,24 @@
 
 mod delivery;
 mod doctor;
+mod environment;
 mod people;
 mod problem;
 mod project;
+mod promotion;
+mod rollout;
+mod run;
 mod timeline;
 
 pub use delivery::*;
 pub use doctor::{Finding, FindingLevel};
+pub use environment::{Deployment, Environment, EnvironmentStatus};
 pub use people::*;
 pub use problem::ProblemBody;
 pub use project::*;
+pub use promotion::{EnvironmentRef, Gate, Promotion, PromotionKind, Revision, Vote};
+pub use rollout::{Hold, Return, Rollout, Step};
+pub use run::{Attempt, Job, Run};
 pub use timeline::TimelineEntry;
 
 use serde::{Deserialize, Serialize};

@@ -1,15 +1,19 @@
 //! `towpath apply`: changes environment documents, with the difference shown first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anstyle::{AnsiColor, Style};
 use reqwest::Method;
 use towpath_api::rest::{AppliedDocument, Apply};
+use towpath_config::file::read_pipeline_file;
+use towpath_config::{has_errors, parse_environments_bytes};
 
+use super::local::print_diagnostics;
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::output;
+use crate::failure::{Failure, Kind};
+use crate::{output, prompt};
 
 /// Applies environment documents.
 #[derive(Debug, clap::Args)]
@@ -22,46 +26,104 @@ pub struct Args {
     /// Only shows what would change.
     #[arg(long)]
     dry_run: bool,
+    /// Applies without asking.
+    #[arg(short, long)]
+    yes: bool,
 }
 
-/// Runs the command.
+/// Runs the command. Exits with 1 where a file has errors.
 ///
 /// # Errors
-/// Fails where the file cannot be read or the server refuses it.
+/// Fails where a file cannot be read or the server refuses it.
 pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let Args { project, files, dry_run } = args;
-    let client = Client::new(remote)?;
+    let Args { project, files, dry_run, yes } = args;
     let path = format!("/api/v1/projects/{}/apply", part(&project));
-    let mut all = Vec::new();
+    let mut requests = Vec::new();
     for file in &files {
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
-        let body = Apply { file: file.display().to_string(), text, dry_run };
-        let applied: Vec<AppliedDocument> = client.send(Method::POST, &path, &body).await?;
-        // Each file is a change of its own; what was applied is told even where the next one fails.
-        if remote.json {
-            all.extend(applied);
-        } else {
-            applied.iter().for_each(|document| show(document, dry_run));
+        match read(file)? {
+            Some(request) => requests.push(request),
+            None => return Ok(ExitCode::from(1)),
         }
     }
+    let client = Client::new(remote)?;
+    let planned = send(&client, &path, &requests, true).await?;
+    if dry_run {
+        show(&planned, "would become", remote)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !remote.json {
+        show(&planned, "would become", remote)?;
+    }
+    if planned.iter().all(|document| document.changes.is_empty()) {
+        if remote.json {
+            output::json(&planned)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !prompt::confirm("Apply this?", yes)? {
+        anstream::eprintln!("nothing was changed");
+        return Ok(ExitCode::from(1));
+    }
+    let applied = send(&client, &path, &requests, false).await?;
     if remote.json {
-        output::json(&all)?;
+        output::json(&applied)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for AppliedDocument { environment, version, .. } in applied {
+        anstream::println!("{environment} is now version {version}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(document: &AppliedDocument, dry_run: bool) {
-    let AppliedDocument { environment, version, changes, loosens } = document;
-    let word = if dry_run { "would become" } else { "is now" };
-    anstream::println!("{environment} {word} version {version}");
-    if changes.is_empty() {
-        anstream::println!("  nothing changes");
+/// Reads a file; `None` where it has errors, which were shown.
+fn read(file: &Path) -> anyhow::Result<Option<Apply>> {
+    let name = file.display().to_string();
+    let bytes = read_pipeline_file(file)?;
+    let (documents, diagnostics) = parse_environments_bytes(&name, &bytes);
+    print_diagnostics(&diagnostics);
+    if has_errors(&diagnostics) {
+        return Ok(None);
     }
-    for change in changes {
-        anstream::println!("  ~ {change}");
+    if documents.is_empty() {
+        return Err(Failure::new(Kind::Usage, format!("{name} holds no environment document")).into());
     }
-    for loosened in loosens {
-        anstream::println!("  ! loosens: {loosened}");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(Apply { file: name, text, dry_run: true }))
+}
+
+/// Each file is a change of its own, in the order in which they were given.
+async fn send(
+    client: &Client,
+    path: &str,
+    requests: &[Apply],
+    dry_run: bool,
+) -> anyhow::Result<Vec<AppliedDocument>> {
+    let mut documents = Vec::new();
+    for request in requests {
+        let body = Apply { dry_run, ..request.clone() };
+        let sent: Vec<AppliedDocument> = client.send(Method::POST, path, &body).await?;
+        documents.extend(sent);
     }
+    Ok(documents)
+}
+
+fn show(documents: &[AppliedDocument], becomes: &str, remote: &Remote) -> anyhow::Result<()> {
+    if remote.json {
+        return output::json(&documents);
+    }
+    let warning = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+    for AppliedDocument { environment, version, changes, loosens } in documents {
+        if changes.is_empty() {
+            anstream::println!("{environment} stays at version {version}: nothing changes");
+            continue;
+        }
+        anstream::println!("{environment} {becomes} version {version}");
+        for change in changes {
+            anstream::println!("  ~ {change}");
+        }
+        for loosened in loosens {
+            anstream::println!("  {warning}! loosens: {loosened}{warning:#}");
+        }
+    }
+    Ok(())
 }

@@ -1,24 +1,24 @@
-//! Environments: `status`, `env`, `promote`, `approve`, `reject`, `hold`, `resume`, `rollback`.
+//! Environments: `env`, `promote`, `hold`, `resume`, `rollback`.
 
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use reqwest::Method;
 use serde::Serialize;
-use serde_json::Value;
-use towpath_api::rest::{Comment, Decision, EnvironmentStatus, NewPromotion, Rollback};
+use towpath_api::rest::{Comment, Environment, EnvironmentStatus, NewPromotion, Promotion, Rollback};
 
-use super::runs::said;
+use super::status;
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::failure::{Failure, Kind};
 use crate::output;
 
 /// An environment, written `shop/production`.
 #[derive(Debug, Clone)]
 pub struct Place {
-    project: String,
-    environment: String,
+    /// The project.
+    pub project: String,
+    /// The environment.
+    pub environment: String,
 }
 
 impl FromStr for Place {
@@ -34,56 +34,114 @@ impl FromStr for Place {
 }
 
 impl Place {
-    fn path(&self, verb: &str) -> String {
+    /// Its address, with a verb behind it.
+    pub fn path(&self, verb: &str) -> String {
         format!("/api/v1/projects/{}/environments/{}{verb}", part(&self.project), part(&self.environment))
     }
 }
 
-/// Shows the environments of a project, and what they wait for.
+/// Shows environments.
+#[derive(Debug, clap::Subcommand)]
+pub enum Args {
+    /// Lists the environments of a project with what serves there.
+    List {
+        /// The project.
+        project: String,
+    },
+    /// Shows what serves, who gets the traffic, how the instances are, and what waits for what.
+    Show {
+        /// The environment, as `shop/production`.
+        place: Place,
+    },
+    /// Lists the promotions into an environment, newest first.
+    History {
+        /// The environment, as `shop/production`.
+        place: Place,
+    },
+}
+
+/// Runs the command.
 ///
 /// # Errors
 /// Fails where the server refuses.
-pub async fn status(project: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/projects/{}/environments", part(project));
-    let all: Vec<EnvironmentStatus> = Client::new(remote)?.get(&path).await?;
-    if remote.json {
-        output::json(&all)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if all.is_empty() {
-        anstream::eprintln!("{project} has no environments; `towpath apply` makes them");
-    }
-    for EnvironmentStatus { environment, waits } in &all {
-        let name = environment["key"]["environment"].as_str().unwrap_or_default();
-        let current = version(&environment["current"]["revision"]).unwrap_or("nothing");
-        let active = version(&environment["active"]["revision"]).map(|to| format!(", rolling out {to}"));
-        let waiting = version(&environment["waiting"]["revision"]).map(|next| format!(", {next} waits"));
-        let held = if environment["hold"].is_null() { "" } else { ", held" };
-        anstream::println!(
-            "{name}: {current} serves{}{}{held}",
-            active.unwrap_or_default(),
-            waiting.unwrap_or_default()
-        );
-        for wait in waits {
-            anstream::println!("  - {wait}");
+pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote)?;
+    match args {
+        Args::List { project } => {
+            let path = format!("/api/v1/projects/{}/environments", part(&project));
+            list(client.get(&path).await?, remote)?;
         }
+        Args::Show { place } => {
+            let found: EnvironmentStatus = client.get(&place.path("")).await?;
+            if remote.json {
+                output::json(&found)?;
+            } else {
+                status::show(&found);
+                instances(&found.environment);
+            }
+        }
+        Args::History { place } => history(client.get(&place.path("/history")).await?, remote)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn version(revision: &Value) -> Option<&str> {
-    revision["version"].as_str()
+fn list(all: Vec<EnvironmentStatus>, remote: &Remote) -> anyhow::Result<()> {
+    if remote.json {
+        return output::json(&all);
+    }
+    let row = |status: EnvironmentStatus| {
+        let EnvironmentStatus { environment, waits } = status;
+        let (version, since) = match &environment.current {
+            Some(current) => (current.revision.version.clone(), output::time(current.since)),
+            None => ("nothing".to_owned(), String::new()),
+        };
+        let policy = &environment.policy;
+        let waits = if waits.is_empty() { String::new() } else { waits.len().to_string() };
+        let document = format!("version {}", policy.version);
+        [environment.key.environment, version, since, policy.document.listen.to_string(), document, waits]
+    };
+    let rows = all.into_iter().map(row).collect();
+    let header = ["environment", "serves", "since", "listens", "document", "waits"];
+    output::table(header, rows, "there is no environment; `towpath apply` makes them");
+    Ok(())
 }
 
-/// Shows all that is known of an environment, or its promotions, as JSON.
-///
-/// # Errors
-/// Fails where the server refuses.
-pub async fn show(place: &Place, history: bool, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let path = place.path(if history { "/history" } else { "" });
-    let found: Value = Client::new(remote)?.get(&path).await?;
-    output::json(&found)?;
-    Ok(ExitCode::SUCCESS)
+fn instances(environment: &Environment) {
+    let row = |instance: &towpath_model::environment::Instance| {
+        let version = environment.version_of(&instance.revision.to_string()).unwrap_or("?").to_owned();
+        let address = instance.address.map(|address| address.to_string()).unwrap_or_default();
+        let health = instance.health.word().to_owned();
+        [
+            instance.workload.to_string(),
+            version,
+            health,
+            address,
+            instance.restarts.to_string(),
+            instance.message.clone(),
+        ]
+    };
+    let rows = environment.fleet.instances.iter().map(row).collect();
+    let header = ["workload", "version", "state", "address", "restarts", ""];
+    output::table(header, rows, "no instance runs");
+}
+
+fn history(promotions: Vec<Promotion>, remote: &Remote) -> anyhow::Result<()> {
+    if remote.json {
+        return output::json(&promotions);
+    }
+    let row = |promotion: Promotion| {
+        let why = promotion.outcome.as_ref().map(towpath_model::environment::Outcome::reason);
+        [
+            promotion.revision.version,
+            promotion.state,
+            output::time(promotion.requested_at),
+            promotion.requested_by.name().to_owned(),
+            why.unwrap_or_default(),
+        ]
+    };
+    let rows = promotions.into_iter().map(row).collect();
+    output::table(["version", "state", "asked", "by", "why"], rows, "nothing was promoted here yet");
+    Ok(())
 }
 
 /// Promotes a release.
@@ -115,9 +173,10 @@ pub async fn resume(place: &Place, comment: String, remote: &Remote) -> anyhow::
 /// # Errors
 /// Fails where the server refuses.
 pub async fn rollback(place: &Place, back: &Rollback, remote: &Remote) -> anyhow::Result<ExitCode> {
-    ask(place, "/rollback", back, "goes back; `towpath status` shows how far it is", remote).await
+    ask(place, "/rollback", back, "goes back; no gate holds that up", remote).await
 }
 
+/// Asks the server, then says what will happen and what waits.
 async fn ask(
     place: &Place,
     verb: &str,
@@ -125,24 +184,13 @@ async fn ask(
     sentence: &str,
     remote: &Remote,
 ) -> anyhow::Result<ExitCode> {
-    let answer: Value = Client::new(remote)?.send(Method::POST, &place.path(verb), body).await?;
-    said(&answer, sentence, remote)
-}
-
-/// Approves or rejects what waits for an environment.
-///
-/// # Errors
-/// Fails where nothing waits, or the server refuses.
-pub async fn decide(place: &Place, verb: &str, comment: String, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
-    let status: EnvironmentStatus = client.get(&place.path("")).await?;
-    let waiting = &status.environment["waiting"];
-    let Some(id) = waiting["id"].as_str() else {
-        let what = format!("nothing waits for {}/{}", place.project, place.environment);
-        return Err(Failure::new(Kind::NotFound, what).hint("`towpath status` shows what does").into());
-    };
-    let path = format!("/api/v1/promotions/{}/{verb}", part(id));
-    let answer: Value = client.send(Method::POST, &path, &Decision { comment, binding: None }).await?;
-    let version = version(&waiting["revision"]).unwrap_or("it");
-    said(&answer, &format!("{verb}: {version} for {}/{}", place.project, place.environment), remote)
+    let environment: Environment = client.send(Method::POST, &place.path(verb), body).await?;
+    if remote.json {
+        output::json(&environment)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::println!("{}/{}: {sentence}", place.project, place.environment);
+    status::show(&client.get(&place.path("")).await?);
+    Ok(ExitCode::SUCCESS)
 }

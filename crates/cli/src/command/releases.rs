@@ -41,9 +41,11 @@ fn journey(steps: Vec<JourneyStep>, remote: &Remote) -> anyhow::Result<()> {
     }
     for step in steps {
         let state = match &step.promotion {
-            promotion if promotion.is_null() => "not there yet".to_owned(),
-            promotion if promotion["outcome"].is_null() => "on its way".to_owned(),
-            promotion => promotion["outcome"].to_string(),
+            None => "not there yet".to_owned(),
+            Some(promotion) => match &promotion.outcome {
+                None => promotion.state.clone(),
+                Some(outcome) => format!("{}: {}", promotion.state, outcome.reason()),
+            },
         };
         anstream::println!("{} / {}: {state}", step.stage, step.environment);
         for wait in step.waits {

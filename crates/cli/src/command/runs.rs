@@ -1,10 +1,12 @@
-//! `towpath runs`, `cancel` and `rerun`.
+//! `towpath runs`, `start`, `cancel` and `rerun`.
 
 use std::process::ExitCode;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use serde_json::Value;
-use towpath_api::rest::{Comment, Page};
+use towpath_api::rest::{Attempt, Comment, Job, NewRun, Page, Run};
+use towpath_model::attempt::StepState;
+use towpath_model::environment::human;
 
 use crate::client::{Client, part};
 use crate::context::Remote;
@@ -16,29 +18,123 @@ use crate::output;
 /// Fails where the server refuses.
 pub async fn list(project: &str, limit: u32, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs?limit={limit}", part(project));
-    let page: Page<Value> = Client::new(remote)?.get(&path).await?;
+    let page: Page<Run> = Client::new(remote)?.get(&path).await?;
     if remote.json {
         output::json(&page.items)?;
-    } else {
-        let row = |run: &Value| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let commit: String = text(&run["cause"]["commit"]).chars().take(8).collect();
-            [
-                run["number"].to_string(),
-                text(&run["state"]),
-                commit,
-                text(&run["cause"]["subject"]),
-                text(&run["reason"]),
-            ]
-        };
-        let rows = page.items.iter().map(row).collect();
-        output::table(
-            ["run", "state", "commit", "subject", "why"],
-            rows,
-            "there is no run yet; push something",
-        );
+        return Ok(ExitCode::SUCCESS);
     }
+    let row = |run: &Run| {
+        let release = run.release.as_ref().map(|release| release.version.clone()).unwrap_or_default();
+        [
+            run.number.to_string(),
+            run.state.word().to_owned(),
+            release,
+            run.cause.short_reference().to_owned(),
+            run.cause.short_commit().to_owned(),
+            run.cause.subject.clone(),
+            run.reason.clone(),
+        ]
+    };
+    let rows = page.items.iter().map(row).collect();
+    let header = ["run", "state", "release", "ref", "commit", "subject", "why"];
+    output::table(header, rows, "there is no run yet; push something");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a run: its jobs with their attempts and steps, and why each is in its state.
+///
+/// # Errors
+/// Fails where the server refuses.
+pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/projects/{}/runs/{number}", part(project));
+    let run: Run = Client::new(remote)?.get(&path).await?;
+    if remote.json {
+        output::json(&run)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    head(&run);
+    for diagnostic in &run.diagnostics {
+        anstream::println!("{diagnostic}");
+    }
+    let rows = run.jobs.iter().flat_map(rows).collect();
+    output::table(["job", "try", "state", "took", "why"], rows, "no job was made of it");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn head(run: &Run) {
+    let cause = &run.cause;
+    anstream::println!("{}#{} {}: {}", run.project, run.number, run.state.word(), run.reason);
+    let (commit, reference) = (cause.short_commit(), cause.short_reference());
+    anstream::println!(
+        "  {} of {reference} ({commit}) by {}: {}",
+        cause.event,
+        cause.actor.name(),
+        cause.subject
+    );
+    if let Some(release) = &run.release {
+        anstream::println!("  release {} {}", release.version, release.digest);
+    }
+    anstream::println!();
+}
+
+/// A job, its attempts, and the steps of the last one.
+fn rows(job: &Job) -> Vec<[String; 5]> {
+    let mut rows = vec![[
+        job.name.clone(),
+        String::new(),
+        job.state.word().to_owned(),
+        String::new(),
+        job.reason.clone(),
+    ]];
+    for attempt in &job.attempts {
+        let message = match &attempt.tests {
+            Some(tests) => {
+                format!("{} tests passed, {} failed. {}", tests.passed, tests.failed, attempt.message)
+            }
+            None => attempt.message.clone(),
+        };
+        let number = attempt.number.to_string();
+        rows.push([String::new(), number, attempt.state.word().to_owned(), attempt_took(attempt), message]);
+    }
+    let steps = job.attempts.last().map(|attempt| attempt.steps.as_slice()).unwrap_or_default();
+    rows.extend(steps.iter().map(|step| {
+        let time = took(step.started_at, step.finished_at);
+        [format!("  {}", step.name), String::new(), step_word(&step.state), time, String::new()]
+    }));
+    rows
+}
+
+fn attempt_took(attempt: &Attempt) -> String {
+    took(attempt.started_at, attempt.finished_at)
+}
+
+fn took(from: Option<Timestamp>, to: Option<Timestamp>) -> String {
+    let Some(from) = from else { return String::new() };
+    let to = to.unwrap_or_else(Timestamp::now);
+    let millis = i64::try_from(to.duration_since(from).as_millis()).unwrap_or(i64::MAX);
+    human(SignedDuration::from_millis(millis))
+}
+
+fn step_word(state: &StepState) -> String {
+    match state {
+        StepState::Pending => "not yet".to_owned(),
+        StepState::Running => "running".to_owned(),
+        StepState::Passed => "passed".to_owned(),
+        StepState::Failed { code } => format!("exit code {code}"),
+        StepState::Killed { signal } => format!("killed by signal {signal}"),
+        StepState::TimedOut => "timed out".to_owned(),
+        StepState::Skipped => "skipped".to_owned(),
+    }
+}
+
+/// Starts a run of a ref or commit by hand.
+///
+/// # Errors
+/// Fails where the server refuses.
+pub async fn start(project: &str, reference: String, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/projects/{}/runs", part(project));
+    let run: Run = Client::new(remote)?.send(Method::POST, &path, &NewRun { reference }).await?;
+    said(&run, &format!("{project}#{} {}: {}", run.number, run.state.word(), run.reason), remote)
 }
 
 /// Cancels a run.
@@ -52,24 +148,23 @@ pub async fn cancel(
     remote: &Remote,
 ) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}/cancel", part(project));
-    let run: Value = Client::new(remote)?.send(Method::POST, &path, &Comment { comment }).await?;
-    said(&run, &format!("{project}#{number} is being cancelled"), remote)
+    let run: Run = Client::new(remote)?.send(Method::POST, &path, &Comment { comment }).await?;
+    said(&run, &format!("{project}#{number} {}: {}", run.state.word(), run.reason), remote)
 }
 
-/// Runs the same commit again.
+/// Runs the jobs of a run that did not pass again.
 ///
 /// # Errors
 /// Fails where the server refuses.
 pub async fn rerun(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}/rerun", part(project));
-    let run: Value = Client::new(remote)?.send(Method::POST, &path, &Comment::default()).await?;
-    said(&run, &format!("{project}#{} runs", run["number"]), remote)
+    let run: Run = Client::new(remote)?.send(Method::POST, &path, &Comment::default()).await?;
+    said(&run, &format!("{project}#{} {}: {}", run.number, run.state.word(), run.reason), remote)
 }
 
-/// Prints the answer as JSON, or one sentence.
-pub fn said(answer: &Value, sentence: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
+fn said(run: &Run, sentence: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
     if remote.json {
-        output::json(answer)?;
+        output::json(run)?;
     } else {
         anstream::println!("{sentence}");
     }

@@ -1,7 +1,9 @@
 //! `towpath secret`: set, list and remove secrets.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use reqwest::Method;
 use towpath_api::rest::{NewSecret, Secret};
 
@@ -12,7 +14,8 @@ use crate::{output, prompt};
 /// Sets, lists and removes secrets.
 #[derive(Debug, clap::Subcommand)]
 pub enum Args {
-    /// Sets a secret; its value is asked for, or read from standard input.
+    /// Sets a secret; its value is asked for, or read from standard input or a file. No argument holds it, because
+    /// every user of this machine can see those.
     Set {
         /// The project.
         project: String,
@@ -21,6 +24,9 @@ pub enum Args {
         /// The environment it is for; the jobs of the project if absent.
         #[arg(long)]
         environment: Option<String>,
+        /// A file with the value, taken as it is.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Lists secrets, without values.
     List {
@@ -51,11 +57,19 @@ fn path(project: &str, name: &str, environment: Option<&str>) -> String {
 pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
     match args {
-        Args::Set { project, name, environment } => {
-            let value = prompt::secret("Value")?;
+        Args::Set { project, name, environment, file } => {
+            let value = match file {
+                Some(file) => std::fs::read_to_string(&file)
+                    .with_context(|| format!("failed to read {}", file.display()))?,
+                None => prompt::secret_text("Value")?,
+            };
             let path = path(&project, &name, environment.as_deref());
             let version: u64 = client.send(Method::PUT, &path, &NewSecret { value }).await?;
-            anstream::eprintln!("{name} is now version {version}");
+            if remote.json {
+                output::json(&version)?;
+            } else {
+                anstream::println!("{name} is now version {version}");
+            }
         }
         Args::List { project } => {
             let path = format!("/api/v1/projects/{}/secrets", part(&project));

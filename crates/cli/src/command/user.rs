@@ -85,7 +85,8 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
     match args {
         Args::List => list(&client, remote.json).await?,
         Args::Create { login, name, email, roles, no_password } => {
-            let password = if no_password { None } else { Some(prompt::secret("Password of the new user")?) };
+            let password =
+                if no_password { None } else { Some(prompt::new_password("Password of the new user")?) };
             let new = NewUser { login, display_name: name, email, password, roles };
             let user: User = client.send(Method::POST, "/api/v1/users", &new).await?;
             show(&user, remote.json)?;
@@ -105,7 +106,7 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
                 .await?;
         }
         Args::Password { login } => {
-            let password = Some(prompt::secret("New password")?);
+            let password = Some(prompt::new_password("New password")?);
             change(&client, remote, &login, UserChange { password, ..UserChange::default() }).await?;
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use towpath_api::rest::EnvironmentStatus;
+use anyhow::bail;
+use serde::Deserialize;
 use towpath_model::environment::{Environment, Outcome, Phase as RolloutPhase, Promotion};
 use towpath_model::run::{JobState, Run, RunState};
 
@@ -58,13 +58,18 @@ fn jobs(run: &Run) -> String {
     words.join(", ")
 }
 
+/// An Environment as the core knows it, of which the server shows all but the judge's own memory.
+#[derive(Deserialize)]
+struct Status {
+    environment: Environment,
+    waits: Vec<String>,
+}
+
 /// Shows an Environment.
 pub(super) async fn environment(who: &Person, name: &str) -> anyhow::Result<(Environment, Vec<String>)> {
     let path = format!("/api/v1/projects/{PROJECT}/environments/{name}");
-    let status: EnvironmentStatus = who.api.get(&path).await?;
-    let environment = serde_json::from_value(status.environment)
-        .context("the server's answer was not understood; is it another version of Towpath?")?;
-    Ok((environment, status.waits))
+    let status: Status = who.api.get(&path).await?;
+    Ok((status.environment, status.waits))
 }
 
 /// Which Promotion is meant.

@@ -32,6 +32,7 @@ pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, 
 pub use requests::{NewPromotion, Voter};
 pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord, WARM};
 pub use traffic::{Traffic, TrafficArm};
+pub use towpath_judge::Assessment;
 pub use waiting::Wakeup;
 
 use crate::attempt::AttemptReport;

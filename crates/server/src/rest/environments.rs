@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use serde_json::Value;
-use towpath_api::rest::{AppliedDocument, Apply, Comment, EnvironmentStatus, NewPromotion, Rollback};
+use towpath_api::rest::{
+    AppliedDocument, Apply, Comment, Environment, EnvironmentStatus, NewPromotion, Promotion, Rollback,
+};
 use towpath_engine::PromoteRequest;
 use towpath_model::ProjectName;
 
 use super::places::EnvironmentAt;
-use super::value;
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
@@ -16,8 +16,8 @@ use crate::problem::Problem;
 /// How many Promotions the history shows.
 const HISTORY: u32 = 100;
 
-fn wire(status: towpath_engine::EnvironmentStatus) -> Result<EnvironmentStatus, Problem> {
-    Ok(EnvironmentStatus { environment: value(&status.environment)?, waits: status.waits })
+fn wire(status: towpath_engine::EnvironmentStatus) -> EnvironmentStatus {
+    EnvironmentStatus { environment: (&status.environment).into(), waits: status.waits }
 }
 
 /// Lists a Project's Environments.
@@ -29,7 +29,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<EnvironmentStatus>>, Problem> {
     let _permit = principal.may(Action::View, Some(&project))?;
     let found = app.engine.environments(Some(&project)).await?;
-    found.into_iter().map(wire).collect::<Result<_, _>>().map(Json)
+    Ok(Json(found.into_iter().map(wire).collect()))
 }
 
 /// Shows an Environment.
@@ -40,74 +40,74 @@ pub(super) async fn show(
     Path(at): Path<EnvironmentAt>,
 ) -> Result<Json<EnvironmentStatus>, Problem> {
     let _permit = principal.may(Action::View, Some(&at.project))?;
-    wire(app.engine.environment(&at.key()).await?).map(Json)
+    Ok(Json(wire(app.engine.environment(&at.key()).await?)))
 }
 
 /// Lists the Promotions of an Environment, newest first.
-#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/history", params(EnvironmentAt), responses((status = 200, body = Vec<Value>)))]
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/history", params(EnvironmentAt), responses((status = 200, body = Vec<Promotion>)))]
 pub(super) async fn history(
     State(app): State<App>,
     principal: Principal,
     Path(at): Path<EnvironmentAt>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Promotion>>, Problem> {
     let _permit = principal.may(Action::View, Some(&at.project))?;
     let found = app.engine.promotions_of(&at.key(), HISTORY).await?;
-    found.iter().map(value).collect::<Result<_, _>>().map(Json)
+    Ok(Json(found.iter().map(Promotion::from).collect()))
 }
 
 /// Promotes a Release into an Environment.
-#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/promote", params(EnvironmentAt), request_body = NewPromotion, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/promote", params(EnvironmentAt), request_body = NewPromotion, responses((status = 200, body = Environment)))]
 pub(super) async fn promote(
     State(app): State<App>,
     principal: Principal,
     Path(at): Path<EnvironmentAt>,
     Json(new): Json<NewPromotion>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let _permit = principal.may(Action::Promote, Some(&at.project))?;
     let person = principal.person(Some(&at.project));
     let NewPromotion { version, comment, override_quarantine } = new;
     let environment = at.key();
     let request = PromoteRequest { environment, version, comment, override_quarantine };
-    value(&app.engine.promote(&request, &person).await?).map(Json)
+    Ok(Json((&app.engine.promote(&request, &person).await?).into()))
 }
 
 /// Holds an Environment: nothing is promoted into it, and its Rollout stays where it is.
-#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/hold", params(EnvironmentAt), request_body = Comment, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/hold", params(EnvironmentAt), request_body = Comment, responses((status = 200, body = Environment)))]
 pub(super) async fn hold(
     State(app): State<App>,
     principal: Principal,
     Path(at): Path<EnvironmentAt>,
     Json(why): Json<Comment>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let _permit = principal.may(Action::Hold, Some(&at.project))?;
     let person = principal.person(Some(&at.project));
-    value(&app.engine.hold(&at.key(), &why.comment, &person).await?).map(Json)
+    Ok(Json((&app.engine.hold(&at.key(), &why.comment, &person).await?).into()))
 }
 
 /// Ends a hold.
-#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/resume", params(EnvironmentAt), request_body = Comment, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/resume", params(EnvironmentAt), request_body = Comment, responses((status = 200, body = Environment)))]
 pub(super) async fn resume(
     State(app): State<App>,
     principal: Principal,
     Path(at): Path<EnvironmentAt>,
     Json(why): Json<Comment>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let _permit = principal.may(Action::Resume, Some(&at.project))?;
     let person = principal.person(Some(&at.project));
-    value(&app.engine.resume(&at.key(), &why.comment, &person).await?).map(Json)
+    Ok(Json((&app.engine.resume(&at.key(), &why.comment, &person).await?).into()))
 }
 
 /// Goes back to an earlier Revision.
-#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/rollback", params(EnvironmentAt), request_body = Rollback, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/projects/{project}/environments/{environment}/rollback", params(EnvironmentAt), request_body = Rollback, responses((status = 200, body = Environment)))]
 pub(super) async fn rollback(
     State(app): State<App>,
     principal: Principal,
     Path(at): Path<EnvironmentAt>,
     Json(back): Json<Rollback>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let _permit = principal.may(Action::RollBack, Some(&at.project))?;
     let person = principal.person(Some(&at.project));
-    value(&app.engine.rollback(&at.key(), back.to.as_deref(), &back.comment, &person).await?).map(Json)
+    Ok(Json((&app.engine.rollback(&at.key(), back.to.as_deref(), &back.comment, &person).await?).into()))
 }
 
 /// Applies environment documents, or says what applying them would change.

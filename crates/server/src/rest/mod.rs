@@ -22,7 +22,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::problem::Problem;
 
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
@@ -59,6 +58,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(environments::resume))
         .routes(routes!(environments::rollback))
         .routes(routes!(environments::apply))
+        .routes(routes!(promotions::open))
         .routes(routes!(promotions::show))
         .routes(routes!(promotions::approve))
         .routes(routes!(promotions::reject))
@@ -66,11 +66,6 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(agents::list))
-}
-
-/// The core's own shape as JSON; it has no secrets in it.
-fn value(thing: &impl serde::Serialize) -> Result<serde_json::Value, Problem> {
-    serde_json::to_value(thing).map_err(|error| Problem::internal(&error))
 }
 
 /// The description of the API.

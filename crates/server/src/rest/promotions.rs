@@ -2,47 +2,58 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use serde_json::Value;
-use towpath_api::rest::{Comment, Decision};
+use towpath_api::rest::{Comment, Decision, Environment, Promotion};
 use towpath_model::digest::InvalidDigest;
 use towpath_model::{Digest, PromotionId};
 
-use super::value;
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
 
+/// Lists the Promotions that have not ended and that the caller may see, oldest first.
+#[utoipa::path(get, path = "/api/v1/promotions", responses((status = 200, body = Vec<Promotion>)))]
+pub(super) async fn open(
+    State(app): State<App>,
+    principal: Principal,
+) -> Result<Json<Vec<Promotion>>, Problem> {
+    let seen = |promotion: &towpath_model::environment::Promotion| {
+        principal.may(Action::View, Some(promotion.project())).is_ok()
+    };
+    let found = app.engine.open_promotions().await?;
+    Ok(Json(found.iter().filter(|promotion| seen(promotion)).map(Promotion::from).collect()))
+}
+
 /// Shows a Promotion with its Gates and its Rollout.
-#[utoipa::path(get, path = "/api/v1/promotions/{promotion}", responses((status = 200, body = Value)))]
+#[utoipa::path(get, path = "/api/v1/promotions/{promotion}", responses((status = 200, body = Promotion)))]
 pub(super) async fn show(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<PromotionId>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Promotion>, Problem> {
     let promotion = app.engine.promotion(id).await?;
     let _permit = principal.may(Action::View, Some(&promotion.environment.project))?;
-    value(&promotion).map(Json)
+    Ok(Json((&promotion).into()))
 }
 
 /// Approves a Promotion.
-#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/approve", request_body = Decision, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/approve", request_body = Decision, responses((status = 200, body = Environment)))]
 pub(super) async fn approve(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<PromotionId>,
     Json(decision): Json<Decision>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     vote(&app, &principal, id, true, decision).await
 }
 
 /// Rejects a Promotion.
-#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/reject", request_body = Decision, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/reject", request_body = Decision, responses((status = 200, body = Environment)))]
 pub(super) async fn reject(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<PromotionId>,
     Json(decision): Json<Decision>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     vote(&app, &principal, id, false, decision).await
 }
 
@@ -52,7 +63,7 @@ async fn vote(
     id: PromotionId,
     approve: bool,
     decision: Decision,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let project = app.engine.environment_of(id).await?.project;
     let _permit = principal.may(Action::Decide, Some(&project))?;
     let Decision { comment, binding } = decision;
@@ -61,19 +72,19 @@ async fn vote(
         .transpose()
         .map_err(|error: InvalidDigest| Problem::invalid(error.to_string()))?;
     let person = principal.person(Some(&project));
-    value(&app.engine.vote(id, approve, &comment, binding, &person).await?).map(Json)
+    Ok(Json((&app.engine.vote(id, approve, &comment, binding, &person).await?).into()))
 }
 
 /// Takes a Promotion back before its Rollout starts.
-#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/withdraw", request_body = Comment, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/withdraw", request_body = Comment, responses((status = 200, body = Environment)))]
 pub(super) async fn withdraw(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<PromotionId>,
     Json(why): Json<Comment>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Environment>, Problem> {
     let project = app.engine.environment_of(id).await?.project;
     let _permit = principal.may(Action::Promote, Some(&project))?;
     let person = principal.person(Some(&project));
-    value(&app.engine.withdraw(id, &why.comment, &person).await?).map(Json)
+    Ok(Json((&app.engine.withdraw(id, &why.comment, &person).await?).into()))
 }

@@ -7,7 +7,6 @@ use towpath_model::ProjectName;
 
 use super::page_of::Paging;
 use super::places::ReleaseAt;
-use super::value;
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
@@ -47,7 +46,7 @@ pub(super) async fn show(
         steps.push(JourneyStep {
             stage: step.stage,
             environment: step.environment.environment.to_string(),
-            promotion: value(&step.promotion)?,
+            promotion: step.promotion.as_ref().map(Into::into),
             waits: step.waits,
         });
     }
