@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::tidy;
+use crate::{crash, tidy};
 
 /// One command of `cargo`, with what is set in its environment.
 struct Phase {
@@ -39,6 +39,8 @@ pub(crate) fn run() -> Result<()> {
     for phase in PHASES {
         timed(phase.name, &mut took, || phase.run())?;
     }
+    // The program that the tests have built.
+    timed("crash", &mut took, || crash::run(&["--kills", "10", "--binary", "target/debug/towpath"]))?;
     println!("\nall is well:");
     for (name, seconds) in took {
         println!("{name:<14} {seconds:>7.1} s");

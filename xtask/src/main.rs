@@ -1,7 +1,8 @@
-//! Chores of the repository: `ci`, `tidy`, `bench`.
+//! Chores of the repository: `ci`, `tidy`, `bench`, `crash`.
 
 mod bench;
 mod ci;
+mod crash;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
 
   ci              everything that decides whether a change may land, as the CI machine runs it
   tidy            what the repository asks of its own files
-  bench [NAME …]  measurements against named peers in one run";
+  bench [NAME …]  measurements against named peers in one run
+  crash           kills server, agent and gateway with -9 again and again, and checks what must hold";
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,7 +23,8 @@ fn main() -> anyhow::Result<()> {
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
-        _ => anyhow::bail!("{USAGE}\n\n{}", bench::USAGE),
+        ["crash", rest @ ..] => crash::run(rest),
+        _ => anyhow::bail!("{USAGE}\n\n{}\n\n{}", bench::USAGE, crash::USAGE),
     }
 }
 
