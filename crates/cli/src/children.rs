@@ -14,15 +14,15 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use towpath_gateway::control;
 
-/// How often to look whether they live.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often to look whether they live. Users wait for a gateway that died.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The first and the longest pause before one that died is started again.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+/// The first and the longest pause between two starts. Users wait for the gateway, so even the longest is short.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+const PAUSE_LONGEST: Duration = Duration::from_secs(10);
 
-/// A start that lasts so long was a good one: the next pause is short again.
-const GOOD_START: Duration = Duration::from_secs(30);
+/// A process that lived so long had a good start: the next pause is short again.
+const GOOD_START: Duration = Duration::from_secs(5);
 
 /// A log that is larger when its process starts is put aside.
 const MAX_LOG: u64 = 8 << 20;
@@ -103,8 +103,10 @@ impl Keeper {
 
     /// Starts it, unless it was started a moment ago and may still be getting up.
     fn start(&mut self, command: &mut Command) {
+        self.reap();
         if let Some(started) = self.started {
-            if started.elapsed() < self.pause {
+            let is_getting_up = self.child.is_some() && started.elapsed() < GOOD_START;
+            if is_getting_up || started.elapsed() < self.pause {
                 return;
             }
             self.pause = if started.elapsed() > GOOD_START {
