@@ -26,6 +26,12 @@ pub const AGENT_LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// How long the server's certificate lasts.
 pub const SERVER_LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
 
+/// The name that every server certificate of an authority carries, besides those of its host.
+///
+/// Only the server has a certificate for it, so an agent that pinned the authority looks for this name and needs no
+/// address to be right.
+pub const SERVER_NAME: &str = "server.towpath.internal";
+
 /// How long the authority lasts: agents pin it, so it outlives the installation.
 const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365 * 20);
 
@@ -37,6 +43,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     fingerprint: Digest,
+    agent_life: SignedDuration,
 }
 
 /// A certificate with its private key, for the server.
@@ -122,7 +129,14 @@ impl Authority {
         let fingerprint = Digest::of(&block.contents);
         let issuer = Issuer::from_ca_cert_pem(&pem, key)
             .map_err(|source| AuthorityError::Load { path: path.into(), source })?;
-        Ok(Self { issuer, pem, fingerprint })
+        Ok(Self { issuer, pem, fingerprint, agent_life: AGENT_LIFE })
+    }
+
+    /// Gives agents certificates of another life than [`AGENT_LIFE`].
+    #[must_use]
+    pub const fn with_agent_life(mut self, life: SignedDuration) -> Self {
+        self.agent_life = life;
+        self
     }
 
     /// The authority's certificate in PEM.
@@ -146,6 +160,7 @@ impl Authority {
         names: &[String],
         now: Timestamp,
     ) -> Result<ServerCertificate, AuthorityError> {
+        let names: Vec<String> = names.iter().cloned().chain([SERVER_NAME.to_owned()]).collect();
         let mut params = CertificateParams::new(names).map_err(AuthorityError::Make)?;
         let not_after = leaf(&mut params, "Towpath server", now, SERVER_LIFE)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -158,7 +173,7 @@ impl Authority {
         })
     }
 
-    /// Makes a certificate of 24 hours for the key in `request`. Whatever else the request asks for is ignored.
+    /// Makes an agent's certificate for the key in `request`. Whatever else the request asks for is ignored.
     ///
     /// # Errors
     /// Fails if the request is not one, was not signed with its own key, or its key is not P-256.
@@ -177,7 +192,7 @@ impl Authority {
             return Err(AuthorityError::RequestKey);
         }
         let mut params = CertificateParams::default();
-        let not_after = leaf(&mut params, &agent.to_string(), now, AGENT_LIFE)?;
+        let not_after = leaf(&mut params, &agent.to_string(), now, self.agent_life)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&public_key, &self.issuer).map_err(AuthorityError::Make)?;
         Ok(AgentCertificate { certificate: certificate.pem(), not_after })

@@ -96,13 +96,17 @@ impl fmt::Debug for JoinToken {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJoinToken {
     /// Something else was pasted.
-    #[error("this is not a join token: one begins with `{PREFIX}`; make one with `towpath agent token`")]
+    #[error(
+        "this is not a join token: one begins with `{PREFIX}`; make one with `towpath agent token create`"
+    )]
     Prefix,
     /// Too much was pasted.
-    #[error("the join token is too long; paste the one word that `towpath agent token` prints")]
+    #[error("the join token is too long; paste the one word that `towpath agent token create` prints")]
     TooLong,
     /// A part is missing.
-    #[error("the join token is not complete; copy all of it, or make a new one with `towpath agent token`")]
+    #[error(
+        "the join token is not complete; copy all of it, or make a new one with `towpath agent token create`"
+    )]
     Incomplete,
     /// The address is none.
     #[error("the join token names `{url}`, which is not an http or https address")]

@@ -7,6 +7,7 @@
 pub mod core;
 pub mod db;
 pub mod git_refs;
+pub mod identity;
 pub mod lock;
 mod migrations;
 pub mod people;

@@ -12,6 +12,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (3, "git refs", include_str!("../migrations/0003_git_refs.sql")),
     (4, "join tokens", include_str!("../migrations/0004_join_tokens.sql")),
     (5, "core", include_str!("../migrations/0005_core.sql")),
+    (6, "agent certificates", include_str!("../migrations/0006_agent_certificates.sql")),
 ];
 
 /// Every step, ready to run.

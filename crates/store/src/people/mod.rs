@@ -27,7 +27,7 @@ pub struct By<'a> {
     pub at: Timestamp,
 }
 
-async fn record(
+pub(crate) async fn record(
     tx: &mut WriteTx,
     by: By<'_>,
     project: Option<&str>,
