@@ -25,6 +25,10 @@ use towpath_model::{
 };
 use uuid::Uuid;
 
+/// What an agent names among the protocols of its TLS handshake (ALPN), so that it is shown the certificate of the
+/// authority that it pinned, whatever other certificate the server has for people. It is never chosen.
+pub const TLS_PROTOCOL: &[u8] = b"towpath-agent";
+
 /// Asks for a certificate with a one-use join token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Enrol {

@@ -220,6 +220,15 @@ pub fn agent_of(certificate_der: &[u8]) -> Result<AgentId, NotAnAgent> {
     }
 }
 
+/// Reads when a certificate ends.
+///
+/// # Errors
+/// Fails if it is no certificate.
+pub fn end_of(certificate_der: &[u8]) -> Result<Timestamp, NotAnAgent> {
+    let (_, certificate) = parse_x509_certificate(certificate_der).map_err(|_| NotAnAgent)?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).map_err(|_| NotAnAgent)
+}
+
 /// A certificate that names no agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the certificate is not an agent's")]

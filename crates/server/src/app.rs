@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use towpath_artifact::Authority;
 use towpath_engine::Engine;
 use towpath_store::Db;
 use url::Url;
@@ -35,6 +36,10 @@ pub struct Shared {
     pub public_url: Url,
     /// Whether that is HTTPS.
     pub tls: bool,
+    /// How agents of other hosts reach this server; `None` where they cannot.
+    pub agents_url: Option<Url>,
+    /// Names the server and lets agents in.
+    pub authority: Arc<Authority>,
     /// The hash of the token in `run/local.json`.
     pub local_token: [u8; 32],
     /// The clock.

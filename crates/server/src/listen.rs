@@ -1,6 +1,7 @@
 //! Connections: accepted, counted, given to the router, and let finish at the end.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,15 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use towpath_artifact::authority::{agent_of, end_of};
+use towpath_model::AgentId;
 
 /// The most connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1024;
@@ -33,7 +37,12 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The agent whose client certificate was verified on this connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PeerAgent(pub(crate) towpath_model::AgentId);
+pub(crate) struct PeerAgent {
+    /// The agent.
+    pub(crate) agent: AgentId,
+    /// When its certificate ends: a connection may live longer.
+    pub(crate) ends: Timestamp,
+}
 
 /// Serves until `stopping` fires, then lets requests finish.
 pub(crate) async fn run(
@@ -89,7 +98,7 @@ impl Connection {
                     let agent = peer_agent(stream.get_ref().1);
                     self.serve(stream, agent, watcher).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%error, peer = %self.address, "a TLS handshake failed"),
+                Ok(Err(error)) => note_failed_handshake(&error, self.address),
                 Err(_) => tracing::debug!(peer = %self.address, "a TLS handshake took too long"),
             },
         }
@@ -130,5 +139,15 @@ impl Connection {
 /// The agent that a verified client certificate names.
 fn peer_agent(connection: &tokio_rustls::rustls::ServerConnection) -> Option<PeerAgent> {
     let certificate = connection.peer_certificates()?.first()?;
-    towpath_artifact::authority::agent_of(certificate).ok().map(PeerAgent)
+    Some(PeerAgent { agent: agent_of(certificate).ok()?, ends: end_of(certificate).ok()? })
+}
+
+/// Tells the operator of a refused certificate; what strangers send is nobody's concern.
+fn note_failed_handshake(error: &io::Error, peer: SocketAddr) {
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::InvalidCertificate(reason)) = cause {
+        tracing::warn!(%peer, ?reason, "a client's certificate was refused; if it is an agent, let it join again");
+    } else {
+        tracing::debug!(%error, %peer, "a TLS handshake failed");
+    }
 }

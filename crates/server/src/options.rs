@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Deserialize;
+use towpath_artifact::authority::AGENT_LIFE;
 use url::Url;
 
 use crate::git::GitLimits;
@@ -23,6 +25,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--listen`, `TOWPATH_LISTEN`.
     pub listen: Option<SocketAddr>,
+    /// `--agent-listen`, `TOWPATH_AGENT_LISTEN`.
+    pub agent_listen: Option<SocketAddr>,
     /// `--public-url`, `TOWPATH_PUBLIC_URL`.
     pub public_url: Option<Url>,
     /// `--tls-cert`, `TOWPATH_TLS_CERT`.
@@ -38,6 +42,8 @@ pub struct Overrides {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    agent_listen: Option<SocketAddr>,
+    agent_certificate_seconds: Option<u32>,
     public_url: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
@@ -55,6 +61,10 @@ pub struct ServeOptions {
     pub data_dir: PathBuf,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for agents of other hosts only, over HTTPS.
+    pub agent_listen: Option<SocketAddr>,
+    /// How long an agent's certificate lasts.
+    pub agent_life: SignedDuration,
     /// How the outside reaches the server; what it listens on, if `None`.
     pub public_url: Option<Url>,
     /// The certificate chain and key to serve HTTPS with, as PEM files.
@@ -125,6 +135,10 @@ impl ServeOptions {
         Ok(Self {
             data_dir,
             listen: given.listen.or(file.listen).unwrap_or(default),
+            agent_listen: given.agent_listen.or(file.agent_listen),
+            agent_life: file
+                .agent_certificate_seconds
+                .map_or(AGENT_LIFE, |seconds| SignedDuration::from_secs(seconds.into())),
             public_url: match (given.public_url, file.public_url) {
                 (Some(url), _) => Some(url),
                 (None, Some(text)) => Some(public_url(&text)?),

@@ -13,6 +13,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -29,8 +30,8 @@ use crate::local::{LocalAccess, private_dir};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::push_note::PushNote;
-use crate::tls::TlsError;
-use crate::{agent_api, events, gateway_api, git, layers, listen, page, rest, tls};
+use crate::tls::{Certificates, TlsError};
+use crate::{agent_api, events, gateway_api, git, layers, listen, page, rest};
 
 /// The largest JSON body.
 const MAX_JSON: usize = 1 << 20;
@@ -76,7 +77,9 @@ pub enum ServeError {
 pub struct Server {
     app: App,
     listener: TcpListener,
-    tls: Option<tokio_rustls::TlsAcceptor>,
+    tls: Option<TlsAcceptor>,
+    for_agents: Option<(TcpListener, TlsAcceptor)>,
+    certificates: Arc<Certificates>,
     address: SocketAddr,
     setup: Option<Url>,
 }
@@ -87,33 +90,49 @@ impl Server {
     /// # Errors
     /// When any of it fails; nothing is left half done.
     pub async fn start(options: ServeOptions, clock: fn() -> Timestamp) -> Result<Self, ServeError> {
-        let ServeOptions { data_dir, listen, public_url, tls, git, allow_unsandboxed } = options;
+        let ServeOptions {
+            data_dir,
+            listen,
+            agent_listen,
+            agent_life,
+            public_url,
+            tls,
+            git,
+            allow_unsandboxed,
+        } = options;
         for directory in ["", "git", "blobs", "logs", "keys", "run"] {
             let path = data_dir.join(directory);
             private_dir(&path).map_err(|source| ServeError::DataDir { path, source })?;
         }
         let db = Db::open(&data_dir.join("towpath.db")).await?;
-        let (acceptor, authority) = match &tls {
-            Some((cert, key)) => (Some(tls::given(cert, key)?), None),
-            // Passwords never cross a network in clear text.
-            None if !listen.ip().is_loopback() => {
-                let names = names(listen, public_url.as_ref());
-                let now = clock();
-                let authority = Authority::load_or_create(&data_dir.join("keys"), &names[0], now)
-                    .map_err(TlsError::from)?;
-                (Some(tls::own(&authority, &names, now)?), Some(authority.pem().to_owned()))
-            }
-            None => (None, None),
+        let names = names(listen, public_url.as_ref());
+        let authority = Authority::load_or_create(&data_dir.join("keys"), &names[0], clock())
+            .map_err(TlsError::from)?
+            .with_agent_life(agent_life);
+        let authority = Arc::new(authority);
+        // Passwords never cross a network in clear text.
+        let is_https = tls.is_some() || !listen.ip().is_loopback();
+        let certificates = Certificates::new(Arc::clone(&authority), names, tls, clock())?;
+        let acceptor = is_https.then(|| certificates.acceptor()).transpose()?;
+        let listener = bind(listen).await?;
+        let address =
+            listener.local_addr().map_err(|source| ServeError::Listen { address: listen, source })?;
+        let for_agents = match agent_listen {
+            Some(address) => Some((bind(address).await?, certificates.acceptor()?)),
+            None => None,
         };
-        let busy = |source| ServeError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(busy)?;
-        let address = listener.local_addr().map_err(busy)?;
+        let agents_at = for_agents.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        let agents_url = agents_url(agents_at, is_https.then_some(address), public_url.as_ref());
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let own_url: Url =
             format!("{scheme}://{}/", reachable(address)).parse().expect("an address makes a URL");
         let public_url = public_url.unwrap_or_else(|| own_url.clone());
         let local = Secret::draw("tpl_");
-        let access = LocalAccess { url: own_url.to_string(), token: local.reveal().to_owned(), authority };
+        let access = LocalAccess {
+            url: own_url.to_string(),
+            token: local.reveal().to_owned(),
+            authority: acceptor.is_some().then(|| authority.pem().to_owned()),
+        };
         access
             .write(&data_dir)
             .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
@@ -129,13 +148,15 @@ impl Server {
             limiter: LoginLimiter::default(),
             tls: public_url.scheme() == "https",
             public_url,
+            agents_url,
+            authority,
             local_token: local.hash(),
             clock,
             log_index: page::LogIndex::default(),
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
         });
-        Ok(Self { app, listener, tls: acceptor, address, setup })
+        Ok(Self { app, listener, tls: acceptor, for_agents, certificates, address, setup })
     }
 
     /// The server's state, for what runs beside it in the same process.
@@ -158,7 +179,7 @@ impl Server {
 
     /// Serves until `stop` fires, then lets requests finish and closes the database.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { app, listener, tls, .. } = self;
+        let Self { app, listener, tls, for_agents, certificates, address: _, setup: _ } = self;
         let stopping = app.stopping.clone();
         let told = tokio::spawn({
             let stopping = stopping.clone();
@@ -180,8 +201,15 @@ impl Server {
             let stopping = stopping.clone();
             async move { engine.run(stopping.cancelled()).await }
         });
-        listen::run(listener, tls, router(app.clone()), stopping).await;
+        let fresh = tokio::spawn(certificates.keep_fresh(app.clock, stopping.clone()));
+        let agents = async {
+            if let Some((listener, tls)) = for_agents {
+                listen::run(listener, Some(tls), agents_router(app.clone()), stopping.clone()).await;
+            }
+        };
+        tokio::join!(listen::run(listener, tls, router(app.clone()), stopping.clone()), agents);
         told.abort();
+        fresh.abort();
         if working.await.is_err() {
             tracing::error!("the engine did not end well; what it was doing is done again at the next start");
         }
@@ -193,12 +221,41 @@ impl Server {
 
 /// The names that the server's own certificate is for.
 fn names(listen: SocketAddr, public_url: Option<&Url>) -> Vec<String> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let public = public_url.and_then(Url::host_str).map(str::to_owned);
     let listening = (!listen.ip().is_unspecified()).then(|| listen.ip().to_string());
-    let mut names: Vec<String> = public.into_iter().chain([host]).chain(listening).collect();
+    let mut names: Vec<String> = public.into_iter().chain([hostname()]).chain(listening).collect();
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]);
     names
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// Where agents of other hosts find the server: on their own listener, else on the common one if it speaks HTTPS.
+fn agents_url(own: Option<SocketAddr>, common: Option<SocketAddr>, public_url: Option<&Url>) -> Option<Url> {
+    if let (None, Some(_), Some(public)) = (own, common, public_url.filter(|url| url.scheme() == "https")) {
+        return Some(public.clone());
+    }
+    let address = own.or(common)?;
+    let host = match public_url.and_then(Url::host_str) {
+        Some(host) => host.to_owned(),
+        None if address.ip().is_unspecified() => outward_address().unwrap_or_else(hostname),
+        None if address.is_ipv6() => format!("[{}]", address.ip()),
+        None => address.ip().to_string(),
+    };
+    format!("https://{host}:{}/", address.port()).parse().ok()
+}
+
+/// The address from which this host reaches others. Choosing a route sends nothing.
+fn outward_address() -> Option<String> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip().to_string())
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Where this machine itself reaches a listener.
@@ -238,6 +295,16 @@ fn router(app: App) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(page::missing)
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn_with_state(app.clone(), layers::around))
+        .with_state(app)
+}
+
+/// What the listener for agents serves.
+fn agents_router(app: App) -> Router {
+    Router::new()
+        .merge(agent_api::router())
+        .route("/healthz", get(|| async { "ok\n" }))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn_with_state(app.clone(), layers::around))
         .with_state(app)

@@ -143,13 +143,13 @@ pub async fn revoke_token(tx: &mut WriteTx, id: Uuid, by: By<'_>) -> sqlx::Resul
 /// # Errors
 /// When the database refuses; within, why the token is not taken.
 pub async fn usable_token(
-    tx: &mut WriteTx,
+    db: &mut SqliteConnection,
     secret: SecretHash,
     now: Timestamp,
 ) -> sqlx::Result<Result<JoinToken, TokenRefused>> {
     let row = sqlx::query("SELECT * FROM join_tokens WHERE secret_hash = $1")
         .bind(secret.as_slice())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(db)
         .await?;
     let Some(found) = row.as_ref().map(token).transpose()? else { return Ok(Err(TokenRefused::Unknown)) };
     Ok(match found.used {

@@ -1,5 +1,8 @@
 //! What is asked of Runs, Environments and Promotions.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -112,7 +115,7 @@ pub struct Release {
     pub commit: String,
     /// When it was sealed.
     #[schema(value_type = String, format = DateTime)]
-    pub created_at: jiff::Timestamp,
+    pub created_at: Timestamp,
 }
 
 /// Where a Release is on its way.
@@ -136,16 +139,82 @@ pub struct Agent {
     /// Its host's name.
     pub hostname: String,
     /// Its labels.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Whether it takes Attempts.
     pub runner: bool,
     /// Whether it runs Instances.
     pub deployer: bool,
-    /// Its version of Towpath.
+    /// Where its Instances are reached; absent where it has not called yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Its version of Towpath; empty where it has not called yet.
     pub version: String,
-    /// When it last called.
+    /// When it last called, or joined.
     #[schema(value_type = String, format = DateTime)]
-    pub seen_at: jiff::Timestamp,
+    pub seen_at: Timestamp,
     /// Whether it is there now.
     pub online: bool,
+    /// When its certificate ends; absent for an agent of the server's own host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub certificate_ends: Option<Timestamp>,
+    /// Since when it is not let in any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Makes a join token.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewJoinToken {
+    /// Labels that are laid over what the agent claims.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether the agent may take Attempts.
+    pub runner: bool,
+    /// Whether the agent may run Instances.
+    pub deployer: bool,
+    /// How long the token can be used, in seconds; absent for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+    /// Where the agent finds the server, if not where the server thinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// A join token, without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JoinToken {
+    /// Its id.
+    pub id: String,
+    /// Labels that are laid over what the agent claims.
+    pub labels: BTreeMap<String, String>,
+    /// Whether the agent may take Attempts.
+    pub runner: bool,
+    /// Whether the agent may run Instances.
+    pub deployer: bool,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// When it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub used_at: Option<Timestamp>,
+    /// The agent that used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+}
+
+/// A join token just made.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedJoinToken {
+    /// What is known of it.
+    pub join_token: JoinToken,
+    /// The token itself, shown this once.
+    pub token: String,
+    /// What to run on the other host.
+    pub command: String,
 }

@@ -1,7 +1,8 @@
-//! What agents call: polls, reports, logs, blobs.
+//! What agents call: joining, polls, reports, logs, blobs.
 
 mod blobs;
 mod caller;
+mod enrol;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -33,18 +34,23 @@ pub(crate) fn router() -> Router<App> {
         .layer(DefaultBodyLimit::max(MAX_REPORT))
         .route("/agent/v1/attempts/{attempt}/log", log)
         .merge(blobs::router())
+        .merge(enrol::router())
 }
 
 async fn poll(
     State(app): State<App>,
     caller: Caller,
-    Json(poll): Json<Poll>,
+    Json(mut poll): Json<Poll>,
 ) -> Result<Json<Orders>, Problem> {
     caller.must_be(poll.agent)?;
-    tokio::select! {
-        orders = app.engine.agent_poll(&poll) => Ok(Json(orders?)),
-        () = app.stopping.cancelled() => Err(Problem::unavailable("the server is stopping")),
-    }
+    caller.correct(&mut poll);
+    let orders = tokio::select! {
+        orders = app.engine.agent_poll(&poll) => orders?,
+        () = app.stopping.cancelled() => return Err(Problem::unavailable("the server is stopping")),
+    };
+    // A poll is held for long. What was leased meanwhile to an agent that is out now is given to another.
+    caller.still_welcome(&app).await?;
+    Ok(Json(orders))
 }
 
 async fn events(

@@ -1,26 +1,100 @@
 //! Agents.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use http::StatusCode;
 use towpath_api::rest::Agent;
+use towpath_model::AgentId;
+use towpath_store::core::agents::Agent as Seen;
+use towpath_store::identity::{self, AgentIdentity};
+use towpath_store::people::By;
 
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
 
-/// Lists agents.
+/// Lists agents: those that have called, and those that have joined and not called yet.
 #[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Vec<Agent>)))]
 pub(super) async fn list(State(app): State<App>, principal: Principal) -> Result<Json<Vec<Agent>>, Problem> {
+    all(&app, &principal).await.map(Json)
+}
+
+/// Every agent, for an admin.
+pub(crate) async fn all(app: &App, principal: &Principal) -> Result<Vec<Agent>, Problem> {
     let _permit = principal.may(Action::ManageAgents, None)?;
-    let wire = |(agent, online): (towpath_store::core::agents::Agent, bool)| Agent {
-        id: agent.id.to_string(),
-        hostname: agent.hostname,
-        labels: agent.labels,
-        runner: agent.runner,
-        deployer: agent.deployer,
-        version: agent.version,
-        seen_at: agent.seen_at,
-        online,
-    };
-    Ok(Json(app.engine.agents().await?.into_iter().map(wire).collect()))
+    let joined = identity::all(&mut *app.db.reader().await?).await?;
+    let mut joined: BTreeMap<AgentId, AgentIdentity> =
+        joined.into_iter().map(|identity| (identity.id, identity)).collect();
+    let mut agents: Vec<Agent> = app
+        .engine
+        .agents()
+        .await?
+        .into_iter()
+        .map(|(agent, online)| {
+            let identity = joined.remove(&agent.id);
+            seen(agent, online, identity.as_ref())
+        })
+        .collect();
+    agents.extend(joined.into_values().map(silent));
+    Ok(agents)
+}
+
+fn seen(agent: Seen, online: bool, identity: Option<&AgentIdentity>) -> Agent {
+    let Seen { id, hostname, labels, runner, deployer, address, version, seen_at, generation: _ } = agent;
+    let revoked_at = identity.and_then(|identity| identity.revoked_at);
+    Agent {
+        id: id.to_string(),
+        hostname,
+        labels,
+        runner,
+        deployer,
+        address: Some(address),
+        version,
+        seen_at,
+        online: online && revoked_at.is_none(),
+        certificate_ends: identity.map(|identity| identity.certificate_ends),
+        revoked_at,
+    }
+}
+
+/// One that has joined and not called yet.
+fn silent(identity: AgentIdentity) -> Agent {
+    let AgentIdentity { id, hostname, labels, runner, deployer, enrolled_at, certificate_ends, revoked_at } =
+        identity;
+    Agent {
+        id: id.to_string(),
+        hostname,
+        labels,
+        runner,
+        deployer,
+        address: None,
+        version: String::new(),
+        seen_at: enrolled_at,
+        online: false,
+        certificate_ends: Some(certificate_ends),
+        revoked_at,
+    }
+}
+
+/// Lets an agent of another host in no more. What runs there goes on until somebody stops it on that host.
+#[utoipa::path(delete, path = "/api/v1/agents/{id}", responses((status = 204)))]
+pub(super) async fn revoke(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<AgentId>,
+) -> Result<StatusCode, Problem> {
+    let _permit = principal.may(Action::ManageAgents, None)?;
+    let actor = principal.actor();
+    let mut tx = app.db.begin_write().await?;
+    if !identity::revoke(&mut tx, id, By { actor: &actor, at: app.now() }).await? {
+        let found = identity::find(&mut tx, id).await?;
+        let what = if found.is_some() { "was revoked before" } else { "never joined from another host" };
+        return Err(Problem::not_found(format!("agent {id} {what}"))
+            .hint("`towpath agent list` shows all; the agent of the server's own host is left out by `serve --no-agent`"));
+    }
+    tx.commit().await?;
+    tracing::info!(agent = %id, "an agent was revoked");
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod doctor;
 mod environments;
+mod join_tokens;
 mod me;
 mod page_of;
 mod places;
@@ -23,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
+pub(crate) use join_tokens::check_labels;
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
 pub(crate) use users::{parse_grant, require as require_user};
@@ -66,6 +68,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(agents::list))
+        .routes(routes!(agents::revoke))
+        .routes(routes!(join_tokens::list, join_tokens::create))
+        .routes(routes!(join_tokens::revoke))
 }
 
 /// The description of the API.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use towpath_server::git::GitLimits;
-use towpath_server::{LocalAccess, ServeOptions, Server};
+use towpath_server::{LocalAccess, Overrides, ServeOptions, Server};
 
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -33,14 +33,12 @@ impl World {
     /// Starts a server on a directory that may hold an earlier one's state.
     pub(crate) async fn start(dir: tempfile::TempDir, git: GitLimits) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let options = ServeOptions {
-            data_dir: dir.path().join("data"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: None,
-            tls: None,
-            git,
-            allow_unsandboxed: false,
+        let given = Overrides {
+            data_dir: Some(dir.path().join("data")),
+            listen: "127.0.0.1:0".parse().ok(),
+            ..Overrides::default()
         };
+        let options = ServeOptions { git, ..ServeOptions::resolve(given).unwrap() };
         let server = Server::start(options, Timestamp::now).await.unwrap();
         let url = format!("http://{}", server.address());
         let setup = server.setup_link().map(ToString::to_string);
