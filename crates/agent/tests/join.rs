@@ -170,7 +170,7 @@ async fn refuses_a_server_or_a_release_key_that_the_token_does_not_name() {
     let (authority, key) = (server.authority.fingerprint(), server.release_key.public().id());
     let impostor = server.token(Digest::of(b"another"), key);
     let refused = join(&impostor, &identity, "host".to_owned(), BTreeMap::new()).await.unwrap_err();
-    assert!(matches!(refused, JoinError::Refused { .. }), "{refused}");
+    assert!(matches!(refused, JoinError::OtherServer { .. }), "{refused}");
     let tampered = server.token(authority, Digest::of(b"another"));
     let refused = join(&tampered, &identity, "host".to_owned(), BTreeMap::new()).await.unwrap_err();
     assert!(matches!(refused, JoinError::Mismatch { what: "a release key", .. }), "{refused}");

@@ -264,7 +264,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Shutdown(args) => small(command::shutdown::run(args)),
         Command::Agent(args) => {
-            log_to_stderr();
+            if args.runs_an_agent() {
+                log_to_stderr();
+            }
             small(async { command::agent::run(args, told_to_stop()?).await })
         }
         Command::Demo(args) => {

@@ -11,9 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use towpath_api::agent::Fenced;
+use towpath_api::rest::ProblemBody;
 use towpath_artifact::ContentStore;
 use towpath_model::Digest;
 
+use super::pinned::PinnedAuthority;
 use crate::executor::chain;
 
 /// How long a call may take, besides a long poll.
@@ -211,12 +213,25 @@ impl Client {
         self.send(request).await.map(|_created| ())
     }
 
+    /// Says so where the certificate has ended: what TLS says of it is hard to read.
+    fn explained(&self, failure: &str) -> String {
+        let Credentials::Remote { identity } = &self.credentials else { return failure.to_owned() };
+        match server_file(identity) {
+            Ok(ServerFile { not_after, .. }) if not_after <= jiff::Timestamp::now() => format!(
+                "{failure}; this agent's certificate ended at {not_after}, since it could not be renewed in time: make a \
+                 join token on the server, remove {}, and join again",
+                identity.display()
+            ),
+            _ => failure.to_owned(),
+        }
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
                 self.forget();
-                return Err(CallError::Unreachable(chain(&error)));
+                return Err(CallError::Unreachable(self.explained(&chain(&error))));
             }
         };
         let status = response.status();
@@ -231,9 +246,8 @@ impl Client {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 self.forget();
-                Err(CallError::Unreachable(format!(
-                    "the server does not know this agent ({status}); join it again if this goes on"
-                )))
+                let words = words_of(status, &message);
+                Err(CallError::Unreachable(format!("the server does not let this agent in: {words}")))
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
                 Err(CallError::Unreachable(status.to_string()))
@@ -244,6 +258,15 @@ impl Client {
                 Err(CallError::Refused { status, message })
             }
         }
+    }
+}
+
+/// What a server says in an error, for people.
+pub(super) fn words_of(status: StatusCode, body: &str) -> String {
+    match serde_json::from_str(body) {
+        Ok(ProblemBody { detail, hint: Some(hint), .. }) => format!("{detail}; {hint}"),
+        Ok(ProblemBody { detail, hint: None, .. }) => detail,
+        Err(_) => format!("{status} {}", body.chars().take(300).collect::<String>()),
     }
 }
 
@@ -260,7 +283,7 @@ fn connect(credentials: &Credentials) -> Result<Connection, String> {
             let LocalFile { url, token, authority } = serde_json::from_slice(&text)
                 .map_err(|error| format!("{} is damaged: {error}", file.display()))?;
             let roots = authority.map(String::into_bytes).unwrap_or_default();
-            let http = http_client(tls(&roots, None)?)?;
+            let http = http_client(local_tls(&roots)?)?;
             Ok(Connection { http, url: url.trim_end_matches('/').to_owned(), token: Some(token) })
         }
         Credentials::Remote { identity } => {
@@ -269,7 +292,7 @@ fn connect(credentials: &Credentials) -> Result<Connection, String> {
                 let path = identity.join(name);
                 std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
             };
-            let tls = tls(&read("authority.crt")?, Some((&read("agent.crt")?, &read("agent.key")?)))?;
+            let tls = joined_tls(&read("authority.crt")?, &read("agent.crt")?, &read("agent.key")?)?;
             Ok(Connection { http: http_client(tls)?, url: url.trim_end_matches('/').to_owned(), token: None })
         }
     }
@@ -294,21 +317,26 @@ pub(super) fn http_client(tls: ClientConfig) -> Result<reqwest::Client, String> 
         .map_err(|error| format!("no HTTP client can be made: {}", chain(&error)))
 }
 
-fn tls(roots: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<ClientConfig, String> {
+/// TLS of an agent that the server knows by its token.
+fn local_tls(roots: &[u8]) -> Result<ClientConfig, String> {
     let mut store = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(roots) {
         let certificate = certificate.map_err(|error| format!("the CA certificate is damaged: {error}"))?;
         store.add(certificate).map_err(|error| format!("the CA certificate is damaged: {error}"))?;
     }
-    let builder = tls_builder()?.with_root_certificates(store);
-    let Some((chain, key)) = identity else { return Ok(builder.with_no_client_auth()) };
+    Ok(tls_builder()?.with_root_certificates(store).with_no_client_auth())
+}
+
+/// TLS of an agent that has joined.
+fn joined_tls(authority: &[u8], chain: &[u8], key: &[u8]) -> Result<ClientConfig, String> {
+    let authority = CertificateDer::from_pem_slice(authority)
+        .map_err(|error| format!("the CA certificate is damaged: {error}"))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let chain = chain.map_err(|error| format!("the agent's certificate is damaged: {error}"))?;
     let key =
         PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the agent's key is damaged: {error}"))?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| format!("the agent's certificate cannot be used: {error}"))
+    let pinned = Arc::new(PinnedAuthority::new(Digest::of(&authority)));
+    PinnedAuthority::client(&pinned, Some((chain, key)))
 }
 
 pub(super) fn tls_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {

@@ -8,21 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, SignatureScheme};
 use tokio::time::sleep;
 use towpath_api::agent::{Enrol, Enrolled, Renew};
 use towpath_artifact::authority::renewal_request;
 use towpath_artifact::{AuthorityError, InvalidJoinToken, JoinToken, PublicKeyRoot, agent_key_and_request};
 use towpath_model::Digest;
 
-use super::client::{CallError, Client, Credentials, ServerFile, http_client, server_file, tls_builder};
+use super::client::{CallError, Client, Credentials, ServerFile, http_client, server_file, words_of};
+use super::pinned::PinnedAuthority;
 use crate::executor::chain;
 
 /// How long a call may take.
@@ -57,6 +52,20 @@ pub enum JoinError {
         /// What happened.
         reason: String,
     },
+    /// What answers has a certificate of another authority.
+    #[error(
+        "{url} is not the server that made this join token: its certificate is of {found}, the token wants the authority \
+         {wanted}; nothing was sent. Either the server was set up anew and needs to make another token, or something \
+         between here and there answers for it"
+    )]
+    OtherServer {
+        /// The address in the token.
+        url: String,
+        /// The fingerprint in the token.
+        wanted: Digest,
+        /// What was shown instead.
+        found: String,
+    },
     /// The answer does not fit the token.
     #[error(
         "{url} answered with {what} that the join token does not name; nothing was kept. Was the answer tampered with?"
@@ -85,17 +94,18 @@ pub async fn join(
     let key = agent_key_and_request()?;
     let url = token.url.trim_end_matches('/').to_owned();
     let refused = |reason: String| JoinError::Refused { url: url.clone(), reason };
-    let tls = tls_builder().map_err(refused)?;
-    let verifier = PinnedAuthority::new(token.authority);
-    let tls = tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+    let verifier = Arc::new(PinnedAuthority::new(token.authority));
+    let tls = PinnedAuthority::client(&verifier, None).map_err(refused)?;
     let body = Enrol { token: token.secret().to_owned(), request: key.request, hostname, labels };
     let request =
         http_client(tls).map_err(refused)?.post(format!("{url}/agent/v1/enrol")).json(&body).timeout(CALL);
-    let response = request.send().await.map_err(|error| refused(chain(&error)))?;
+    let response = request.send().await.map_err(|error| match verifier.impostor() {
+        Some(found) => JoinError::OtherServer { url: url.clone(), wanted: token.authority, found },
+        None => refused(chain(&error)),
+    })?;
     let status = response.status();
     if !status.is_success() {
-        let body = response.text().await.unwrap_or_default();
-        return Err(refused(format!("{status} {}", body.chars().take(300).collect::<String>())));
+        return Err(refused(words_of(status, &response.text().await.unwrap_or_default())));
     }
     let enrolled: Enrolled = response.json().await.map_err(|error| refused(chain(&error)))?;
     check(&enrolled, &token, &url)?;
@@ -195,62 +205,4 @@ async fn renew(identity: &Path, client: &Client) -> Result<(), String> {
     // The next call connects anew, with the new certificate.
     client.forget();
     Ok(())
-}
-
-/// Believes a server whose chain holds the one CA certificate with this fingerprint, and that was issued by it.
-#[derive(Debug)]
-struct PinnedAuthority {
-    fingerprint: Digest,
-    provider: Arc<CryptoProvider>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl PinnedAuthority {
-    fn new(fingerprint: Digest) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
-        Self { fingerprint, provider, algorithms }
-    }
-}
-
-impl ServerCertVerifier for PinnedAuthority {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        let unknown = || TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
-        let pinned = intermediates.iter().find(|certificate| Digest::of(certificate) == self.fingerprint);
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(pinned.ok_or_else(unknown)?.clone().into_owned())?;
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider));
-        let verifier = verifier.build().map_err(|_| unknown())?;
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }

@@ -7,6 +7,7 @@ mod attempt;
 mod client;
 mod enrol;
 pub(crate) mod junit;
+mod pinned;
 mod prune;
 mod spool;
 

@@ -26,6 +26,9 @@ pub struct Args {
     /// Where to listen; else 127.0.0.1:7878.
     #[arg(long, env = "TOWPATH_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Where agents of other hosts may call, over HTTPS; for a server that itself listens on this machine only.
+    #[arg(long, env = "TOWPATH_AGENT_LISTEN", value_name = "ADDRESS")]
+    agent_listen: Option<SocketAddr>,
     /// How the outside reaches this server, where that is another address.
     #[arg(long, env = "TOWPATH_PUBLIC_URL", value_name = "URL")]
     public_url: Option<Url>,
@@ -54,12 +57,23 @@ pub struct Args {
 /// # Errors
 /// Fails where the server cannot start.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { config, data_dir, listen, public_url, tls_cert, tls_key, allow_unsandboxed, .. } = args;
+    let Args {
+        config, data_dir, listen, agent_listen, public_url, tls_cert, tls_key, allow_unsandboxed, ..
+    } = args;
     let mut agent: Vec<String> = args.agent_labels.iter().map(|label| format!("--label={label}")).collect();
     if allow_unsandboxed {
         agent.push("--allow-unsandboxed".to_owned());
     }
-    let given = Overrides { config, data_dir, listen, public_url, tls_cert, tls_key, allow_unsandboxed };
+    let given = Overrides {
+        config,
+        data_dir,
+        listen,
+        agent_listen,
+        public_url,
+        tls_cert,
+        tls_key,
+        allow_unsandboxed,
+    };
     let options = ServeOptions::resolve(given)?;
     let server = Server::start(options, Timestamp::now).await?;
     anstream::println!("towpath serves {}", server.app().public_url);

@@ -33,12 +33,7 @@ impl Environment {
                 None
             }
             Verification::Run(run) => {
-                let attempt = Attempt::queued(
-                    check_attempt(id, index, nth),
-                    nth,
-                    [run.name.clone()],
-                    now,
-                );
+                let attempt = Attempt::queued(check_attempt(id, index, nth), nth, [run.name.clone()], now);
                 let effect = EnvironmentEffect::QueueAttempt { promotion: id, index, attempt: attempt.id };
                 change.handled.effect(effect);
                 Some(Box::new(attempt))

@@ -1,0 +1,59 @@
+//! `towpath agent list` and `revoke`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use towpath_api::rest::Agent;
+
+use crate::client::{Client, part};
+use crate::context::Remote;
+use crate::output;
+
+/// Lists the agents of a server.
+///
+/// # Errors
+/// Fails where the server refuses.
+pub async fn list(remote: &Remote) -> anyhow::Result<ExitCode> {
+    let agents: Vec<Agent> = Client::new(remote)?.get("/api/v1/agents").await?;
+    if remote.json {
+        output::json(&agents)?;
+    } else {
+        let header = ["id", "host", "state", "may", "labels", "address", "version", "last call"];
+        output::table(header, agents.into_iter().map(row).collect(), "no agent has called yet");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets an agent in no more.
+///
+/// # Errors
+/// Fails where there is none, or the server refuses.
+pub async fn revoke(id: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
+    Client::new(remote)?.delete(&format!("/api/v1/agents/{}", part(id))).await?;
+    anstream::eprintln!("revoked {id}; stop what still runs on its host there");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(agent: Agent) -> [String; 8] {
+    let state = match (agent.revoked_at, agent.online) {
+        (Some(_), _) => "revoked",
+        (None, true) => "connected",
+        (None, false) => "away",
+    };
+    let may = roles(agent.runner, agent.deployer);
+    let address = agent.address.unwrap_or_default();
+    let seen = output::time(agent.seen_at);
+    [agent.id, agent.hostname, state.to_owned(), may, labels(&agent.labels), address, agent.version, seen]
+}
+
+/// What an agent may do, in a word or two.
+pub(super) fn roles(runner: bool, deployer: bool) -> String {
+    let roles = [(runner, "jobs"), (deployer, "instances")];
+    let roles: Vec<&str> = roles.into_iter().filter(|(may, _)| *may).map(|(_, role)| role).collect();
+    roles.join(", ")
+}
+
+/// Labels as people write them.
+pub(super) fn labels(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
