@@ -25,6 +25,9 @@ pub struct SecretVersion {
 
 /// The number that the next version will have.
 ///
+/// It is never given again, not even after the secret was removed: a configuration names values by their version, and
+/// another value under an old number would look like what ran before.
+///
 /// # Errors
 /// When the database refuses.
 pub async fn next_version(
@@ -33,15 +36,7 @@ pub async fn next_version(
     environment: &str,
     name: &SecretName,
 ) -> sqlx::Result<u64> {
-    let row = sqlx::query(
-        "SELECT coalesce(max(version), 0) + 1 FROM secrets WHERE project = $1 AND environment = $2 AND name = $3",
-    )
-    .bind(project.as_str())
-    .bind(environment)
-    .bind(name.as_str())
-    .fetch_one(db)
-    .await?;
-    Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+    super::counters::grow(db, &format!("secret/{project}/{environment}/{name}")).await
 }
 
 /// Adds a version.
