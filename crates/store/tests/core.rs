@@ -68,7 +68,7 @@ async fn an_attempt_is_given_to_one_agent_under_a_growing_fence() {
     assert_eq!(attempts::lease(&mut tx, job.id, one).await.unwrap(), Some(1));
     assert_eq!(attempts::lease(&mut tx, job.id, two).await.unwrap(), None, "it was to be had twice");
     let held = QueuedAttempt { fence: 1, agent: Some(one), ..job.clone() };
-    assert_eq!(attempts::leased(&mut tx).await.unwrap(), [held.clone()]);
+    assert_eq!(attempts::leased(&mut tx).await.unwrap(), std::slice::from_ref(&held));
     attempts::cancel(&mut tx, job.id, "enough").await.unwrap();
     let told = QueuedAttempt { cancel: Some("enough".to_owned()), ..held };
     assert_eq!(attempts::find(&mut tx, job.id).await.unwrap(), Some(told), "its agent still has to be told");
