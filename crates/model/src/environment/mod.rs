@@ -31,8 +31,8 @@ pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 pub use requests::{NewPromotion, Voter};
 pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord, WARM};
-pub use traffic::{Traffic, TrafficArm};
 pub use towpath_judge::Assessment;
+pub use traffic::{Traffic, TrafficArm};
 pub use waiting::Wakeup;
 
 use crate::attempt::AttemptReport;
