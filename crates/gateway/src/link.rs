@@ -19,7 +19,7 @@ struct Local {
     token: String,
     /// The certificate authority of an `https` address, in PEM.
     #[serde(default)]
-    ca: Option<String>,
+    authority: Option<String>,
 }
 
 /// Calls the server.
@@ -140,7 +140,7 @@ impl Link {
 fn client(local: &Local) -> reqwest::Result<reqwest::Client> {
     // Another part of the process may have chosen the same provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let certificates = match &local.ca {
+    let certificates = match &local.authority {
         Some(pem) => reqwest::Certificate::from_pem_bundle(pem.as_bytes())?,
         None => Vec::new(),
     };
