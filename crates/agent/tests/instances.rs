@@ -194,6 +194,36 @@ fn a_release_signed_by_another_key_is_refused() {
 }
 
 #[test]
+fn a_tampered_or_unsigned_release_is_refused_for_its_own_reason() {
+    let server = Server::start();
+    let key = trusted(&server);
+    let (good, other) = (order(&server, &key, "good"), order(&server, &key, "other"));
+    let mut manifest = server.with(|world| world.blobs[&good.release].clone());
+    let at = manifest.windows(5).position(|text| text == b"1.0.0").unwrap();
+    manifest[at] = b'9';
+    let new = || InstanceId(uuid::Uuid::new_v4());
+    let tampered = InstanceOrder { instance: new(), release: server.put(manifest), ..good.clone() };
+    let swapped = InstanceOrder { instance: new(), signature: other.signature, ..good.clone() };
+    let unsigned = InstanceOrder { instance: new(), signature: server.put(b"{}".to_vec()), ..good.clone() };
+    let lost = InstanceOrder { instance: new(), signature: Digest::of(b"nowhere"), ..good };
+    let _agent = server.agent();
+    let orders = vec![tampered.clone(), swapped.clone(), unsigned.clone(), lost.clone()];
+    want(&server, 1, orders);
+    for (order, reason) in [
+        (tampered, "the signature is for"),
+        (swapped, "the signature is for"),
+        (unsigned, "not a DSSE envelope"),
+        (lost, "404"),
+    ] {
+        eventually("it is refused", || phase(&server, order.instance) == Some(InstancePhase::Failed));
+        let message = server.status(order.instance).unwrap().message;
+        assert!(message.contains(reason), "wanted `{reason}`: {message}");
+    }
+    let unpacked = std::fs::read_dir(server.data.path().join("agent/artifacts"));
+    assert_eq!(unpacked.map_or(0, Iterator::count), 0, "something was unpacked");
+}
+
+#[test]
 fn a_failing_liveness_probe_starts_the_command_anew() {
     let server = Server::start();
     let mut order = order(&server, &trusted(&server), "hello");
