@@ -297,3 +297,17 @@ fn a_token_of_another_server_sends_nothing() {
     let used = &world.json(&["agent", "token", "list"])[0]["used_at"];
     assert!(used.is_null(), "{used}");
 }
+
+#[test]
+fn an_agent_that_was_away_too_long_is_told_to_join_again() {
+    let world = World::start();
+    let created = world.json(&["agent", "token", "create"]);
+    let token = created["token"].as_str().unwrap();
+    world.ok(&["agent", "join", token, "--dir", text(&world.path("edge"))]);
+    let ends: jiff::Timestamp = world.only_agent()["certificate_ends"].as_str().unwrap().parse().unwrap();
+    world.eventually("its certificate ends", || jiff::Timestamp::now() > ends);
+    let _agent = world.agent();
+    world.eventually("the agent says why", || world.log("agent").contains("certificate ended at"));
+    assert_eq!(world.only_agent()["online"], false);
+    world.eventually("so does the server", || world.log("server").contains("certificate was refused"));
+}
