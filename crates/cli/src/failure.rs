@@ -89,7 +89,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let bold = anstyle::Style::new().bold();
     let red = bold.fg_color(Some(anstyle::AnsiColor::Red.into()));
     anstream::eprintln!("{red}error{red:#}: {error:#}");
-    let Some(failure) = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()) else {
+    let Some(failure) = error.downcast_ref::<Failure>() else {
         return ExitCode::from(Kind::Usage.code());
     };
     for reason in &failure.reasons {

@@ -15,6 +15,8 @@ mod demo;
 mod failure;
 mod output;
 mod prompt;
+#[cfg(test)]
+mod reference;
 
 use command::decide::Way;
 use command::env::{self, Place};
@@ -23,7 +25,7 @@ use towpath_api::rest::{NewPromotion, Rollback};
 
 /// From git push to judged production.
 #[derive(Debug, Parser)]
-#[command(name = "towpath", version, propagate_version = true)]
+#[command(name = "towpath", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -112,7 +112,7 @@ impl Engine {
             let flag =
                 if environment.is_empty() { String::new() } else { format!(" --environment {environment}") };
             EngineError::refused(format!(
-                "secret {name} of {scope} is not set; set it with `towpath secret set --project {project}{flag} {name}`"
+                "secret {name} of {scope} is not set; set it with `towpath secret set {project} {name}{flag}`"
             ))
         };
         let sealed = secrets::sealed(db, project, environment, name, version).await?.ok_or_else(missing)?;

@@ -56,7 +56,7 @@ pub struct Triggers {
     pub push: Option<PushTrigger>,
     /// A pushed tag.
     pub tag: Option<TagTrigger>,
-    /// `towpath run start`, the button.
+    /// `towpath start`, the button.
     pub manual: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn pipeline(kind: Kind, name: &ProjectName, directory: &Path) -> Stri
 name: {name}
 
 on:
-  push: main      # a push to main starts a Run; so does `towpath run start`
+  push: main      # a push to main starts a Run; so does `towpath start`
   tag: v*         # and a tag such as v1.2.0, which also names the version
 
 jobs:

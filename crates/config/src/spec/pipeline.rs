@@ -107,7 +107,7 @@ pub(crate) static ON: Object = Object {
             "pull_request",
             "pull requests come with reviews on the git host; a push to any branch starts a Run: `push: \"*\"`",
         ),
-        ("schedule", "schedules are not here yet; start a Run by `towpath run start` from cron"),
+        ("schedule", "schedules are not here yet; start a Run by `towpath start` from cron"),
         ("workflow_dispatch", "write `manual: true`"),
     ],
 };

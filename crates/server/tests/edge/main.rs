@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod delivery;
 mod git;
+mod openapi;
 mod people;
 mod world;
