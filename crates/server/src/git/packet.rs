@@ -26,6 +26,13 @@ pub(super) fn first(buffer: &[u8]) -> Result<Option<(Packet<'_>, usize)>, Malfor
     }
 }
 
+/// Wraps bytes, at most 65 516 of them, into a packet.
+pub(super) fn of(bytes: &[u8]) -> Vec<u8> {
+    let mut packet = format!("{:04x}", bytes.len() + 4).into_bytes();
+    packet.extend_from_slice(bytes);
+    packet
+}
+
 /// Writes one line for the user's terminal: band 2, which clients print after `remote: `.
 pub(super) fn terminal_line(line: &str) -> Vec<u8> {
     let plain: String = line.chars().filter(|c| !c.is_control()).take(1000).collect();

@@ -53,11 +53,10 @@ pub(super) async fn receive_pack(
     let is_protected = |update: &&RefUpdate| protected.iter().any(|pattern| fits(pattern, &update.name));
     // Git itself keeps only branches from being rewound and deleted.
     if let Some(tag) = commands.updates.iter().filter(is_protected).find(|update| update.moves_tag()) {
-        return Err(Problem::forbidden(format!(
-            "{} is protected: a tag that was pushed stays what it is; nothing of this push was taken",
-            tag.name
-        ))
-        .hint("push a new tag instead"));
+        let reason = format!("{} is protected; a pushed tag stays what it is", tag.name);
+        // Git reads an answer only when it has sent everything.
+        while let Ok(Some(_)) = request.next().await {}
+        return Ok((headers(Service::ReceivePack, "result"), commands.refused(&reason)).into_response());
     }
     if commands.updates.iter().any(|update| is_protected(&update)) {
         git.args(["-c", "receive.denyNonFastForwards=true", "-c", "receive.denyDeletes=true"]);
@@ -130,6 +129,24 @@ impl Commands {
             let (old, new) = (object(old), object(new));
             self.updates.push(RefUpdate { name: name.to_owned(), old, new });
         }
+    }
+}
+
+impl Commands {
+    /// The report that nothing was taken, as git writes it.
+    fn refused(&self, reason: &str) -> Vec<u8> {
+        let mut report = packet::of(b"unpack ok\n");
+        for update in &self.updates {
+            report.extend(packet::of(format!("ng {} {reason}\n", update.name).as_bytes()));
+        }
+        report.extend_from_slice(b"0000");
+        if !self.sideband {
+            return report;
+        }
+        let banded = |part: &[u8]| packet::of(&[b"\x01", part].concat());
+        let mut answer: Vec<u8> = report.chunks(60_000).flat_map(banded).collect();
+        answer.extend_from_slice(b"0000");
+        answer
     }
 }
 

@@ -58,6 +58,25 @@ async fn history_of_main_is_not_rewritten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_version_tag_stays_what_it_is() {
+    let world = World::peopled(GitLimits::default()).await;
+    let tree = world.work_tree("tree", b"hello").await;
+    let remote = world.remote("dora", PASSWORD, "shop");
+    for tag in ["v1.0.0", "mine"] {
+        assert!(world.git(&tree, &["tag", tag]).await.status.success());
+        assert!(world.git(&tree, &["push", &remote, tag]).await.status.success());
+    }
+    assert!(world.git(&tree, &["commit", "-q", "--amend", "-m", "other"]).await.status.success());
+    for (tag, taken) in [("v1.0.0", false), ("mine", true)] {
+        let moved = world.git(&tree, &["push", "--force", &remote, &format!("HEAD:refs/tags/{tag}")]).await;
+        assert_eq!(moved.status.success(), taken, "{tag}: {}", stderr(&moved));
+        let gone = world.git(&tree, &["push", &remote, &format!(":refs/tags/{tag}")]).await;
+        assert_eq!(gone.status.success(), taken, "{tag}: {}", stderr(&gone));
+        assert!(taken || stderr(&gone).contains("refs/tags/v1.0.0 is protected"), "{}", stderr(&gone));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn push_over_the_limit_changes_nothing() {
     let world = World::peopled(GitLimits { push_bytes: 100_000, ..GitLimits::default() }).await;
     let noise: Vec<u8> = (0..400_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
