@@ -53,6 +53,12 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whether an Instance was ready when last looked at.
+    fn is_ready(&self, instance: InstanceId) -> bool {
+        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.get(&instance).is_some_and(|status| status.phase == InstancePhase::Ready)
+    }
+
     /// Says how an Instance is; `since` moves only with the phase.
     fn report(&self, instance: InstanceId, about: &About, phase: InstancePhase, message: String) {
         let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,6 +28,12 @@ const STARTING_PROBES: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end after its grace period and before it is killed.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long an Instance that was ready goes on before it gets its stop signal.
+///
+/// The server wants it gone only after every gateway has confirmed that no new request goes there. What is in
+/// flight ends in this time even where the program drops its connections at the signal.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// Time between attempts to fetch.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -302,6 +308,10 @@ impl Watch {
 
     async fn stop_supervisor(&mut self, spec: &InstanceSpec) {
         let grace = spec.stop.grace.unsigned_abs();
+        if self.shared.is_ready(self.instance) {
+            self.say(InstancePhase::Stopping, "no new request goes there; those in flight end");
+            tokio::time::sleep(DRAIN).await;
+        }
         self.say(InstancePhase::Stopping, format!("it got {} and has {grace:?} to end", spec.stop.signal));
         let deadline = Instant::now() + grace + SUPERVISOR_PATIENCE;
         let mut asked = None;
