@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderName, Method, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -11,9 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::plan::Target;
 use crate::report::FailureKind;
-
-/// The header by which a service says which version of it answered.
-const VERSION: &str = "x-version";
 
 /// How one request went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,7 +82,7 @@ impl Caller {
             }
         })?;
         let status = response.status();
-        let version = version_of(response.headers());
+        let version = version_of(response.headers(), &self.target.version_header);
         let failure = status.is_server_error().then_some(FailureKind::ServerError);
         let called = Called { status: Some(status.as_u16()), version, failure, retried: false };
         let stays = !closes(response.headers());
@@ -123,8 +120,8 @@ impl Caller {
     }
 }
 
-fn version_of(headers: &HeaderMap) -> Option<String> {
-    headers.get(VERSION).and_then(|value| value.to_str().ok()).map(|value| value.chars().take(100).collect())
+fn version_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(|value| value.chars().take(100).collect())
 }
 
 fn closes(headers: &HeaderMap) -> bool {

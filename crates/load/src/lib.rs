@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use client::{Called, Caller};
 use plan::Target;
-pub use plan::{LoadPlan, PlanError};
+pub use plan::{LoadPlan, PlanError, VERSION_HEADER};
 use report::Tally;
 pub use report::{FailureKind, LoadReport, VersionReport};
 

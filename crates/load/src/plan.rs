@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
+/// The header by which a service says which version of it answered, unless it uses another.
+pub const VERSION_HEADER: &str = "x-version";
+
 /// What load to make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadPlan {
@@ -21,6 +24,8 @@ pub struct LoadPlan {
     pub headers: Vec<(String, String)>,
     /// Requested in turn instead of the path of `url`; each starts with `/`.
     pub paths: Vec<String>,
+    /// The header of a response that names the version which answered.
+    pub version_header: String,
 }
 
 impl LoadPlan {
@@ -35,6 +40,7 @@ impl LoadPlan {
             timeout: Duration::from_secs(30),
             headers: Vec::new(),
             paths: Vec::new(),
+            version_header: VERSION_HEADER.to_owned(),
         }
     }
 }
@@ -67,6 +73,7 @@ pub(crate) struct Target {
     pub(crate) host: HeaderValue,
     pub(crate) paths: Vec<Uri>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) version_header: HeaderName,
 }
 
 impl Target {
@@ -88,6 +95,7 @@ impl Target {
             host: HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?,
             paths: paths.iter().map(|path| check_path(path)).collect::<Result<_, _>>()?,
             headers: plan.headers.iter().map(check_header).collect::<Result<_, _>>()?,
+            version_header: check_header_name(&plan.version_header)?,
         })
     }
 }
@@ -95,6 +103,10 @@ impl Target {
 fn check_path(path: &str) -> Result<Uri, PlanError> {
     let parsed = path.parse().ok().filter(|_| path.starts_with('/'));
     parsed.ok_or_else(|| PlanError::Path(path.to_owned()))
+}
+
+fn check_header_name(name: &str) -> Result<HeaderName, PlanError> {
+    name.parse().map_err(|_| PlanError::Header(name.to_owned()))
 }
 
 fn check_header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), PlanError> {
@@ -120,5 +132,7 @@ mod tests {
         assert!(matches!(no(LoadPlan { paths: vec!["x".to_owned()], ..base() }), PlanError::Path(_)));
         let headers = vec![("a b".to_owned(), String::new())];
         assert!(matches!(no(LoadPlan { headers, ..base() }), PlanError::Header(_)));
+        let version_header = "a b".to_owned();
+        assert!(matches!(no(LoadPlan { version_header, ..base() }), PlanError::Header(_)));
     }
 }

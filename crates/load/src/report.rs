@@ -65,7 +65,7 @@ pub struct LoadReport {
     pub p99: f64,
     /// None took longer.
     pub max: f64,
-    /// By the `X-Version` that answered; `-` where none did.
+    /// By the version that answered, as `LoadPlan::version_header` told it; `-` where none did.
     pub versions: BTreeMap<String, VersionReport>,
 }
 

@@ -31,6 +31,7 @@ async fn server(delay: fn(u64) -> Duration) -> SocketAddr {
                     tokio::time::sleep(delay(number)).await;
                     let response = Response::builder()
                         .status(if number % 10 == 9 { 500 } else { 200 })
+                        .header("Server", "one of many")
                         .header("X-Version", if number.is_multiple_of(2) { "1" } else { "2" })
                         .body(Full::new(Bytes::from_static(b"hello")));
                     Ok::<_, Infallible>(response.unwrap())
@@ -63,6 +64,19 @@ async fn keeps_the_rate_and_tells_versions_and_failures_apart() {
     assert!(text.contains("status 5xx") && text.contains("version    2 "), "{text}");
     let json = serde_json::to_string(&report).unwrap();
     assert!(json.contains(r#""failures":{"server_error":50}"#), "{json}");
+}
+
+#[tokio::test]
+async fn the_version_may_stand_in_another_header() {
+    let address = server(|_| Duration::ZERO).await;
+    let plan = LoadPlan {
+        rate: Some(100.0),
+        duration: Some(Duration::from_millis(100)),
+        version_header: "server".to_owned(),
+        ..LoadPlan::new(format!("http://{address}/"))
+    };
+    let report = towpath_load::run(plan).await.unwrap();
+    assert_eq!((report.versions.len(), report.versions["one of many"].requests), (1, 10));
 }
 
 #[tokio::test]

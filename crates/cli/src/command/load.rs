@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use towpath_load::LoadPlan;
+use towpath_load::{LoadPlan, VERSION_HEADER};
 
 use crate::failure::{Failure, Kind};
 use crate::output;
@@ -25,6 +25,9 @@ pub struct Args {
     /// How long one request may take.
     #[arg(long, value_parser = duration, default_value = "30s")]
     timeout: Duration,
+    /// The header of the responses that names the version of the service; responses without it count as `-`.
+    #[arg(long, value_name = "NAME", default_value = VERSION_HEADER)]
+    version_header: String,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -44,8 +47,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// Fails where the load cannot be made as it is asked for.
 pub async fn run(args: Args, told_to_stop: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
-    let Args { url, rate, connections, duration, timeout, json } = args;
-    let plan = LoadPlan { rate, connections, duration, timeout, ..LoadPlan::new(url) };
+    let Args { url, rate, connections, duration, timeout, version_header, json } = args;
+    let plan = LoadPlan { rate, connections, duration, timeout, version_header, ..LoadPlan::new(url) };
     let load = towpath_load::start(plan).map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
     tokio::select! {
         () = told_to_stop => load.stop(),
