@@ -7,11 +7,13 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::failure::{Failure, Kind};
 
-/// Asks for a line.
+/// Asks for a line; nothing is asked where the answer comes from a pipe.
 pub fn line(question: &str) -> anyhow::Result<String> {
-    let mut stderr = io::stderr();
-    write!(stderr, "{question}: ")?;
-    stderr.flush()?;
+    if io::stdin().is_terminal() {
+        let mut stderr = io::stderr();
+        write!(stderr, "{question}: ")?;
+        stderr.flush()?;
+    }
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line).context("failed to read the answer")?;
     if read == 0 {
