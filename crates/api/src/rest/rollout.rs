@@ -38,6 +38,9 @@ pub struct Rollout {
     pub held: Option<Hold>,
     /// What failed, where `on_failure: hold` leaves it to a person.
     pub failed: Option<String>,
+    /// The check that failed, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_check: Option<usize>,
     /// Restarts of the candidate's Instances that ran already when it started, by Instance.
     pub restarts: BTreeMap<String, u32>,
     /// What each finished or running step came to.
@@ -160,6 +163,7 @@ impl From<&model::Rollout> for Rollout {
             assessment,
             held,
             failed,
+            failed_check,
             restarts,
             steps,
             back,
@@ -176,6 +180,7 @@ impl From<&model::Rollout> for Rollout {
             assessment: assessment.clone(),
             held: held.as_ref().map(Hold::from),
             failed: failed.clone(),
+            failed_check: *failed_check,
             restarts: restarts.iter().map(|(instance, count)| (instance.to_string(), *count)).collect(),
             steps: steps.iter().map(Step::from).collect(),
             back: back.as_ref().map(Return::from),

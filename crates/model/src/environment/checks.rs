@@ -54,6 +54,9 @@ impl Environment {
         now: Timestamp,
     ) {
         let Some(mut active) = self.active.take() else { return };
+        if let Some(rollout) = &mut active.rollout {
+            rollout.failed_check = problem.is_some().then_some(index);
+        }
         let look = match problem {
             None => {
                 let text = format!("check {} of {} passed", index + 1, active.title());

@@ -52,6 +52,9 @@ pub struct Rollout {
     pub held: Option<Hold>,
     /// What failed, where `on_failure: hold` leaves it to a person.
     pub failed: Option<String>,
+    /// The check that failed, from 0; those before it passed, those after it were not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_check: Option<usize>,
     /// Restarts of the candidate's Instances that ran already when it started.
     pub restarts: BTreeMap<InstanceId, u32>,
     /// What each finished or running step came to.
@@ -172,6 +175,7 @@ impl Rollout {
             assessment: None,
             held: None,
             failed: None,
+            failed_check: None,
             restarts: BTreeMap::new(),
             steps: Vec::new(),
             back: None,

@@ -174,7 +174,8 @@ fn step_waits(active: &Promotion, rollout: &Rollout, index: usize, now: Timestam
     let step = canary.steps.get(index)?;
     let end = after(rollout.since, step.duration);
     if now < end {
-        let left = SignedDuration::from_secs(end.duration_since(now).as_secs());
+        // Rounded up: it never ends in no time.
+        let left = SignedDuration::from_secs((end.as_millisecond() - now.as_millisecond() + 999) / 1000);
         return Some(format!("the end of the step at {} in {}", step.weight, human(left)));
     }
     let words = rollout.assessment.as_ref().map(|assessment| assessment.reason.to_string());
