@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use towpath_api::rest::RoleGrant;
 use towpath_model::{InvalidName, Login, UserId};
-use towpath_store::people::{By, grants, users};
+use towpath_store::people::{By, grants, sessions, users};
 use towpath_ui::view::{Grant, UserRow, UsersView};
 use towpath_ui::{page, routes};
 use uuid::Uuid;
@@ -42,12 +42,13 @@ async fn table(app: &App, principal: &Principal) -> Result<Response, Problem> {
     let mut rows = Vec::new();
     for user in users::list(&mut reader, "", LENGTH).await? {
         let held = grants::of_user(&mut reader, user.id).await?;
+        let seen = sessions::last_seen(&mut reader, user.id).await?;
         rows.push(UserRow {
             login: user.login.into(),
             active: !user.disabled,
             grants: held.into_iter().map(grant).collect(),
             created: user.created_at,
-            seen: None,
+            seen,
         });
     }
     drop(reader);
@@ -56,7 +57,6 @@ async fn table(app: &App, principal: &Principal) -> Result<Response, Problem> {
         users: rows,
         projects: app.git.projects().await?.into_iter().map(Into::into).collect(),
         roles: Role::ALL.map(|role| role.name().to_owned()).to_vec(),
-        invitation: None,
     };
     Ok(html(page::users(&view)))
 }

@@ -6,7 +6,7 @@ use towpath_model::UserId;
 use super::SecretHash;
 use super::users::{self, User};
 use crate::db::{Reader, WriteTx};
-use crate::time::to_micros;
+use crate::time::{from_micros, to_micros};
 
 /// A session that nobody used for this long is over.
 pub const IDLE: SignedDuration = SignedDuration::from_hours(12);
@@ -82,6 +82,16 @@ pub async fn touch(tx: &mut WriteTx, secret: SecretHash, now: Timestamp) -> sqlx
         .execute(&mut **tx)
         .await
         .map(drop)
+}
+
+/// Says when a user was last here, as far as their sessions that are still known tell.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn last_seen(reader: &mut Reader, user: UserId) -> sqlx::Result<Option<Timestamp>> {
+    let sql = "SELECT MAX(last_seen_at) FROM sessions WHERE user_id = $1";
+    let seen: Option<i64> = sqlx::query_scalar(sql).bind(user.to_string()).fetch_one(&mut **reader).await?;
+    Ok(seen.map(from_micros))
 }
 
 /// Ends one session.

@@ -792,7 +792,6 @@ impl Moment {
             ],
             projects: vec!["shop".into(), "pricing".into()],
             roles: ["viewer", "developer", "release-manager", "admin"].map(str::to_owned).to_vec(),
-            invitation: Some("https://ci.example:7420/setup/tps_77aa".into()),
         }
     }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::token;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{once, time};
+use crate::part::small::time;
 use crate::routes;
 use crate::view::{Grant, Shell, Tone, UserRow, UsersView};
 
@@ -13,9 +13,6 @@ use crate::view::{Grant, Shell, Tone, UserRow, UsersView};
 pub fn users(view: &UsersView) -> Markup {
     let body = html! {
         div.title { h1 { "Users" } }
-        @if let Some(link) = &view.invitation {
-            section.card.empty { h2 { "Give them this link" } (once(link, "link")) p.muted { "It works once: whoever opens it chooses the password. It is not shown again." } }
-        }
         section.card #users data-region {
             div.scroll { table {
                 thead { tr { th { "Login" } th { "Roles" } th { "Last here" } th { "Since" } th { span.sr { "Action" } } } }
@@ -31,7 +28,7 @@ pub fn users(view: &UsersView) -> Markup {
                 (project_choice(view)) (role_choice(view))
                 button.button.primary type="submit" { "Give it" }
             }
-            p.muted { "A login that does not exist yet is made, and you get a one-time link for it." }
+            p.muted { "Who has no login yet gets one by " code { "towpath user create LOGIN" } ", with a first password." }
         }
     };
     frame(&view.shell, &Page { title: "Users", crumbs: Vec::new(), tone: Tone::Calm, body })
@@ -57,7 +54,7 @@ fn row(view: &UsersView, user: &UserRow) -> Markup {
         tr data-filter=(login) {
             td { strong { (login) } @if !active { div.reason { "may not sign in" } } }
             td.wide { @for grant in grants { (self::grant(&view.shell, login, grant)) } @if grants.is_empty() { span.muted { "none" } } }
-            td { @match seen { Some(at) => (time(*at, view.shell.now)), None => span.muted { "never" } } }
+            td { @match seen { Some(at) => (time(*at, view.shell.now)), None => span.muted title="No session of theirs is known" { "–" } } }
             td { (time(*created, view.shell.now)) }
             td { form method="post" action=(routes::user(login, verb)) { (token(&view.shell)) button.button.small type="submit" { (label) } } }
         }

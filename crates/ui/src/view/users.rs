@@ -15,8 +15,6 @@ pub struct UsersView {
     pub projects: Vec<String>,
     /// Roles that can be given.
     pub roles: Vec<String>,
-    /// The one-time link for the user just made.
-    pub invitation: Option<String>,
 }
 
 /// A user.
