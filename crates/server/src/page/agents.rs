@@ -4,28 +4,65 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
+use serde::Deserialize;
+use towpath_api::rest::NewJoinToken;
 use towpath_model::AgentId;
 use towpath_model::environment::Environment;
 use towpath_store::core::agents::Agent;
 use towpath_store::core::attempts::{self, Owner};
 use towpath_store::core::{environments, runs};
+use towpath_store::identity;
 use towpath_ui::page;
 use towpath_ui::view::{AgentRow, AgentsView, State as Health};
 
 use super::shell::{Reader, frame, html, live, or_error};
 use crate::app::App;
-use crate::auth::Action;
+use crate::auth::csrf::CheckedForm;
+use crate::auth::{Action, Principal};
 use crate::problem::Problem;
+use crate::rest::make_join_token;
+
+/// What the form about another host sends besides its token: nothing.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
 
 /// Shows the agents.
 pub(super) async fn show(State(app): State<App>, Reader(principal): Reader) -> Response {
+    or_error(&app, &principal, render(&app, &principal, None).await)
+}
+
+async fn render(app: &App, principal: &Principal, join: Option<String>) -> Result<Response, Problem> {
+    let _permit = principal.may(Action::ManageAgents, None)?;
+    let busy = busy(app).await?;
+    let agents = app.engine.agents().await?;
+    let known = identity::all(&mut *app.db.reader().await?).await?;
+    let certificate =
+        |id: AgentId| known.iter().find(|known| known.id == id).map(|known| known.certificate_ends);
+    let agents = agents
+        .iter()
+        .map(|(agent, connected)| AgentRow {
+            certificate: certificate(agent.id),
+            ..row(agent, *connected, &busy)
+        })
+        .collect();
+    let shell = frame(app, principal, live(None), None).await?;
+    let may_join = app.agents_url.is_some();
+    Ok(html(page::agents(&AgentsView { shell, agents, join, may_join })))
+}
+
+/// `POST /agents/join`: makes a join token, and shows once the command that uses it.
+pub(super) async fn join(State(app): State<App>, form: CheckedForm<Nothing>) -> Response {
+    let CheckedForm { principal, fields: Nothing {} } = form;
     let page = async {
-        let _permit = principal.may(Action::ManageAgents, None)?;
-        let busy = busy(&app).await?;
-        let agents = app.engine.agents().await?;
-        let agents = agents.iter().map(|(agent, connected)| row(agent, *connected, &busy)).collect();
-        let shell = frame(&app, &principal, live(None), None).await?;
-        Ok(html(page::agents(&AgentsView { shell, agents, join: None, may_join: false })))
+        let new = NewJoinToken {
+            labels: BTreeMap::new(),
+            runner: true,
+            deployer: true,
+            expires_in: None,
+            url: None,
+        };
+        let created = make_join_token(&app, &principal, new).await?;
+        render(&app, &principal, Some(created.command)).await
     };
     or_error(&app, &principal, page.await)
 }

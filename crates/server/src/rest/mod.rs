@@ -24,7 +24,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
-pub(crate) use join_tokens::check_labels;
+pub(crate) use join_tokens::{check_labels, make as make_join_token};
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
 pub(crate) use users::{parse_grant, require as require_user};

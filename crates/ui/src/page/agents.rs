@@ -17,8 +17,9 @@ pub fn agents(view: &AgentsView) -> Markup {
             @if view.may_join { form method="post" action=(routes::AGENTS_JOIN) { (token(&view.shell)) button.button.primary type="submit" { "Join another host" } } }
         }
         @if let Some(join) = &view.join {
-            section.card.empty { h2 { "Run this on the host" } (command(join)) p.muted { "The token in it works once, and is not shown again." } }
+            section.card.empty { h2 { "Run this on the host" } (command(join)) p.muted { "The token in it works once, for an hour, and is not shown again. " code { "towpath agent token create" } " makes one with labels, or for jobs or deployments only." } }
         }
+        @if !view.may_join { p.muted { "Agents of other hosts join over HTTPS, which this server speaks nowhere: start it with " code { "--agent-listen 0.0.0.0:7879" } "." } }
         section.card #agents data-region {
             @if view.agents.is_empty() { p.muted { "No agent has called yet. " code { "towpath serve" } " starts one for its own host." } }
             @else { div.scroll { table {

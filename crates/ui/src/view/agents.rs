@@ -13,7 +13,7 @@ pub struct AgentsView {
     pub agents: Vec<AgentRow>,
     /// The command that joins another one, with its one-use token, right after it was asked for.
     pub join: Option<String>,
-    /// Whether this person may ask for it.
+    /// Whether agents of other hosts can join at all.
     pub may_join: bool,
 }
 
