@@ -12,12 +12,17 @@ export function startTimes() {
 
 function tick() {
   if (document.hidden) return;
-  for (const time of document.querySelectorAll("time[data-relative]")) set(time, relative(now() - Date.parse(time.dateTime)));
+  for (const time of document.querySelectorAll("time[data-relative]")) set(time, words(time));
   for (const time of document.querySelectorAll("time[data-since]")) set(time, duration(now() - Date.parse(time.dateTime)));
 }
 
 function set(time, text) {
   if (time.textContent !== text) time.textContent = text;
+}
+
+function words(time) {
+  const passed = now() - Date.parse(time.dateTime);
+  return time.dataset.then && passed >= 0 ? time.dataset.then : relative(passed);
 }
 
 function relative(milliseconds) {

@@ -26,12 +26,12 @@ fn seconds(seconds: i64) -> String {
     }
 }
 
-/// `just now`, `5 min ago`, `in 2 h`, `3 days ago`. `time.js` keeps it true with the same words.
+/// `just now`, `5 min ago`, `in 4 s`, `in 2 h`, `3 days ago`. `time.js` keeps it true with the same words.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let difference = now.duration_since(at).as_secs();
     let amount = match difference.abs() {
-        0..10 => return "just now".to_owned(),
-        seconds @ 10..60 => format!("{seconds} s"),
+        0..10 if difference >= 0 => return "just now".to_owned(),
+        seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3600 => format!("{} min", seconds / 60),
         seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
         seconds => format!("{} days", seconds / 86_400),
@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(relative(before(3), now), "just now");
         assert_eq!(relative(before(300), now), "5 min ago");
         assert_eq!(relative(before(-7200), now), "in 2 h");
+        assert_eq!(relative(before(-4), now), "in 4 s");
         assert_eq!(relative(before(400_000), now), "4 days ago");
         assert_eq!(duration(before(185), now), "3m 05s");
         assert_eq!(duration(now, before(5)), "0s");

@@ -44,6 +44,16 @@ fn words(entry: &Entry, body: &Body) -> String {
     format!("{} {subject}", entry.kind.replace('-', " "))
 }
 
+/// The words without the actor before them and the comment behind them, for a page that shows both apart.
+fn bare_words(entry: &Entry, body: &Body) -> String {
+    let words = words(entry, body);
+    let words =
+        words.strip_prefix(actor(&entry.actor)).and_then(|rest| rest.strip_prefix(' ')).unwrap_or(&words);
+    let ending =
+        body.fact("comment").filter(|comment| !comment.is_empty()).map(|comment| format!(": {comment}"));
+    ending.and_then(|ending| words.strip_suffix(ending.as_str())).unwrap_or(words).to_owned()
+}
+
 /// What kind of news an entry is.
 fn state(entry: &Entry, body: &Body) -> State {
     match (entry.kind.as_str(), body.fact("outcome")) {
@@ -88,7 +98,7 @@ pub(super) fn line(entry: &Entry, run: Option<u64>) -> TimelineEntry {
         at: entry.at,
         actor: actor(&entry.actor).to_owned(),
         state: state(entry, &body),
-        text: words(entry, &body),
+        text: bare_words(entry, &body),
         comment: body.fact("comment").filter(|comment| !comment.is_empty()).map(str::to_owned),
         project: entry.project.clone(),
         environment: entry.environment.clone(),

@@ -117,13 +117,18 @@ fn instance(
     agents: &BTreeMap<AgentId, String>,
 ) -> InstanceRow {
     let version = environment.known_revision(instance.revision).map(|revision| revision.version.clone());
+    let kept = environment.warm.as_ref().filter(|warm| warm.revision == instance.revision);
+    let note = match kept {
+        Some(warm) => Some(format!("gets no requests; kept as a quick way back until {}", warm.until)),
+        None => words::some(&instance.message),
+    };
     InstanceRow {
         id: instance.id.to_string(),
         agent: agents.get(&instance.host).cloned().unwrap_or_else(|| instance.host.to_string()),
         address: instance.address.map(|address| address.to_string()),
         version: version.unwrap_or_else(|| instance.revision.short()),
         state: words::instance_state(instance.health),
-        note: words::some(&instance.message),
+        note,
         restarts: instance.restarts,
         since: instance.since,
     }

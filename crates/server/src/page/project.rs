@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use towpath_model::RunId;
 use towpath_model::environment::Environment;
+use towpath_model::pipeline::Stage;
 use towpath_model::run::Run;
 use towpath_store::core::releases::Release;
 use towpath_store::core::{environments, promotions, runs};
@@ -54,7 +55,7 @@ async fn render(
         clone_url: format!("{base}/git/{name}.git"),
         route: route::route(stages, &environments, &app.public_url),
         runs: newest.iter().map(words::run_row).collect(),
-        releases: release_rows(app, &releases, &newest).await?,
+        releases: release_rows(app, &releases, &newest, stages).await?,
         holds: environments.iter().filter_map(held).collect(),
         quarantined: environments.iter().flat_map(|each| quarantined(principal, each)).collect(),
         branch: "main".to_owned(),
@@ -64,7 +65,15 @@ async fn render(
 }
 
 /// The Releases with where each has got to.
-async fn release_rows(app: &App, releases: &[Release], known: &[Run]) -> Result<Vec<ReleaseRow>, Problem> {
+async fn release_rows(
+    app: &App,
+    releases: &[Release],
+    known: &[Run],
+    stages: &[Stage],
+) -> Result<Vec<ReleaseRow>, Problem> {
+    let on_route: Vec<&str> =
+        stages.iter().flat_map(|stage| &stage.environments).map(|name| name.as_str()).collect();
+    let place = |name: &str| on_route.iter().position(|other| *other == name).unwrap_or(on_route.len());
     let known: BTreeMap<RunId, &Run> = known.iter().map(|run| (run.id, run)).collect();
     let mut reader = app.db.reader().await?;
     let mut rows = Vec::new();
@@ -81,12 +90,14 @@ async fn release_rows(app: &App, releases: &[Release], known: &[Run]) -> Result<
             let environment = promotion.environment.environment.to_string();
             reached.insert(environment, words::promotion_state(&promotion));
         }
+        let mut reached: Vec<_> = reached.into_iter().collect();
+        reached.sort_by_key(|(name, _)| place(name));
         rows.push(ReleaseRow {
             version: release.version.clone(),
             digest: release.digest.to_string(),
             commit,
             sealed: release.created_at,
-            reached: reached.into_iter().collect(),
+            reached,
         });
     }
     Ok(rows)

@@ -171,7 +171,12 @@ fn leg(step: &JourneyStep) -> Leg {
         let checks = super::rollout::checks(promotion);
         let passed = checks.iter().filter(|check| check.state == Look::Passed).count();
         let state = checks.iter().map(|check| check.state).find(|state| *state != Look::Passed);
-        (state.unwrap_or(Look::Passed), format!("{passed} of {} checks passed", checks.len()))
+        let words = if checks.iter().all(|check| check.state == Look::Skipped) {
+            "it was not reached".to_owned()
+        } else {
+            format!("{passed} of {} checks passed", checks.len())
+        };
+        (state.unwrap_or(Look::Passed), words)
     });
     Leg {
         environment,

@@ -137,7 +137,7 @@ fn assessed(assessment: &Assessment) -> VerdictView {
     let reached = |seen: f64, needed: f64, then: State| if seen >= needed { then } else { State::Unknown };
     let (candidate, stable) = (evidence.rollout.candidate, evidence.rollout.stable);
     let harm = format!(
-        "{} of {} requests failed, of stable {} of {}; failures are {} times as many",
+        "{} of {} requests failed, of stable {} of {}; failures are {} as many",
         candidate.errors, candidate.requests, stable.errors, stable.requests, evidence.ratio
     );
     let (step, both) =
@@ -186,10 +186,13 @@ pub(super) fn checks(promotion: &Promotion) -> Vec<CheckRow> {
         Phase::Verifying { index, attempt } => Some((*index, attempt.as_ref().map(|attempt| attempt.id))),
         _ => None,
     });
+    let failed = promotion.rollout.as_ref().and_then(|rollout| rollout.failed_check);
     let row = |(index, check): (usize, &Verification)| {
         let running = reached.filter(|(current, _)| *current == index);
         let state = match (&promotion.outcome, reached) {
             (Some(Outcome::Succeeded), _) => State::Passed,
+            _ if failed == Some(index) && running.is_none() => State::Failed,
+            _ if failed.is_some_and(|failed| index < failed) => State::Passed,
             (Some(_), _) => State::Skipped,
             (None, Some((current, _))) if index < current => State::Passed,
             (None, Some((current, _))) if index == current => State::Running,
@@ -197,7 +200,9 @@ pub(super) fn checks(promotion: &Promotion) -> Vec<CheckRow> {
         };
         let log = match check {
             Verification::Run(_) if running.is_some() => running.and_then(|(_, attempt)| attempt),
-            Verification::Run(_) if state == State::Passed => Some(check_attempt(promotion.id, index, 1)),
+            Verification::Run(_) if matches!(state, State::Passed | State::Failed) => {
+                Some(check_attempt(promotion.id, index, 1))
+            }
             Verification::Run(_) | Verification::Http(_) => None,
         };
         let (name, detail) = check_words(check);

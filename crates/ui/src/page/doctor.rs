@@ -31,7 +31,7 @@ fn finding(finding: &Finding) -> Markup {
         article.card.finding {
             div.title { h2 { (title) } (badge_saying(*state, word(state.tone()))) }
             p { (prose(detail)) }
-            @if let Some(advice) = advice { p.hint { strong { "What to do: " } (advice) } }
+            @if let Some(advice) = advice { p.hint { strong { "What to do: " } (prose(advice)) } }
             @if let Some(line) = line { (command(line)) }
         }
     }

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, commit, digest, dot, prose, revision, time, tone, weight_bar};
+use crate::part::small::{badge, commit, digest, dot, prose, revision, time, tone, until, weight_bar};
 use crate::view::{Arm, JudgeTest, PromotionView, RolloutStep, RolloutView, State};
 use crate::{format, routes};
 
@@ -101,7 +101,7 @@ fn steps(view: &PromotionView, steps: &[RolloutStep]) -> Markup {
                     (dot(step.state)) strong { (format::share(step.weight)) }
                     span.muted {
                         @match step.ends {
-                            Some(ends) if step.state == State::Running => (time(ends, view.shell.now)),
+                            Some(ends) if step.state == State::Running => (until(ends, view.shell.now, "waits for the verdict")),
                             _ => (step.lasts),
                         }
                     }
@@ -148,7 +148,7 @@ fn verdict(rollout: &RolloutView) -> Markup {
 fn judge_test(test: &JudgeTest) -> Markup {
     html! {
         div.judge {
-            p { (dot(test.state)) " " strong { (test.name) } " " (test.reason) }
+            p { (dot(test.state)) " " strong { (test.name) } " " (prose(&test.reason)) }
             @if let Some(value) = test.e_worse { (evidence_bar("worse", "that it is worse", value, test.threshold)) }
             @if let Some(value) = test.e_fine { (evidence_bar("fine", "that it is fine", value, test.threshold)) }
         }
@@ -211,7 +211,7 @@ fn checks(view: &PromotionView) -> Markup {
             @if view.checks.is_empty() { p.muted { "Nothing is checked after the rollout." } }
             ul.gates { @for check in &view.checks {
                 li { (dot(check.state)) div {
-                    strong { (check.name) } p { (check.detail) }
+                    strong { (check.name) } p { (prose(&check.detail)) }
                     @if let Some(log) = &check.log { a href=(log) { "Log" } }
                 } }
             } }

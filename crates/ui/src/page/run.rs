@@ -105,7 +105,7 @@ fn panel(view: &RunView, job: &JobView) -> Markup {
             @match attempt {
                 Some(attempt) => {
                     div.job-body {
-                        div #steps data-region { (steps(view, attempt)) }
+                        div #steps data-region { (steps(view, job, attempt)) }
                         (log(attempt))
                     }
                 }
@@ -148,9 +148,11 @@ fn artifacts(job: &JobView) -> Markup {
     }
 }
 
-fn steps(view: &RunView, attempt: &AttemptView) -> Markup {
+fn steps(view: &RunView, job: &JobView, attempt: &AttemptView) -> Markup {
+    // The job's own reason, which stands above, is mostly that of its last attempt.
+    let reason = attempt.reason.as_ref().filter(|reason| job.reason.as_ref() != Some(reason));
     html! {
-        @if let Some(reason) = &attempt.reason { p.why { (prose(reason)) } }
+        @if let Some(reason) = reason { p.why { (prose(reason)) } }
         ol.steps start="0" {
             @for (index, step) in attempt.steps.iter().enumerate() {
                 @let StepView { name, state, note, started, finished } = step;

@@ -107,7 +107,10 @@ fn under(view: &RunView, job: &JobView) -> String {
     let times = job.attempts.last().and_then(|attempt| Some((attempt.started?, attempt.finished)));
     match times {
         Some((started, finished)) => {
-            let took = format::duration(started, finished.unwrap_or(view.shell.now));
+            let took = match finished {
+                Some(finished) => format::fine_duration(started, finished),
+                None => format::duration(started, view.shell.now),
+            };
             format!("{} {took}", job.state.label())
         }
         None => job.state.label().to_owned(),

@@ -44,7 +44,21 @@ pub fn prose(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if !whole && index > 0 { "`" }
-            @if whole && index % 2 == 1 { code { (part) } } @else { (part) }
+            @if whole && index % 2 == 1 { code { (part) } } @else { (moments(part)) }
+        }
+    }
+}
+
+/// Words in which moments are as people write them: messages have them as machines do.
+fn moments(text: &str) -> Markup {
+    let moment = |word: &str| word.ends_with('Z').then(|| word.parse::<Timestamp>().ok()).flatten();
+    html! {
+        @for word in text.split_inclusive(' ') {
+            @let bare = word.trim_end_matches([' ', ',', ';', ':', '.', ')']);
+            @match moment(bare) {
+                Some(at) => { time datetime=(at) { (format::absolute(at)) } (&word[bare.len()..]) },
+                None => (word),
+            }
         }
     }
 }
@@ -52,6 +66,15 @@ pub fn prose(text: &str) -> Markup {
 /// A relative time, with the absolute one at hand.
 pub fn time(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) data-relative title=(format::absolute(at)) { (format::relative(at, now)) } }
+}
+
+/// The time until `at`, and what is waited for once it has come: `time.js` counts down.
+pub fn until(at: Timestamp, now: Timestamp, then: &str) -> Markup {
+    html! {
+        time datetime=(at) data-relative data-then=(then) title=(format::absolute(at)) {
+            @if at > now { (format::relative(at, now)) } @else { (then) }
+        }
+    }
 }
 
 /// How long something took, or takes so far: `time.js` counts on.
@@ -102,7 +125,7 @@ pub fn revision(project: &str, revision: &RevisionName) -> Markup {
     html! {
         span.revision {
             a href=(routes::release(project, &revision.version)) title={ "Revision " (revision.digest) } { (revision.version) }
-            @if let Some(config) = &revision.config { " " span.muted { (config) } }
+            @if let Some(config) = &revision.config { " " span.muted.config { (config) } }
         }
     }
 }
