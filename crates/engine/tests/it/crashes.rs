@@ -10,7 +10,10 @@ use crate::delivery::{check_releases, check_timeline};
 use crate::world::{PIPELINE, World, key, shop};
 
 /// A small generator of numbers (xorshift), so that a seed tells a whole story.
-struct Dice(u64);
+struct Dice(u64, u32);
+
+/// Far more ticks than any seed needs; a story that takes longer is stuck.
+const MOST_TICKS: u32 = 600;
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
@@ -24,6 +27,13 @@ impl Dice {
 /// Ticks; now and then the engine is killed in the middle of what it performs, or a caller goes away in the middle
 /// of its call.
 fn live(mut world: World, dice: &mut Dice, crashes: &mut u32) -> World {
+    dice.1 += 1;
+    assert!(
+        dice.1 < MOST_TICKS,
+        "after {MOST_TICKS} ticks it still waits: {} {:#?}",
+        world.picture(),
+        world.timeline()
+    );
     match dice.roll(12) {
         0 => {
             *crashes += 1;
@@ -35,8 +45,10 @@ fn live(mut world: World, dice: &mut Dice, crashes: &mut u32) -> World {
             let now = world.now();
             let World { agent, gateway, engine, runtime, .. } = &mut world;
             runtime.block_on(async {
-                // Whatever was done until then is done; the answer never arrives.
-                let _ = tokio::time::timeout(time, agent.tick(engine, now)).await;
+                // Whatever was done until then is done; the answer never arrives, since the agent was killed.
+                if tokio::time::timeout(time, agent.tick(engine, now)).await.is_err() {
+                    agent.restart();
+                }
                 let _ = tokio::time::timeout(time, gateway.tick(engine, now)).await;
             });
         }
@@ -46,7 +58,7 @@ fn live(mut world: World, dice: &mut Dice, crashes: &mut u32) -> World {
 }
 
 fn survives<const PLACE: usize>(seed: u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice(seed, 0);
     let mut crashes = 0;
     let mut world = World::with_environments::<PLACE>();
     let mut versions = Vec::new();

@@ -99,7 +99,7 @@ fn a_missing_secret_is_named_and_setting_it_helps() {
     world.push(&[("towpath.yaml", &PIPELINE.replace("test: {", "test: { secrets: [TOKEN],"))]);
     let run = world.ended_run(1);
     assert_eq!(run.state, RunState::Failed);
-    assert!(run.reason.contains("towpath secret set --project shop TOKEN"), "{}", run.reason);
+    assert!(run.reason.contains("towpath secret set shop TOKEN"), "{}", run.reason);
     let (name, value) = ("TOKEN".parse().unwrap(), SecretValue::new(b"s3cret".to_vec()));
     world.run(world.engine.set_secret(&shop(), None, &name, &value, &developer())).unwrap();
     world.run(world.engine.rerun(&shop(), 1, &developer())).unwrap();
