@@ -1,7 +1,7 @@
 //! What is wrong with a file, where, and what to write instead.
 //!
 //! A [`Diagnostic`] carries the lines that it marks, so that it can be stored, sent over the
-//! wire and rendered where the file is not at hand. Drawing it is left to [`crate::diagnostic::render`].
+//! wire and rendered where the file is not at hand. Drawing it is left to `render.rs`.
 
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //!
 //! Everything that changes goes the same way: an event comes in, the aggregate is loaded in a
 //! write transaction, the model decides, and the new state, the timeline entries and the effects
-//! are committed together ([`unit`]). Effects are performed afterwards, at least once ([`perform`]);
+//! are committed together (`unit.rs`). Effects are performed afterwards, at least once (`perform.rs`);
 //! their results come back as events. After a crash the same loop simply goes on.
 
 mod agents;

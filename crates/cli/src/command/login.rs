@@ -14,7 +14,7 @@ use crate::prompt;
 /// Signs in to a server with login and password, and keeps an API token of 90 days for later commands.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server's address: https://towpath.example.com
+    /// The server's address, as `https://towpath.example.com`
     server: Url,
     /// The login; asked for if absent.
     #[arg(long)]

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `{"op":"probe"}` | [`Presence`] |
 //! | `{"op":"shutdown"}` | `{}` once nothing new is accepted; the process ends when it has drained |
-//! | `{"op":"hand_over"}` | [`Estate`]; the older gateway applies nothing more |
+//! | `{"op":"hand_over"}` | `Estate`; the older gateway applies nothing more |
 //! | `{"op":"sockets"}` | the lock and the listening sockets, as file descriptors |
 //! | `{"op":"serving"}` | `{}`; the older gateway accepts nothing more, drains and ends |
 
