@@ -244,7 +244,9 @@ impl Reason {
                 "the newest measurement is {ahead_seconds:.0} s in the future; compare the clocks of the gateway \
                  and the server"
             ),
-            Self::NoTraffic => f.write_str("no requests have been measured, so nothing can be said of the candidate"),
+            Self::NoTraffic => {
+                f.write_str("no requests have been measured, so nothing can be said of the candidate")
+            }
             Self::NoCandidateTraffic { stable } => {
                 write!(f, "the candidate got no request in this step yet, stable got {stable}")
             }

@@ -17,12 +17,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agent", &["api", "artifact", "model"]),
     ("engine", &["api", "artifact", "config", "judge", "model", "store"]),
     ("server", &["api", "artifact", "config", "engine", "judge", "model", "store", "ui"]),
-    ("testkit", &["api", "load", "model"]),
     (
         "cli",
         &[
             "agent", "api", "artifact", "config", "engine", "gateway", "judge", "load", "model", "server",
-            "store", "testkit", "ui",
+            "store", "ui",
         ],
     ),
 ];

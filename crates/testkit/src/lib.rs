@@ -1,1 +1,0 @@
-//! What tests share: clock, agents, load, browsers and fleets of processes.
