@@ -9,7 +9,6 @@ let tries = 0;
 let timer = null;
 let fetching = false;
 let again = false;
-let lost = false;
 
 export function startLive() {
   if (!document.body.dataset.live) return;
@@ -25,13 +24,12 @@ function connect() {
   source.onopen = () => {
     tries = 0;
     say("");
-    // What happened in between was not heard: look again.
-    if (lost) { lost = false; refresh(); }
+    // What happened since the page was made, or since the stream was lost, was not heard: look again.
+    refresh();
   };
   source.onmessage = refresh;
   for (const name of ["change", "run", "promotion", "environment", "timeline", "log"]) source.addEventListener(name, refresh);
   source.onerror = () => {
-    lost = true;
     say("Reconnecting…");
     source.close();
     setTimeout(connect, PATIENCE[Math.min(tries++, PATIENCE.length - 1)]);
