@@ -254,7 +254,7 @@ fn start_gateway(
     if binary.file_name().is_some_and(|name| name == "gateway") {
         command.arg(scratch).arg("1");
     } else {
-        command.args(["gateway", "--threads", "1", "--data"]).arg(scratch);
+        command.args(["gateway", "--threads", "1", "--data-dir"]).arg(scratch);
     }
     spawn(&mut command)
 }
