@@ -12,10 +12,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["model"]),
     ("ui", &[]),
     ("load", &[]),
+    ("report", &[]),
     ("store", &["model", "judge"]),
     ("gateway", &["api", "model"]),
-    ("agent", &["api", "artifact", "model"]),
-    ("engine", &["api", "artifact", "config", "judge", "model", "store"]),
+    ("agent", &["api", "artifact", "model", "report"]),
+    ("engine", &["api", "artifact", "config", "judge", "model", "report", "store"]),
     ("server", &["api", "artifact", "config", "engine", "judge", "model", "store", "ui"]),
     (
         "cli",
