@@ -60,6 +60,8 @@ pub struct JourneyStep {
     pub promotion: Option<Promotion>,
     /// What it waits for.
     pub waits: Vec<String>,
+    /// Whether the Release is what serves there now.
+    pub serves: bool,
 }
 
 impl Engine {
@@ -166,14 +168,19 @@ impl Engine {
             for name in &stage.environments {
                 let key = EnvironmentKey { project: project.clone(), environment: name.clone() };
                 let promotion = newest.get(&key).cloned();
-                let waits = match known.iter().find(|known| known.key == key) {
+                let here = known.iter().find(|known| known.key == key);
+                let serves = here
+                    .and_then(|environment| environment.current.as_ref())
+                    .is_some_and(|current| current.revision.release == release.digest);
+                let waits = match here {
                     Some(environment) if promotion.as_ref().is_some_and(|p| p.outcome.is_none()) => {
                         environment.waits(&self.facts(&mut db, environment).await?, self.now())
                     }
                     Some(_) => Vec::new(),
                     None => vec![format!("{key} has no document yet; `towpath apply` makes it")],
                 };
-                steps.push(JourneyStep { stage: stage.name.to_string(), environment: key, promotion, waits });
+                let stage = stage.name.to_string();
+                steps.push(JourneyStep { stage, environment: key, promotion, waits, serves });
             }
         }
         drop(db);

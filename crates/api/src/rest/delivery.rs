@@ -129,6 +129,8 @@ pub struct JourneyStep {
     pub promotion: Option<Promotion>,
     /// What it waits for, one sentence each.
     pub waits: Vec<String>,
+    /// Whether the Release is what serves there now.
+    pub serves: bool,
 }
 
 /// An agent.

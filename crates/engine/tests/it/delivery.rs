@@ -43,6 +43,10 @@ fn a_push_becomes_production_and_a_bad_one_goes_back() {
     world.until("the manual rollback", |world| {
         (world.version_in("production").as_ref() == Some(&first)).then_some(())
     });
+    for (version, serves) in [(&first, true), (&second, false)] {
+        let journey = world.run(world.engine.journey(&shop(), version)).unwrap();
+        assert_eq!(journey.steps.last().unwrap().serves, serves, "{version} in production");
+    }
     check_timeline(&world);
     check_releases(&world);
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use towpath_artifact::{ReleaseManifest, release::MAX_BYTES, verify_release};
 use towpath_engine::{Engine, Journey, JourneyStep, PromoteRequest};
-use towpath_model::environment::Promotion;
+use towpath_model::environment::{Outcome, Promotion};
 use towpath_model::run::Run;
 use towpath_model::{EnvironmentKey, EnvironmentName, ProjectName};
 use towpath_store::core::runs;
@@ -162,6 +162,9 @@ fn leg(step: &JourneyStep) -> Leg {
         };
     };
     let reason = match &promotion.outcome {
+        Some(Outcome::Succeeded) if !step.serves => {
+            Some("it served here; another release does now".to_owned())
+        }
         Some(outcome) => Some(outcome.reason()),
         None => words::some(&own_waits(promotion, &step.waits)),
     };
@@ -206,8 +209,7 @@ fn actions(principal: &Principal, project: &ProjectName, journey: &Journey) -> V
     let page = routes::release(project.as_str(), version);
     let refused = act::refused(principal, Deed::Promote, project);
     let open = |step: &&JourneyStep| {
-        let promotion = step.promotion.as_ref();
-        promotion.is_none_or(|promotion| promotion.outcome.is_some() && !succeeded(promotion))
+        !step.serves && step.promotion.as_ref().is_none_or(|promotion| promotion.outcome.is_some())
     };
     let action = |step: &JourneyStep| Action {
         kind: ActionKind::Promote,
@@ -221,10 +223,6 @@ fn actions(principal: &Principal, project: &ProjectName, journey: &Journey) -> V
         refused: refused.clone(),
     };
     journey.steps.iter().filter(open).map(action).collect()
-}
-
-fn succeeded(promotion: &Promotion) -> bool {
-    promotion.outcome == Some(towpath_model::environment::Outcome::Succeeded)
 }
 
 /// Proposes a Release for an Environment.

@@ -48,6 +48,7 @@ pub(super) async fn show(
             environment: step.environment.environment.to_string(),
             promotion: step.promotion.as_ref().map(Into::into),
             waits: step.waits,
+            serves: step.serves,
         });
     }
     Ok(Json(steps))
