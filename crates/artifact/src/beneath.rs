@@ -6,10 +6,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, openat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 
 const OPEN_DIRECTORY: OFlags =
@@ -47,6 +49,53 @@ impl Executable {
     }
 }
 
+/// Whether what stands at a name already is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// A file or link is; a directory never.
+    Yes,
+}
+
+/// A directory below, open: what is made in it needs no walk.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+impl Directory {
+    /// Creates a file with exactly these permissions.
+    pub fn create_file(&self, name: &OsStr, mode: u16, replace: Replace) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || openat(&self.0, name, flags, Mode::from_raw_mode(0o600));
+        let file = match (open(), replace) {
+            (Err(Errno::EXIST), Replace::Yes) => {
+                remove(&self.0, name)?;
+                open()
+            }
+            (opened, _) => opened,
+        }?;
+        fchmod(&file, Mode::from_raw_mode(u32::from(mode & 0o777)))?;
+        Ok(File::from(file))
+    }
+
+    /// Opens a plain file for writing, and never a link.
+    pub fn open_file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(openat(&self.0, name, flags, Mode::empty())?))
+    }
+
+    /// Sets its own permissions and time.
+    pub fn set(&self, mode: u16, mtime: i64) -> io::Result<()> {
+        fchmod(&self.0, Mode::from_raw_mode(u32::from(mode & 0o777)))?;
+        set_time(&self.0, mtime)
+    }
+}
+
+/// Sets the time of the last change, in nanoseconds since 1970.
+pub fn set_time(file: impl AsFd, mtime: i64) -> io::Result<()> {
+    let mtime =
+        Timespec { tv_sec: mtime.div_euclid(1_000_000_000), tv_nsec: mtime.rem_euclid(1_000_000_000) };
+    Ok(futimens(file, &Timestamps { last_access: mtime, last_modification: mtime })?)
+}
+
 impl Beneath {
     /// Opens `directory`, which must exist. Here, links on the way are the caller's own and are followed.
     pub fn open(directory: &Path) -> io::Result<Self> {
@@ -79,6 +128,16 @@ impl Beneath {
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
         remove(&parent, name)
+    }
+
+    /// Opens a directory, making it and its parents where they are missing.
+    pub fn directory(&self, path: &Path) -> io::Result<Directory> {
+        self.descend(path).map(Directory)
+    }
+
+    /// Opens the directory of a path, making it where it is missing, and gives the last name.
+    pub fn directory_of<'a>(&self, path: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
+        self.parent(path).map(|(parent, name)| (Directory(parent), name))
     }
 
     fn parent<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {

@@ -23,6 +23,16 @@ use crate::verified::VerifiedReader;
 #[derive(Debug, Clone)]
 pub struct ContentStore {
     root: Arc<Path>,
+    durability: Durability,
+}
+
+/// Whether a blob must outlive a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk before its name is given.
+    Synced,
+    /// It can be had again from elsewhere, and its reader finds it missing or damaged.
+    Replaceable,
 }
 
 impl ContentStore {
@@ -31,7 +41,19 @@ impl ContentStore {
     /// # Errors
     /// Fails if the directory cannot be created or holds something else.
     pub fn open(directory: &Path) -> Result<Self, ContentError> {
-        let store = Self { root: directory.into() };
+        Self::open_with(directory, Durability::Synced)
+    }
+
+    /// Opens the store at `directory` for blobs that nobody would miss, which saves two waits for the disk a blob.
+    ///
+    /// # Errors
+    /// As [`ContentStore::open`].
+    pub fn open_replaceable(directory: &Path) -> Result<Self, ContentError> {
+        Self::open_with(directory, Durability::Replaceable)
+    }
+
+    fn open_with(directory: &Path, durability: Durability) -> Result<Self, ContentError> {
+        let store = Self { root: directory.into(), durability };
         for child in [store.blobs(), store.ingest()] {
             fs::create_dir_all(&child).map_err(|error| ContentError::io("create", &child, error))?;
         }
@@ -54,6 +76,26 @@ impl ContentStore {
         let mut writer = self.writer(bytes.len() as u64)?;
         writer.write_all(bytes).map_err(|error| ContentError::io("write to", &self.ingest(), error))?;
         writer.finish(None)
+    }
+
+    /// Stores `bytes` unless they are here; then their age starts anew, for whoever removes old blobs.
+    ///
+    /// # Errors
+    /// Fails if they cannot be stored.
+    pub fn put_or_touch(&self, bytes: &[u8]) -> Result<Digest, ContentError> {
+        let digest = Digest::of(bytes);
+        let path = self.path(digest);
+        let same = fs::metadata(&path).is_ok_and(|there| there.len() == bytes.len() as u64);
+        if !same {
+            return self.put(bytes);
+        }
+        let touched = File::options().append(true).open(&path);
+        let touched = touched.and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        match touched {
+            Ok(()) => Ok(digest),
+            // Removed since the look.
+            Err(_) => self.put(bytes),
+        }
     }
 
     /// Starts a blob of at most `max_bytes`. Dropping the writer leaves nothing behind.
@@ -115,6 +157,15 @@ impl ContentStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ContentError::io("look at", &path, error)),
         }
+    }
+
+    /// Removes a blob; one that is not here is fine.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be removed.
+    pub fn remove(&self, digest: Digest) -> Result<(), ContentError> {
+        let path = self.path(digest);
+        remove_if_present(&path).map_err(|error| ContentError::io("remove", &path, error))
     }
 
     /// The file that holds, or would hold, the blob. Whoever reads it directly has to verify it.
@@ -237,12 +288,16 @@ impl BlobWriter {
         }
         let failed = |error| ContentError::io("write to", &store.ingest(), error);
         let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.as_file().sync_all().map_err(failed)?;
+        if store.durability == Durability::Synced {
+            file.as_file().sync_all().map_err(failed)?;
+        }
         let path = store.path(found);
         // An existing file is replaced, not trusted: storing a blob again heals a damaged one.
         file.persist(&path).map_err(|error| ContentError::io("create", &path, error.error))?;
-        files::sync_directory(&store.blobs())
-            .map_err(|error| ContentError::io("sync", &store.blobs(), error))?;
+        if store.durability == Durability::Synced {
+            files::sync_directory(&store.blobs())
+                .map_err(|error| ContentError::io("sync", &store.blobs(), error))?;
+        }
         Ok(found)
     }
 }

@@ -1,6 +1,7 @@
 //! Measurements against the best peers, in one run on one machine. Everything is bounded and on loopback.
 
 mod backend;
+mod cache;
 mod first_line;
 mod gateway;
 mod jobs;
@@ -25,6 +26,8 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
       git push to the first log line
   cargo xtask bench log [--binary FILE] [--rounds N]
       log bytes acknowledged per second against cat and fsync
+  cargo run --release -p xtask -- bench cache [--rounds N]
+      a snapshot of 1 GiB in 50,000 files, taken and restored, against tar | zstd
   cargo xtask bench rollback [--binary FILE] [--rounds N]
       a decision to the last request on the bad version
   cargo xtask bench memory [--binary FILE]
@@ -32,11 +35,12 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
 
 type Bench = fn(&[&str]) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("gateway", gateway::run),
     ("jobs", jobs::run),
     ("first-line", first_line::run),
     ("log", log::run),
+    ("cache", cache::run),
     ("rollback", rollback::run),
     ("memory", memory::run),
 ];

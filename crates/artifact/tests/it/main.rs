@@ -5,6 +5,7 @@
 mod full_disk;
 mod hostile;
 mod packing;
+mod snapshots;
 mod trees;
 
 use std::fs;
