@@ -35,11 +35,11 @@ pub struct Take<'a> {
     pub limits: Limits,
     /// Says of a part of a file's bytes whether the file must stay out, since it holds a secret; and how long the
     /// longest secret is, for the seams between parts.
-    pub refuse: Option<(&'a Refuse, usize)>,
+    pub refuse: Option<(&'a Refuse<'a>, usize)>,
 }
 
 /// Whether bytes must stay out.
-pub type Refuse = dyn Fn(&[u8]) -> bool + Sync;
+pub type Refuse<'a> = dyn Fn(&[u8]) -> bool + Sync + 'a;
 
 /// A snapshot, and what became of it.
 #[derive(Debug, Clone, Default)]
