@@ -10,3 +10,4 @@ pub mod local;
 pub mod process;
 pub mod processes;
 pub mod sandbox;
+pub mod sweep;

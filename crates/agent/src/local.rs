@@ -1,10 +1,10 @@
 //! Runs Jobs on this machine for `towpath run`: the same executor, no server, nothing sealed.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,9 @@ use towpath_model::{ArtifactName, AttemptId, Digest};
 use crate::executor::{self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Sink, Stream, chain};
 use crate::process::junit;
 use crate::sandbox::{Isolation, Policy};
+use crate::sweep::Sweeper;
+
+pub use self::source::{CloneError, SourceTree};
 
 /// What holds for all Jobs of one local run.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct LocalRunner {
     pub artifacts: PathBuf,
     /// The bounds.
     pub limits: Limits,
+    /// Removes workspaces while others are used.
+    pub sweeper: Sweeper,
 }
 
 /// One Job.
@@ -96,28 +101,6 @@ enum PrepareError {
     },
 }
 
-/// Why a source tree could not be copied.
-#[derive(Debug, thiserror::Error)]
-pub enum CloneError {
-    /// `git ls-files` failed.
-    #[error("`git ls-files` failed in {}: {message}", directory.display())]
-    Git {
-        /// Where.
-        directory: PathBuf,
-        /// What it said.
-        message: String,
-    },
-    /// A file could not be copied.
-    #[error("failed to copy {}", path.display())]
-    Copy {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
 impl LocalRunner {
     /// Runs one Job and reports to `sink`. Blocks; several may run at once on several threads.
     pub fn run_job(&self, job: &LocalJob<'_>, cancel: &Cancel, sink: &dyn Sink) -> LocalEnd {
@@ -129,8 +112,7 @@ impl LocalRunner {
                 failed(AttemptOutcome::Errored, message, BTreeMap::new(), None)
             }
         };
-        // What is left is in a directory of temporary files; the next run does not meet it.
-        let _left_behind = std::fs::remove_dir_all(&place.root);
+        self.sweeper.remove(place.root);
         end
     }
 
@@ -218,105 +200,4 @@ fn failed(
 
 fn notice(sink: &dyn Sink, text: &str) {
     sink.line(LogLine { at: Timestamp::now(), step: None, stream: Stream::Towpath, text });
-}
-
-/// The files of a source tree that Jobs get: tracked ones and those that git does not ignore.
-///
-/// Listed once, however many Jobs there are. Outside of a git repository it is every file.
-#[derive(Debug)]
-pub struct SourceTree {
-    root: PathBuf,
-    files: Vec<PathBuf>,
-}
-
-impl SourceTree {
-    /// Lists the files below `root`.
-    ///
-    /// # Errors
-    ///
-    /// Fails where git fails, or a directory cannot be read.
-    pub fn list(root: &Path) -> Result<Self, CloneError> {
-        let failed = |source| CloneError::Copy { path: root.to_owned(), source };
-        let files = if in_git(root) { listed_by_git(root)? } else { walk(root).map_err(failed)? };
-        Ok(Self { root: root.to_owned(), files })
-    }
-
-    /// Copies them into the new directory `target`, as they are now.
-    ///
-    /// Where the file system can share blocks (btrfs, XFS), no data is copied. A file that has
-    /// gone since it was listed is left out.
-    ///
-    /// # Errors
-    ///
-    /// See [`CloneError`].
-    pub fn copy_into(&self, target: &Path) -> Result<(), CloneError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CloneError::Copy { path, source }
-        };
-        std::fs::create_dir_all(target).map_err(failed(target))?;
-        let mut made = Path::new("");
-        for file in &self.files {
-            let parent = file.parent().unwrap_or(made);
-            // Neighbours mostly follow each other, so most files ask for no directory.
-            if parent != made {
-                std::fs::create_dir_all(target.join(parent)).map_err(failed(parent))?;
-                made = parent;
-            }
-            let from = self.root.join(file);
-            match copy(&from, &target.join(file)) {
-                Err(_) if from.symlink_metadata().is_err() => {}
-                copied => copied.map_err(failed(file))?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn in_git(directory: &Path) -> bool {
-    directory.ancestors().any(|above| above.join(".git").exists())
-}
-
-fn listed_by_git(source: &Path) -> Result<Vec<PathBuf>, CloneError> {
-    let failed = |message: String| CloneError::Git { directory: source.to_owned(), message };
-    let output = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(source)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(format!("{error}; is git installed?")))?;
-    if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    let names = output.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-    // A tracked file that was deleted in the working tree, and a submodule, have nothing to copy.
-    Ok(names
-        .map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name)))
-        .filter(|name| std::fs::symlink_metadata(source.join(name)).is_ok_and(|data| !data.is_dir()))
-        .collect())
-}
-
-fn walk(source: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(source.join(&directory))? {
-            let entry = entry?;
-            let name = directory.join(entry.file_name());
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                open.push(name);
-            } else if kind.is_file() || kind.is_symlink() {
-                files.push(name);
-            }
-        }
-    }
-    Ok(files)
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::read_link(from) {
-        Ok(target) => std::os::unix::fs::symlink(target, to),
-        Err(_) => std::fs::copy(from, to).map(|_bytes| ()),
-    }
 }

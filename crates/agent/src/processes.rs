@@ -17,6 +17,9 @@ pub const INSTANCE_MARKER: &str = "TOWPATH_INSTANCE";
 /// How long killed processes may take to leave the process table.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// So many process numbers are looked at one by one.
+const FEW: i32 = 32;
+
 /// Selects processes by one environment variable.
 #[derive(Debug, Clone)]
 pub struct Marker {
@@ -41,15 +44,23 @@ impl Marker {
     /// Reading every environment costs a millisecond on a busy host; process numbers grow, so what
     /// a Step left behind has a higher one than the Step, unless the numbers have wrapped round.
     fn processes_since(&self, earliest: i32) -> Vec<Pid> {
-        let earliest = if last_pid().is_some_and(|last| last >= earliest) { earliest } else { 0 };
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let own = rustix::process::getpid();
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|&pid| pid >= earliest)
-            .filter_map(Pid::from_raw)
-            .filter(|&pid| pid != own && self.is_in(pid))
-            .collect()
+        let ours = |pid: i32| Pid::from_raw(pid).filter(|&pid| pid != own && self.is_in(pid));
+        match last_pid() {
+            // So few that asking for each is cheaper than having the kernel list what runs.
+            Some(last) if (earliest..earliest.saturating_add(FEW)).contains(&last) => {
+                (earliest..=last).filter_map(ours).collect()
+            }
+            last => {
+                let earliest = if last.is_some_and(|last| last >= earliest) { earliest } else { 0 };
+                let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+                entries
+                    .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+                    .filter(|&pid| pid >= earliest)
+                    .filter_map(ours)
+                    .collect()
+            }
+        }
     }
 
     fn is_in(&self, pid: Pid) -> bool {

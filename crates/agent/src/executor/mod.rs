@@ -136,7 +136,6 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
     for (index, step) in attempt.steps.iter().enumerate() {
         running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
     }
-    running.marker.kill_all_since(running.first_pid);
     let (outcome, message) =
         running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
     Ended { outcome, message, outputs: running.outputs }
@@ -149,15 +148,16 @@ struct Running<'a> {
     bound: LogBound<'a>,
     marker: Marker,
     deadline: Instant,
-    first_pid: i32,
     outputs: BTreeMap<String, String>,
     verdict: Option<(AttemptOutcome, String)>,
 }
 
 impl<'a> Running<'a> {
     fn start(attempt: &'a Attempt<'a>, cancel: &'a Cancel, sink: &'a dyn Sink) -> std::io::Result<Self> {
-        for directory in ["home", "tmp", "steps"] {
-            std::fs::create_dir_all(attempt.scratch.join(directory))?;
+        // Unconfined Steps keep the home of their user.
+        let home = (*attempt.isolation != Isolation::Host).then_some("home");
+        for directory in std::iter::once("tmp").chain(home) {
+            make_directory(&attempt.scratch.join(directory))?;
         }
         let masker = Masker::new(attempt.secrets.values().map(Secret::expose));
         Ok(Self {
@@ -167,7 +167,6 @@ impl<'a> Running<'a> {
             bound: LogBound::new(masker, attempt.limits.log_bytes, sink),
             marker: Marker::new(ATTEMPT_MARKER, &attempt.id.to_string()),
             deadline: Instant::now() + attempt.timeout,
-            first_pid: i32::MAX,
             outputs: BTreeMap::new(),
             verdict: None,
         })
@@ -210,8 +209,6 @@ impl<'a> Running<'a> {
         let own = step.timeout_ms.map(|time| Instant::now() + Duration::from_millis(time));
         let mut prepared = step::prepare(self.attempt, index, step)?;
         let child = prepared.spawn()?;
-        let pid = i32::try_from(child.id()).unwrap_or(0);
-        self.first_pid = self.first_pid.min(pid);
         self.sink.event(AttemptEvent::StepStarted { step: index });
         let run = StepRun {
             child,
@@ -278,6 +275,14 @@ impl<'a> Running<'a> {
         if self.verdict.is_none() || outcome != AttemptOutcome::Failed {
             self.verdict = Some((outcome, message));
         }
+    }
+}
+
+/// Makes a directory, and those above it only where they are missing.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(_) => std::fs::create_dir_all(path),
+        made => made,
     }
 }
 

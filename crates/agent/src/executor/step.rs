@@ -1,5 +1,6 @@
 //! Runs one Step's process: starts it, reads what it prints, ends it when it must end.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -14,7 +15,7 @@ use towpath_api::agent::StepOrder;
 use crate::executor::bound::LogBound;
 use crate::executor::{Attempt, Cancel, OutputError, Stream, environment};
 use crate::processes::Marker;
-use crate::sandbox::Refusal;
+use crate::sandbox::{Isolation, Refusal};
 
 /// How long output is awaited after every process of the Step was killed.
 ///
@@ -26,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
+
+/// What runs a script that asks for no other `shell`. Every system has it there, and a program with a full path is
+/// started without a copy of this process.
+const SHELL: &str = "/bin/sh";
+
+/// A longer script is passed as a file: the kernel takes arguments of up to 128 KiB.
+const LONGEST_ARGUMENT: usize = 64 * 1024;
 
 /// Why a Step did not run.
 #[derive(Debug, thiserror::Error)]
@@ -76,32 +84,62 @@ pub(super) struct Prepared {
     pub(super) output_file: PathBuf,
 }
 
-/// Writes the script and puts the command together.
+/// Puts the command together, and writes the script where it has to be a file.
 pub(super) fn prepare(attempt: &Attempt<'_>, index: u32, step: &StepOrder) -> Result<Prepared, StepError> {
-    let steps = attempt.scratch.join("steps");
-    let script = steps.join(format!("{index}.sh"));
-    let output_file = steps.join(format!("{index}.outputs"));
-    for (path, text) in [(&script, step.run.as_str()), (&output_file, "")] {
-        std::fs::write(path, text).map_err(|source| StepError::Script { path: path.clone(), source })?;
-    }
+    let output_file = attempt.scratch.join(format!("{index}.outputs"));
     let directory = directory_of(attempt.directory, step.directory.as_deref())?;
-    let default_shell = || vec!["sh".to_owned(), "-eu".to_owned()];
-    let mut words = step.shell.clone().unwrap_or_else(default_shell);
-    if words.is_empty() {
-        return Err(StepError::NoShell);
-    }
-    let program = words.remove(0);
-    words.push(script.to_string_lossy().into_owned());
+    let environment = environment::of_step(attempt, step, &output_file);
+    let (program, words) = command_line(attempt, index, step)?;
+    let program = match attempt.isolation {
+        Isolation::Host => full_path(program, environment.get(OsStr::new("PATH"))),
+        Isolation::Bubblewrap { .. } | Isolation::Landlock { .. } => program,
+    };
     let mut command = attempt.isolation.command(attempt.policy, &directory, &program, &words)?;
     command
         .env_clear()
-        .envs(environment::of_step(attempt, step, &output_file))
+        .envs(environment)
         .current_dir(&directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
     Ok(Prepared { command, output_file })
+}
+
+/// The program of a Step and its arguments, the script among them.
+fn command_line(
+    attempt: &Attempt<'_>,
+    index: u32,
+    step: &StepOrder,
+) -> Result<(String, Vec<String>), StepError> {
+    let default = || vec![SHELL.to_owned(), "-eu".to_owned()];
+    let mut words = step.shell.clone().unwrap_or_else(default);
+    if words.is_empty() {
+        return Err(StepError::NoShell);
+    }
+    let program = words.remove(0);
+    if step.shell.is_none() && step.run.len() <= LONGEST_ARGUMENT {
+        // The last one is what the shell calls itself in its messages.
+        words.extend(["-c".to_owned(), step.run.clone(), "sh".to_owned()]);
+        return Ok((program, words));
+    }
+    let script = attempt.scratch.join(format!("{index}.sh"));
+    std::fs::write(&script, &step.run)
+        .map_err(|source| StepError::Script { path: script.clone(), source })?;
+    words.push(script.to_string_lossy().into_owned());
+    Ok((program, words))
+}
+
+/// Where `program` is found in PATH; itself where it is not, so that the start says so.
+fn full_path(program: String, path: Option<&OsString>) -> String {
+    if program.contains('/') {
+        return program;
+    }
+    let found = std::env::split_paths(path.map_or(OsStr::new(""), OsString::as_os_str))
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(&program))
+        .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file());
+    found.and_then(|file| file.into_os_string().into_string().ok()).unwrap_or(program)
 }
 
 fn directory_of(root: &Path, relative: Option<&str>) -> Result<PathBuf, StepError> {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use towpath_agent::executor::{Cancel, Ended, Limits, LogLine, Sink};
 use towpath_agent::local::{LocalJob, LocalRunner, SourceTree};
 use towpath_agent::sandbox::Isolation;
+use towpath_agent::sweep::Sweeper;
 use towpath_api::agent::{AttemptEvent, Secret, StepOrder};
 use towpath_model::AttemptId;
 
@@ -79,6 +80,7 @@ impl Bench {
             artifacts: data.join("agent/artifacts"),
             data,
             limits: Limits { grace: Duration::from_millis(300), ..Limits::default() },
+            sweeper: Sweeper::start().unwrap(),
         };
         Self {
             root,

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use towpath_agent::executor::{Cancel, CancelReason};
 use towpath_agent::local::{LocalRunner, SourceTree};
-use towpath_api::agent::AttemptEvent;
 use towpath_config::CelEvaluator;
 use towpath_engine::model_report;
 use towpath_model::attempt::{self, AttemptState};
@@ -138,12 +137,12 @@ impl<'a> Going<'a> {
                 Message::Taken(attempt) => {
                     self.apply(leased(attempt));
                 }
-                Message::Event { attempt, sequence, at, event } => {
-                    if matches!(event, AttemptEvent::Finished { .. }) {
-                        self.open.remove(&attempt);
+                Message::Ended { attempt, events } => {
+                    self.open.remove(&attempt);
+                    for (sequence, (at, event)) in (1..).zip(events) {
+                        let report = model_report(event);
+                        self.apply(RunEvent::AttemptReported { attempt, fence: FENCE, sequence, at, report });
                     }
-                    let report = model_report(event);
-                    self.apply(RunEvent::AttemptReported { attempt, fence: FENCE, sequence, at, report });
                 }
                 Message::Tail { attempt, lines } => {
                     self.tails.insert(attempt, lines);

@@ -8,19 +8,21 @@ mod secrets;
 mod select;
 mod show;
 mod summary;
+mod surroundings;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use towpath_agent::executor::Limits;
-use towpath_agent::local::{LocalRunner, SourceTree};
+use towpath_agent::local::LocalRunner;
 use towpath_agent::sandbox::Isolation;
+use towpath_agent::sweep::Sweeper;
 use towpath_config::{has_errors, render};
 use towpath_model::plan::{Fate, Occasion, PlanReport};
 use towpath_model::run::{Cause, NewRun, RunState};
@@ -31,6 +33,7 @@ use towpath_server::options::default_data_dir;
 use self::drive::{Drive, Finished};
 use self::order::Orders;
 use self::show::Show;
+use self::surroundings::{Known, Surroundings};
 use super::local::{find_project, print_diagnostics, read_project};
 use super::occasion::OccasionArgs;
 use crate::failure::{Failure, Kind};
@@ -94,6 +97,7 @@ enum Executor {
 /// Fails where a file cannot be read, a name is unknown, or the machine cannot confine Jobs.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let directory = find_project(&std::env::current_dir()?)?;
+    let surroundings = Surroundings::look_up(&directory);
     let local = read_project(&directory)?;
     print_diagnostics(&local.diagnostics);
     let pipeline = local.pipeline.filter(|_| !has_errors(&local.diagnostics));
@@ -113,8 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let place = tempfile::Builder::new().prefix("towpath-run-").tempdir();
     let place =
         place.context("failed to make a directory for workspaces; TMPDIR names another place for it")?;
-    let top = top_of(&directory);
-    let below = directory.strip_prefix(&top).unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    let Known { below, source, commit } = surroundings.known()?;
     let runner = runner(args.executor, place.path(), pipeline.name.as_str())?;
     let orders = Orders {
         secrets: &secrets,
@@ -130,17 +133,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         number: 1,
         directory: below,
         trust: occasion.trust,
-        cause: cause(&occasion, &directory),
+        cause: cause(&occasion, commit),
         pipeline: Ok((pipeline, Digest::of(&[]))),
     };
     let parallel = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-    let drive = Drive {
-        runner: &runner,
-        source: &SourceTree::list(&top)?,
-        orders,
-        show: &show,
-        keep_going: args.keep_going,
-    };
+    let drive = Drive { runner: &runner, source: &source, orders, show: &show, keep_going: args.keep_going };
     let finished = drive.run(new, parallel)?;
     summary::print(&finished, &report, &show);
     Ok(exit_code(&finished))
@@ -205,6 +202,7 @@ fn runner(executor: Executor, place: &Path, project: &str) -> anyhow::Result<Loc
         data: data.unwrap_or_else(|| place.join("data")),
         artifacts: place.join("artifacts"),
         limits: Limits::default(),
+        sweeper: Sweeper::start().context("failed to start a thread")?,
     })
 }
 
@@ -213,34 +211,16 @@ fn caches() -> Option<PathBuf> {
     absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
 }
 
-/// The root of the git repository, which Jobs get whole; the project's own directory where there is none.
-fn top_of(directory: &Path) -> PathBuf {
-    let top = directory.ancestors().find(|above| above.join(".git").exists());
-    top.unwrap_or(directory).to_owned()
-}
-
-fn cause(occasion: &Occasion, directory: &Path) -> Cause {
+fn cause(occasion: &Occasion, commit: Option<String>) -> Cause {
     Cause {
         event: occasion.event.clone(),
         reference: occasion.reference.clone(),
-        commit: commit(directory).unwrap_or_else(|| "0".repeat(40)),
+        commit: commit.unwrap_or_else(|| "0".repeat(40)),
         subject: String::new(),
         author: String::new(),
         makers: Vec::new(),
         actor: Actor::Towpath,
     }
-}
-
-/// The commit that is checked out; the working copy may differ from it.
-fn commit(directory: &Path) -> Option<String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args(["rev-parse", "--verify", "-q", "HEAD"])
-        .stderr(std::process::Stdio::null())
-        .output();
-    let text = String::from_utf8(output.ok().filter(|output| output.status.success())?.stdout).ok()?;
-    Some(text.trim().to_owned())
 }
 
 /// The time between two moments, never negative.

@@ -1,7 +1,6 @@
 //! A thread that runs one Attempt after another, and what it says of them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,16 +22,12 @@ const TAIL: usize = 20;
 pub enum Message {
     /// A worker took an Attempt.
     Taken(AttemptId),
-    /// Something happened in an Attempt.
-    Event {
+    /// All that happened in an Attempt, which has ended.
+    Ended {
         /// Which.
         attempt: AttemptId,
-        /// 1, 2, 3 … within it.
-        sequence: u64,
-        /// When.
-        at: Timestamp,
-        /// What.
-        event: AttemptEvent,
+        /// When and what, from the first event on.
+        events: Vec<(Timestamp, AttemptEvent)>,
     },
     /// The last lines of a Step that did not pass.
     Tail {
@@ -87,18 +82,19 @@ pub fn work(
     }
 }
 
-/// Shows lines at once, passes events on, and remembers the last lines.
+/// Shows lines and Steps at once, passes events on at the end, and remembers the last lines.
 struct Reporter<'a> {
     work: &'a Work,
     show: &'a Show,
     to: &'a Sender<Message>,
-    sequence: AtomicU64,
+    /// Nothing is decided by the start or end of a Step, so the one who decides is not woken for it.
+    events: Mutex<Vec<(Timestamp, AttemptEvent)>>,
     tail: Mutex<VecDeque<String>>,
 }
 
 impl<'a> Reporter<'a> {
     const fn new(work: &'a Work, show: &'a Show, to: &'a Sender<Message>) -> Self {
-        Self { work, show, to, sequence: AtomicU64::new(0), tail: Mutex::new(VecDeque::new()) }
+        Self { work, show, to, events: Mutex::new(Vec::new()), tail: Mutex::new(VecDeque::new()) }
     }
 
     fn tell(&self, message: Message) {
@@ -137,9 +133,13 @@ impl Sink for Reporter<'_> {
             },
             AttemptEvent::Started { .. } | AttemptEvent::Finished { .. } => {}
         }
-        // One thread runs the Attempt, so numbers and messages come in the same order.
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tell(Message::Event { attempt: self.work.attempt, sequence, at, event });
+        let is_last = matches!(event, AttemptEvent::Finished { .. });
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push((at, event));
+        if is_last {
+            let events = std::mem::take(&mut *events);
+            self.tell(Message::Ended { attempt: self.work.attempt, events });
+        }
     }
 }
 
