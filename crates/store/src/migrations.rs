@@ -29,12 +29,4 @@ pub(crate) fn newest() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_numbered_without_gaps() {
-        let versions: Vec<i64> = STEPS.iter().map(|(version, _, _)| *version).collect();
-        assert_eq!(versions, (1..=newest()).collect::<Vec<_>>());
-    }
-}
+mod tests;
