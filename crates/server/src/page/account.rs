@@ -1,16 +1,16 @@
 //! The account of the person who looks: password and tokens.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use towpath_api::rest::NewToken;
 use towpath_store::people::{By, tokens, users};
-use towpath_ui::view::{AccountView, TokenRow, Tone};
+use towpath_ui::view::{AccountView, Notice, Shell, TokenRow, Tone};
 use towpath_ui::{page, routes};
 use uuid::Uuid;
 
-use super::error;
-use super::shell::{Reader, html, notice, or_error, shell};
+use super::act;
+use super::shell::{Reader, Said, html, notice, or_error, shell};
 use super::users::grant;
 use crate::app::App;
 use crate::auth::csrf::CheckedForm;
@@ -29,16 +29,20 @@ pub(super) struct PasswordFields {
 pub(super) struct Nothing {}
 
 /// Shows the account.
-pub(super) async fn show(State(app): State<App>, Reader(principal): Reader) -> Response {
-    or_error(&app, &principal, account(&app, &principal, None).await)
+pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said(said): Said) -> Response {
+    let shown = said.is_some();
+    let page = or_error(&app, &principal, account(&app, &principal, said, None).await);
+    act::forget(&app, shown, page)
 }
 
-async fn account(app: &App, principal: &Principal, new: Option<String>) -> Result<Response, Problem> {
+async fn account(
+    app: &App,
+    principal: &Principal,
+    said: Option<Notice>,
+    new: Option<String>,
+) -> Result<Response, Problem> {
     let found = tokens::of_user(&mut app.db.reader().await?, principal.user.id).await?;
-    let mut shell = shell(app, Some(principal), None);
-    if new.is_some() {
-        shell.notice = notice(Tone::Good, "Copy the token now: it is not shown again.");
-    }
+    let shell = Shell { notice: said, ..shell(app, Some(principal), None) };
     let view = AccountView {
         shell,
         grants: principal.grants.iter().cloned().map(grant).collect(),
@@ -80,8 +84,16 @@ pub(super) async fn password(State(app): State<App>, form: CheckedForm<PasswordF
         sign_in::start(&app, &user).await
     };
     match done.await {
-        Ok(headers) => (headers, Redirect::to(routes::ACCOUNT)).into_response(),
-        Err(problem) => error::show(&app, Some(&principal), &problem),
+        Ok(headers) => {
+            let said = "The password is changed. Your other sessions have ended.";
+            let mut response = act::done(&app, routes::ACCOUNT, said);
+            // One by one, as extending replaces the cookie that is there.
+            for (name, value) in &headers {
+                response.headers_mut().append(name, value.clone());
+            }
+            response
+        }
+        Err(problem) => not_done(&app, &principal, &problem).await,
     }
 }
 
@@ -99,9 +111,13 @@ pub(super) async fn create_token(
     let done = async {
         let new = NewToken { name: first("name").unwrap_or_default(), scopes, expires_in };
         let (_, secret) = make_token(&app, &principal, new).await?;
-        account(&app, &principal, Some(secret.reveal().to_owned())).await
+        let said = notice(Tone::Good, "Copy the token now: it is not shown again.");
+        account(&app, &principal, said, Some(secret.reveal().to_owned())).await
     };
-    or_error(&app, &principal, done.await)
+    match done.await {
+        Ok(page) => page,
+        Err(problem) => not_done(&app, &principal, &problem).await,
+    }
 }
 
 /// Ends a token.
@@ -118,7 +134,13 @@ pub(super) async fn revoke_token(
         tx.commit().await.map_err(Problem::from)
     };
     match done.await {
-        Ok(()) => Redirect::to(routes::ACCOUNT).into_response(),
-        Err(problem) => error::show(&app, Some(&principal), &problem),
+        Ok(()) => act::done(&app, routes::ACCOUNT, "The token has ended."),
+        Err(problem) => not_done(&app, &principal, &problem).await,
     }
+}
+
+/// Shows the account again, with why nothing was changed.
+async fn not_done(app: &App, principal: &Principal, problem: &Problem) -> Response {
+    let page = account(app, principal, act::not_done(problem.text()), None).await;
+    act::with_status(app, principal, problem.status(), page)
 }

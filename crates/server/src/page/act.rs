@@ -125,9 +125,19 @@ pub(super) fn not_done(reason: String) -> Option<Notice> {
 
 /// Gives a page that says a refusal the status that goes with it.
 pub(super) fn conflict(app: &App, principal: &Principal, page: Result<Response, Problem>) -> Response {
+    with_status(app, principal, StatusCode::CONFLICT, page)
+}
+
+/// Gives a page that says why nothing was done the status of the reason.
+pub(super) fn with_status(
+    app: &App,
+    principal: &Principal,
+    status: StatusCode,
+    page: Result<Response, Problem>,
+) -> Response {
     match page {
         Ok(mut response) => {
-            *response.status_mut() = StatusCode::CONFLICT;
+            *response.status_mut() = status;
             response
         }
         Err(problem) => error::show(app, Some(principal), &problem),

@@ -1,17 +1,15 @@
 //! People and their roles.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use towpath_api::rest::RoleGrant;
-use towpath_model::{InvalidName, Login, UserId};
 use towpath_store::people::{By, grants, sessions, users};
-use towpath_ui::view::{Grant, UserRow, UsersView};
+use towpath_ui::view::{Grant, Notice, Shell, UserRow, UsersView};
 use towpath_ui::{page, routes};
-use uuid::Uuid;
 
-use super::error;
-use super::shell::{Reader, html, or_error, shell};
+use super::act;
+use super::shell::{Reader, Said, html, or_error, shell};
 use crate::app::App;
 use crate::auth::csrf::CheckedForm;
 use crate::auth::{Action, Principal, Role};
@@ -32,11 +30,13 @@ pub(super) struct Fields {
 }
 
 /// Shows all users.
-pub(super) async fn show(State(app): State<App>, Reader(principal): Reader) -> Response {
-    or_error(&app, &principal, table(&app, &principal).await)
+pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said(said): Said) -> Response {
+    let shown = said.is_some();
+    let page = or_error(&app, &principal, table(&app, &principal, said).await);
+    act::forget(&app, shown, page)
 }
 
-async fn table(app: &App, principal: &Principal) -> Result<Response, Problem> {
+async fn table(app: &App, principal: &Principal, notice: Option<Notice>) -> Result<Response, Problem> {
     let _permit = principal.may(Action::ManageUsers, None)?;
     let mut reader = app.db.reader().await?;
     let mut rows = Vec::new();
@@ -53,7 +53,7 @@ async fn table(app: &App, principal: &Principal) -> Result<Response, Problem> {
     }
     drop(reader);
     let view = UsersView {
-        shell: shell(app, Some(principal), None),
+        shell: Shell { notice, ..shell(app, Some(principal), None) },
         users: rows,
         projects: app.git.projects().await?.into_iter().map(Into::into).collect(),
         roles: Role::ALL.map(|role| role.name().to_owned()).to_vec(),
@@ -65,33 +65,23 @@ pub(super) fn grant(held: grants::Grant) -> Grant {
     Grant { project: held.project.map(Into::into), role: held.role.into() }
 }
 
-/// Makes a user without a password; an admin sets the first one with `towpath user password`.
-pub(super) async fn create(State(app): State<App>, form: CheckedForm<Fields>) -> Response {
+/// Gives a role to somebody by login.
+pub(super) async fn give(State(app): State<App>, form: CheckedForm<Fields>) -> Response {
     let CheckedForm { principal, fields } = form;
     let done = async {
         let _permit = principal.may(Action::ManageUsers, None)?;
-        let login: Login =
-            fields.login.parse().map_err(|error: InvalidName| Problem::invalid(error.to_string()))?;
-        let (actor, at) = (principal.actor(), app.now());
-        let by = By { actor: &actor, at };
-        let user = users::NewUser {
-            id: UserId(Uuid::now_v7()),
-            display_name: login.to_string(),
-            login,
-            email: String::new(),
-            password: None,
-        };
-        let mut tx = app.db.begin_write().await?;
-        let user = users::create(&mut tx, user, by).await.map_err(|error| match error {
-            users::CreateUserError::LoginTaken(_) => Problem::conflict(error.to_string()),
-            users::CreateUserError::Store(error) => error.into(),
+        let user = require_user(&app, &fields.login).await.map_err(|problem| {
+            problem.hint("`towpath user create LOGIN` makes a user with a first password")
         })?;
-        if !fields.role.is_empty() {
-            grants::give(&mut tx, &user, &role(&fields)?, by).await?;
-        }
-        tx.commit().await.map_err(Problem::from)
+        let (actor, at) = (principal.actor(), app.now());
+        let role = role(&fields)?;
+        let mut tx = app.db.begin_write().await?;
+        grants::give(&mut tx, &user, &role, By { actor: &actor, at }).await?;
+        tx.commit().await?;
+        let place = role.project.map_or_else(|| "all projects".to_owned(), |project| project.to_string());
+        Ok(format!("{} is {} in {place}.", user.login, role.role))
     };
-    back(&app, &principal, done.await)
+    back(&app, &principal, done.await).await
 }
 
 /// Gives or takes a role, disables or enables.
@@ -117,9 +107,15 @@ pub(super) async fn change(
             "enable" => users::set_disabled(&mut tx, &user, false, by).await?,
             _ => return Err(Problem::not_found(format!("a user cannot be asked to `{verb}`"))),
         }
-        tx.commit().await.map_err(Problem::from)
+        tx.commit().await?;
+        Ok(match verb.as_str() {
+            "grant" => format!("{login} has the role now."),
+            "revoke" => format!("{login} has lost the role."),
+            "disable" => format!("{login} may not sign in any more; their sessions and tokens are refused."),
+            _ => format!("{login} may sign in again."),
+        })
     };
-    back(&app, &principal, done.await)
+    back(&app, &principal, done.await).await
 }
 
 fn role(fields: &Fields) -> Result<grants::Grant, Problem> {
@@ -127,9 +123,13 @@ fn role(fields: &Fields) -> Result<grants::Grant, Problem> {
     parse_grant(RoleGrant { role: fields.role.clone(), project })
 }
 
-fn back(app: &App, principal: &Principal, done: Result<(), Problem>) -> Response {
+/// Shows the users again, with what was done or why it was not.
+async fn back(app: &App, principal: &Principal, done: Result<String, Problem>) -> Response {
     match done {
-        Ok(()) => Redirect::to(routes::USERS).into_response(),
-        Err(problem) => error::show(app, Some(principal), &problem),
+        Ok(said) => act::done(app, routes::USERS, &said),
+        Err(problem) => {
+            let page = table(app, principal, act::not_done(problem.text())).await;
+            act::with_status(app, principal, problem.status(), page)
+        }
     }
 }

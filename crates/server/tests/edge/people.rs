@@ -78,6 +78,32 @@ async fn forms_need_the_token_of_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_refused_says_so_on_its_own_page() {
+    let world = World::peopled(GitLimits::default()).await;
+    let session = cookie(&sign_in(&world, "root", PASSWORD).await);
+    let token = csrf(&page(&world, "/account", &session).await);
+    let send = async |path: &str, fields: &[(&str, &str)]| {
+        let fields: Vec<_> = [("csrf", token.as_str())].iter().chain(fields).copied().collect();
+        let request = world.http.post(format!("{}{path}", world.url)).header(COOKIE, &session).form(&fields);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let (status, text) =
+        send("/account/password", &[("current", "wrong"), ("password", "a new password of mine")]).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("the present password is wrong") && text.contains("Change the password"), "{text}");
+    let (status, text) = send("/users", &[("login", "nobody"), ("role", "viewer")]).await;
+    assert_eq!(status, 404);
+    assert!(text.contains("towpath user create") && text.contains("Give a role"), "{text}");
+    // To somebody who is there already.
+    let (status, _) =
+        send("/users", &[("login", "vic"), ("role", "release-manager"), ("project", "shop")]).await;
+    assert_eq!(status, 303);
+    let vic = world.get("/api/v1/users/vic").await;
+    assert!(vic.to_string().contains("release-manager"), "{vic}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_slowed_down() {
     let world = World::peopled(GitLimits::default()).await;
     for _ in 0..10 {
