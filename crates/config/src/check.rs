@@ -52,14 +52,17 @@ fn place_of_stage(stage: &Stage, places: &Places) -> Option<Range<usize>> {
 }
 
 fn check_job_needs(places: &Places, report: &Report<'_>) {
-    let known = || places.jobs.keys().map(JobName::as_str);
+    let cells = cells(places);
+    let known = || places.jobs.keys().map(JobName::as_str).chain(cells.keys().copied());
+    let declared =
+        |name: &'_ JobName| -> JobName { cells.get(name.as_str()).copied().unwrap_or(name).clone() };
     for (job, need) in &places.job_needs {
-        if *job == need.value {
+        if *job == declared(&need.value) {
             report.at(
                 &need.span,
                 Problem::error("cycle", format!("job `{job}` needs itself")).hint("remove it from `needs`"),
             );
-        } else if !places.jobs.contains_key(&need.value) {
+        } else if !places.jobs.contains_key(&declared(&need.value)) {
             report.at(&need.span, unknown("job", "needs", job.as_str(), need.value.as_str(), known()));
         }
     }
@@ -67,9 +70,23 @@ fn check_job_needs(places: &Places, report: &Report<'_>) {
         places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), &need.span)),
         report,
     );
-    let edges =
-        places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str(), need.span.clone()));
+    let edges: Vec<_> =
+        places.job_needs.iter().map(|(job, need)| (job, declared(&need.value), need.span.clone())).collect();
+    let edges = edges.iter().map(|(job, need, span)| (job.as_str(), need.as_str(), span.clone()));
     check_cycles("jobs", edges.collect(), report);
+    for (name, group) in &places.groups {
+        if let Some(cell) = group.cells.iter().find(|cell| places.jobs.contains_key(*cell)) {
+            let message = format!("a cell of the matrix of `{name}` is called `{cell}`, and so is a job");
+            report.at(&group.span, Problem::error("duplicate-name", message).hint("rename the job"));
+        }
+    }
+}
+
+/// The Job of the file that each cell of a matrix comes from.
+fn cells(places: &Places) -> BTreeMap<&str, &JobName> {
+    let cells =
+        places.groups.iter().flat_map(|(of, group)| group.cells.iter().map(move |cell| (cell.as_str(), of)));
+    cells.collect()
 }
 
 fn unknown<'n>(
@@ -261,15 +278,34 @@ fn reach<'p>(start: &'p str, edges: &[(&'p str, &'p str)]) -> BTreeSet<&'p str> 
 }
 
 fn check_expressions(places: &Places, report: &Report<'_>) {
-    let edges: Vec<(&str, &str)> =
-        places.job_needs.iter().map(|(job, need)| (job.as_str(), need.value.as_str())).collect();
+    let cells = cells(places);
+    let declared = |name: &JobName| cells.get(name.as_str()).copied().unwrap_or(name).to_string();
+    let edges: Vec<(String, String)> =
+        places.job_needs.iter().map(|(job, need)| (job.to_string(), declared(&need.value))).collect();
+    let edges: Vec<(&str, &str)> = edges.iter().map(|(job, need)| (job.as_str(), need.as_str())).collect();
+    // Besides a matrix as a whole, each of its cells can be asked.
+    let with_cells = |names: Vec<&str>| {
+        let mut with_cells: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        for (_, group) in places.groups.iter().filter(|(of, _)| names.contains(&of.as_str())) {
+            with_cells.extend(group.cells.iter().map(ToString::to_string));
+        }
+        with_cells
+    };
     for placed in &places.expressions {
         let job = placed.job.as_ref().map(JobName::as_str);
         let needs: Vec<&str> =
             edges.iter().filter(|(owner, _)| Some(*owner) == job).map(|(_, need)| *need).collect();
         let jobs: Vec<&str> = job.map(|job| reach(job, &edges).into_iter().collect()).unwrap_or_default();
-        check_expression(placed, &Names { needs: &needs, jobs: &jobs }, report);
+        let (needs, jobs) = (with_cells(needs), with_cells(jobs));
+        let group = placed.job.as_ref().and_then(|job| places.groups.get(job));
+        let matrix = texts(group.map_or(&[], |group| group.names.as_slice()));
+        let (needs, jobs) = (texts(&needs), texts(&jobs));
+        check_expression(placed, &Names { needs: &needs, jobs: &jobs, matrix: &matrix }, report);
     }
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 fn check_expression(placed: &Placed, names: &Names<'_>, report: &Report<'_>) {

@@ -1,9 +1,13 @@
 //! Answers what the model asks of conditions and values.
 
+use std::collections::BTreeMap;
+
 use towpath_model::pipeline::{Condition, EnvValue};
 use towpath_model::run::{Evaluator, JobRun, Scope as RunScope};
 
 use crate::expression::{Expression, ExpressionError, Scope, Template, Value};
+
+pub(crate) mod groups;
 
 /// Evaluates with the CEL subset of [`crate::expression`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,16 +49,27 @@ fn evaluate_text(value: &EnvValue, scope: &Scope) -> Result<String, String> {
 fn base(scope: &RunScope<'_>) -> Scope {
     let RunScope { run, job } = scope;
     let jobs = run.jobs.iter().map(|job| (job.name.to_string(), Value::map([("outcome", outcome(job))])));
+    let jobs: BTreeMap<String, Value> = jobs.collect();
     let needs = run.jobs.iter().filter(|other| job.needs.contains(&other.name)).map(|job| {
         let outputs = if job.state.is_final() { Value::map(job.outputs.clone()) } else { pending(job) };
         (job.name.to_string(), Value::map([("outcome", outcome(job)), ("outputs", outputs)]))
     });
+    let needs: BTreeMap<String, Value> = needs.collect();
+    let (jobs, needs, matrix) = match &run.pipeline {
+        Some(pipeline) => (
+            groups::with_groups(pipeline, jobs),
+            groups::with_groups(pipeline, needs),
+            groups::matrix(pipeline, job),
+        ),
+        None => (jobs, needs, Value::Map(BTreeMap::new())),
+    };
     run_scope(&run.cause.event, &run.cause.reference)
         .with("commit", run.cause.commit.as_str())
         .with("trust", run.trust.word())
         .with("project", run.project.as_str())
-        .with("jobs", Value::map(jobs))
-        .with("needs", Value::map(needs))
+        .with("jobs", Value::Map(jobs))
+        .with("needs", Value::Map(needs))
+        .with("matrix", matrix)
 }
 
 /// The names that a ref gives.

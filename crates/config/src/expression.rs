@@ -11,12 +11,14 @@ use std::ops::Range;
 
 mod check;
 mod evaluate;
+mod inline;
 mod lexer;
 mod parser;
 mod template;
 mod value;
 
 pub use check::Names;
+pub(crate) use inline::{Given, inline, settle};
 pub use template::Template;
 pub use value::Value;
 

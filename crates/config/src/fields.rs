@@ -42,7 +42,9 @@ impl<'n, 'r> Fields<'n, 'r> {
             return None;
         };
         let mut known: Vec<(&'static str, &'n Entry)> = Vec::new();
-        for entry in entries {
+        let extends = matches!(object.name, "pipeline" | "included file");
+        // A place for anchors: nothing reads what stands there.
+        for entry in entries.iter().filter(|entry| !(extends && entry.key.starts_with("x-"))) {
             match object.key(&entry.key) {
                 None => report.at(&entry.key_span, unknown_key(object, &entry.key)),
                 Some(key) if known.iter().any(|(name, _)| *name == key.name) => {
@@ -96,6 +98,18 @@ impl<'n, 'r> Fields<'n, 'r> {
     /// The node of a key.
     pub(crate) fn node(&mut self, name: &'static str) -> Option<&'n Node> {
         self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// Takes a key that was read elsewhere.
+    pub(crate) fn pass_over(&mut self, name: &'static str) {
+        let key = self.key(name);
+        self.taken.push(key.name);
+    }
+
+    /// Where a key stands, or the map where it does not.
+    pub(crate) fn place_of(&self, name: &str) -> Range<usize> {
+        let entry = self.entries.iter().find(|(known, _)| *known == name);
+        entry.map_or_else(|| self.span.clone(), |(_, entry)| entry.key_span.clone())
     }
 
     /// Whether the key is there, without taking it.
@@ -373,7 +387,7 @@ fn not_a_map(object: &Object, node: &Node) -> Problem {
     problem.label("expected a map").hint(format!("its keys are {}", keys.join(", ")))
 }
 
-fn unknown_key(object: &Object, spelling: &str) -> Problem {
+fn unknown_key(object: &'static Object, spelling: &str) -> Problem {
     let problem = Problem::error(
         "unknown-key",
         format!("`{}` is not a key of {}", quote(spelling), with_article(object.name)),
@@ -382,11 +396,25 @@ fn unknown_key(object: &Object, spelling: &str) -> Problem {
     if let Some((_, advice)) = object.foreign.iter().find(|(key, _)| *key == canonical) {
         return problem.hint(*advice);
     }
-    match closest(&canonical, object.keys.iter().map(|key| key.name)) {
-        Some(key) => problem.hint(format!("did you mean `{key}`?")),
+    problem.hint(near_or_all(&canonical, object.keys.iter()))
+}
+
+/// The same for a map that has no [`Object`] of its own.
+pub(crate) fn unknown_key_of(
+    owner: &str,
+    keys: impl Iterator<Item = &'static Key> + Clone,
+    spelling: &str,
+) -> Problem {
+    let problem = Problem::error("unknown-key", format!("`{}` is not a key of {owner}", quote(spelling)));
+    problem.hint(near_or_all(&canonical(spelling), keys))
+}
+
+fn near_or_all(canonical: &str, keys: impl Iterator<Item = &'static Key> + Clone) -> String {
+    match closest(canonical, keys.clone().map(|key| key.name)) {
+        Some(key) => format!("did you mean `{key}`?"),
         None => {
-            let keys: Vec<_> = object.keys.iter().map(|key| format!("`{}`", key.name)).collect();
-            problem.hint(format!("its keys are {}", keys.join(", ")))
+            let keys: Vec<_> = keys.map(|key| format!("`{}`", key.name)).collect();
+            format!("its keys are {}", keys.join(", "))
         }
     }
 }
@@ -395,8 +423,9 @@ fn with_article(name: &str) -> String {
     match name {
         "pipeline" => "the pipeline file".to_owned(),
         "environment" => "an environment document".to_owned(),
-        "job" | "workload" | "stage" | "step" | "gate" | "artifact" | "canary step" => {
-            let article = if name.starts_with('a') { "an" } else { "a" };
+        "job" | "workload" | "stage" | "step" | "gate" | "artifact" | "canary step" | "template"
+        | "parameter" | "included file" => {
+            let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
             format!("{article} {name}")
         }
         _ => format!("`{name}`"),

@@ -7,7 +7,7 @@ use towpath_model::pipeline::{Condition, EnvValue, Job, Pipeline};
 use towpath_model::plan::{Fate, Foreseen, Foresight, Occasion, PlanReport};
 use towpath_model::policy::EnvironmentDocument;
 
-use crate::evaluator::run_scope;
+use crate::evaluator::{groups, run_scope};
 use crate::expression::{Expression, Scope, Template, Value};
 
 /// Plans a Run: what would run, be sealed and be promoted, and why.
@@ -60,8 +60,9 @@ impl CelForesight<'_> {
             .with("commit", Value::Unknown("the commit".to_owned()))
             .with("trust", occasion.trust.word())
             .with("project", self.pipeline.name.as_str())
-            .with("jobs", Value::map(jobs))
-            .with("needs", Value::map(needs));
+            .with("jobs", Value::Map(groups::with_groups(self.pipeline, jobs.collect())))
+            .with("needs", Value::Map(groups::with_groups(self.pipeline, needs.collect())))
+            .with("matrix", groups::matrix(self.pipeline, job));
         let env = self
             .pipeline
             .env

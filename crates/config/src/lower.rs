@@ -17,7 +17,9 @@ use crate::tree::{Entry, Node, Value};
 pub(crate) mod environment;
 mod gate;
 mod job;
+mod matrix;
 pub(crate) mod pipeline;
+mod reuse;
 mod stage;
 mod trigger;
 mod workload;
@@ -31,6 +33,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     pub(crate) jobs: BTreeMap<JobName, Range<usize>>,
+    pub(crate) groups: BTreeMap<JobName, matrix::Group>,
     pub(crate) job_needs: Vec<(JobName, Located<JobName>)>,
     pub(crate) artifacts: Vec<(JobName, Located<ArtifactName>)>,
     pub(crate) workloads: Vec<(Located<WorkloadName>, Located<ArtifactName>)>,

@@ -34,6 +34,7 @@ as environment, so that nobody who chooses the name of a branch chooses a comman
 | `project` | the Project's name |\n\
 | `env.<NAME>` | what `env` of the file and the Job say |\n\
 | `needs.<job>.outcome`, `needs.<job>.outputs.<name>` | of the Jobs under `needs` |\n\
+| `matrix.<axis>` | of the cell, in a Job with a `matrix`; text |\n\
 | `jobs.<job>.outcome` | `passed`, `failed`, `skipped` or `cancelled`; of all Jobs that ended before |\n\n\
 Functions: `startsWith`, `endsWith`, `contains`, `lowerAscii`, `size`, `has`, and on lists `all`, `exists`, `filter`, `map`.\n\n";
 
@@ -94,6 +95,13 @@ fn described(kind: &Kind) -> String {
         Kind::List(inner) => format!("list of {}", described(inner)),
         Kind::Map(inner) => format!("map of {}", described(inner)),
         Kind::Object(object) => format!("[{}](#{})", object.name, object.name.replace(' ', "-")),
+        Kind::Keys(parts) => {
+            let part = |(object, without): &(&'static Object, &[&str])| {
+                let without: Vec<_> = without.iter().map(|key| format!("`{key}`")).collect();
+                format!("keys of [{0}](#{0}) but {1}", object.name, without.join(", "))
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join("; ")
+        }
         Kind::Any(kinds) => kinds.iter().map(described).collect::<Vec<_>>().join(" or "),
     }
 }

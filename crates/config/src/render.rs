@@ -1,5 +1,6 @@
 //! Shows a plan: as text for a terminal, JSON, Mermaid and SVG.
 
+mod fold;
 mod graph;
 mod mermaid;
 mod svg;
@@ -9,6 +10,7 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
+use fold::{Row, rows};
 use towpath_model::plan::PlanReport;
 
 /// The plan as JSON, indented.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::spec::environment::ENVIRONMENT;
 use crate::spec::pipeline::PIPELINE;
-use crate::spec::{Kind, Object, Presence};
+use crate::spec::{Key, Kind, Object, Presence, keys_of};
 
 /// The schema of `towpath.yaml`.
 #[must_use]
@@ -36,9 +36,7 @@ fn definition(object: &Object) -> String {
 fn schema_of(object: &'static Object) -> Value {
     let mut properties = Map::new();
     for key in object.keys {
-        let mut schema = schema_of_kind(&key.kind);
-        schema.insert("description".to_owned(), json!(described(key.doc, key.presence)));
-        properties.insert(key.name.to_owned(), Value::Object(schema));
+        properties.insert(key.name.to_owned(), Value::Object(schema_of_key(key)));
     }
     let required: Vec<_> = object
         .keys
@@ -46,13 +44,23 @@ fn schema_of(object: &'static Object) -> Value {
         .filter(|key| matches!(key.presence, Presence::Required))
         .map(|key| key.name)
         .collect();
-    json!({
+    let mut schema = json!({
         "type": "object",
         "description": object.doc,
         "additionalProperties": false,
         "properties": properties,
         "required": required,
-    })
+    });
+    if matches!(object.name, "pipeline" | "included file") {
+        schema["patternProperties"] = json!({ "^x-": {} });
+    }
+    schema
+}
+
+fn schema_of_key(key: &'static Key) -> Map<String, Value> {
+    let mut schema = schema_of_kind(&key.kind);
+    schema.insert("description".to_owned(), json!(described(key.doc, key.presence)));
+    schema
 }
 
 fn described(doc: &str, presence: Presence) -> String {
@@ -81,6 +89,11 @@ fn schema_of_kind(kind: &'static Kind) -> Map<String, Value> {
         Kind::List(inner) => json!({ "type": "array", "items": schema_of_kind(inner) }),
         Kind::Map(inner) => json!({ "type": "object", "additionalProperties": schema_of_kind(inner) }),
         Kind::Object(object) => json!({ "$ref": format!("#/$defs/{}", definition(object)) }),
+        Kind::Keys(parts) => {
+            let properties: Map<String, Value> =
+                keys_of(parts).map(|key| (key.name.to_owned(), Value::Object(schema_of_key(key)))).collect();
+            json!({ "type": "object", "additionalProperties": false, "properties": properties })
+        }
         Kind::Any(kinds) => json!({ "anyOf": kinds.iter().map(schema_of_kind).collect::<Vec<_>>() }),
     };
     match schema {

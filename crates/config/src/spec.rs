@@ -5,6 +5,7 @@
 
 pub(crate) mod environment;
 pub(crate) mod pipeline;
+pub(crate) mod reuse;
 
 /// A map with fixed keys.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     Object(&'static Object),
     Any(&'static [Kind]),
+    /// A map with the keys of these objects, but those named.
+    Keys(&'static [(&'static Object, &'static [&'static str])]),
 }
 
 /// A list, or one item of it.
@@ -73,6 +76,13 @@ macro_rules! one_or_many {
     };
 }
 pub(crate) use one_or_many;
+
+/// The keys of a [`Kind::Keys`].
+pub(crate) fn keys_of(
+    parts: &'static [(&'static Object, &'static [&'static str])],
+) -> impl Iterator<Item = &'static Key> + Clone {
+    parts.iter().flat_map(|(object, without)| object.keys.iter().filter(|key| !without.contains(&key.name)))
+}
 
 impl Object {
     /// Finds a key by any of its spellings: `runs_on`, `runs-on`, `runsOn`.
@@ -104,6 +114,7 @@ fn visit_kind(kind: &'static Kind, found: &mut Vec<&'static Object>) {
         Kind::Object(object) => visit(object, found),
         Kind::List(inner) | Kind::Map(inner) => visit_kind(inner, found),
         Kind::Any(kinds) => kinds.iter().for_each(|kind| visit_kind(kind, found)),
+        Kind::Keys(parts) => parts.iter().for_each(|(object, _)| visit(object, found)),
         Kind::Text
         | Kind::Name
         | Kind::SecretName

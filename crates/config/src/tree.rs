@@ -37,6 +37,17 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
 }
 
+impl Value {
+    /// Text that was put together, as YAML would read it.
+    pub(crate) fn plain(text: String) -> Self {
+        match text.as_str() {
+            "true" => Self::Boolean(true),
+            "false" => Self::Boolean(false),
+            _ => Self::Text(text),
+        }
+    }
+}
+
 /// A key and its value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -151,8 +162,13 @@ fn indenting_tab(text: &str) -> Option<usize> {
     None
 }
 
+fn place<T>(spanned: &Spanned<T>) -> &Location {
+    if spanned.defined.line() > 0 { &spanned.defined } else { &spanned.referenced }
+}
+
 fn locate(raw: Spanned<Raw>, text: &str) -> Node {
-    let span = offset_of(text, &raw.referenced);
+    // What stands behind an alias is wrong, and mended, where it is written.
+    let span = offset_of(text, place(&raw));
     let written = || text.get(span.clone()).unwrap_or_default().trim().to_owned();
     let value = match raw.value {
         Raw::Null => Value::Null,
@@ -168,7 +184,7 @@ fn locate(raw: Spanned<Raw>, text: &str) -> Node {
             entries
                 .into_iter()
                 .map(|(key, value)| Entry {
-                    key_span: offset_of(text, &key.referenced),
+                    key_span: offset_of(text, place(&key)),
                     key: key.value,
                     value: locate(value, text),
                 })

@@ -58,8 +58,19 @@ name: shop
 on: { push: { branches: [main], paths: ["src/**"] }, tag: { patterns: [v*] }, manual: true }
 env: { A: 1 }
 cancel_superseded: false
+defaults: { shell: bash }
+templates:
+  rust:
+    description: The compiler
+    parameters:
+      toolchain: { type: string, required: false, default: stable, options: [stable, nightly], description: Which }
+    steps: [rustup show]
 jobs:
-  test: { steps: [make] }
+  test:
+    matrix: { os: [linux, mac] }
+    fail_fast: true
+    max_parallel: 1
+    steps: [{ uses: rust, with: { toolchain: nightly }, env: { A: b } }]
   build:
     needs: [test]
     if: branch == 'main'
@@ -157,7 +168,7 @@ fn every_key_of_the_schema_is_read() {
     check_all_keys_are_taken(&schema::pipeline(), EVERYTHING);
     // No value in the file is a default, so what was lowered holds none of them either.
     let pipeline = serde_json::to_value(pipeline).expect("it can be written");
-    assert_eq!(pipeline["jobs"][1]["retry"]["attempts_lost"], 4);
+    assert_eq!(pipeline["jobs"][2]["retry"]["attempts_lost"], 4);
     assert_eq!(pipeline["stages"][1]["analysis"]["error_rate"]["max"], 0.04);
     assert_eq!(pipeline["stages"][1]["on_failure"], "hold");
     assert_eq!(pipeline["stages"][1]["strategy"]["steps"][0]["weight"], 50);

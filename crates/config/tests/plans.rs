@@ -131,3 +131,58 @@ fn tampered_plans_are_found_out() {
         assert!(!plan_lint::lint(&report).is_empty(), "tampering {index} was not found");
     }
 }
+
+#[test]
+fn a_matrix_is_planned_cell_by_cell() {
+    check_jobs(
+        "  test:\n    matrix: { os: [linux, mac], rust: [stable, nightly], exclude: [{ os: mac, rust: nightly }] }\n    if: matrix.os == 'linux' || branch == 'x'\n    runs_on: \"${{ matrix.os }}\"\n    steps: [make]\n  build: { needs: test, if: needs.test.outcome == 'skipped' || true, steps: [make] }\n  one: { needs: [test-linux-stable], steps: [make] }\n",
+        &expect![[r#"
+            1 test-linux-stable Runs: at once; `matrix.os == 'linux' || branch == 'x'` holds
+            1 test-linux-nightly Runs: at once; `matrix.os == 'linux' || branch == 'x'` holds
+            1 test-mac-stable Skipped: `matrix.os == 'linux' || branch == 'x'` does not hold
+            2 build Runs: after `test-linux-stable`, `test-linux-nightly`; `needs.test.outcome == 'skipped' || true` holds
+            2 one Runs: after `test-linux-stable`
+        "#]],
+    );
+}
+
+#[test]
+fn cells_defaults_and_templates_come_together() {
+    let text = r#"
+name: shop
+defaults: { timeout: 5m, shell: bash, env: { A: default, B: default } }
+templates:
+  rust:
+    parameters:
+      toolchain: { default: stable, options: [stable, nightly] }
+      directory: {}
+      locked: { type: boolean, default: true }
+    steps:
+      - cargo test
+      - { run: ./more, directory: "${{ parameters.directory }}", env: { FLAGS: "${{ parameters.locked ? '--locked' : '' }}" } }
+jobs:
+  test:
+    matrix: { dir: [a, b] }
+    env: { A: own }
+    runs_on: { dir: "${{ matrix.dir }}" }
+    artifacts: { "out-${{ matrix.dir }}": dist }
+    steps:
+      - { uses: rust, with: { directory: "crates/${{ matrix.dir }}" } }
+      - { run: echo, shell: python3 }
+"#;
+    let (pipeline, diagnostics) = parse_pipeline("towpath.yaml", text);
+    let pipeline = pipeline.unwrap_or_else(|| panic!("{diagnostics:?}"));
+    let job = &pipeline.jobs[1];
+    let shown: Vec<String> = job
+        .steps
+        .iter()
+        .map(|step| format!("{} in {:?} by {:?} with {:?}\n", step.run, step.directory, step.shell, step.env))
+        .collect();
+    expect![[r#"
+        test-b {"A": EnvValue("own"), "B": EnvValue("default"), "MATRIX_DIR": EnvValue("b")} {"dir": "b"} [ArtifactDeclaration { name: "out-b", files: ["dist"] }] PT5M
+        cargo test in None by Some(["bash"]) with {"PARAM_DIRECTORY": EnvValue("crates/${{ matrix.dir }}"), "PARAM_LOCKED": EnvValue("true"), "PARAM_TOOLCHAIN": EnvValue("stable")}
+        ./more in Some("crates/b") by Some(["bash"]) with {"FLAGS": EnvValue("${{ true ? '--locked' : '' }}"), "PARAM_DIRECTORY": EnvValue("crates/${{ matrix.dir }}"), "PARAM_LOCKED": EnvValue("true"), "PARAM_TOOLCHAIN": EnvValue("stable")}
+        echo in None by Some(["python3"]) with {}
+    "#]]
+    .assert_eq(&format!("{} {:?} {:?} {:?} {}\n{}", job.name, job.env, job.runs_on, job.artifacts, job.timeout, shown.concat()));
+}

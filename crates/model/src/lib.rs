@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod digest;
 pub mod environment;
 pub mod ids;
+pub mod matrix;
 pub mod names;
 pub mod pattern;
 pub mod pipeline;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::matrix::Cell;
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
 
 /// The checked pipeline file.
@@ -135,6 +136,9 @@ pub struct Job {
     pub concurrency: Option<String>,
     /// A failure of this Job does not fail the Run.
     pub allow_failure: bool,
+    /// Its place in a matrix, if it comes from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
 }
 
 /// How a Job is confined.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::matrix::Cell;
 use crate::pattern::fits;
 use crate::pipeline::{Canary, Condition, Gate, Job, OnFailure, Pipeline, Stage, Strategy, Verification};
 use crate::policy::EnvironmentDocument;
@@ -101,6 +102,9 @@ pub struct PlannedJob {
     pub steps: Vec<String>,
     /// The Artifacts that it makes.
     pub artifacts: Vec<ArtifactName>,
+    /// Its place in a matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
 }
 
 /// What would be sealed.
@@ -303,7 +307,9 @@ fn plan_jobs(pipeline: &Pipeline, occasion: &Occasion, foresight: &dyn Foresight
     let mut jobs = Vec::new();
     for (name, batch) in batches(&nodes) {
         let Some(job) = pipeline.jobs.iter().find(|job| job.name.as_str() == name) else { continue };
-        let (fate, reason) = fate(job, occasion, &fates, foresight);
+        let is_skipped = |name: &JobName| fates.get(name) == Some(&Fate::Skipped);
+        let needs: Vec<JobName> = pipeline.needs_that_matter(job, is_skipped).cloned().collect();
+        let (fate, reason) = fate(job, &needs, occasion, &fates, foresight);
         fates.insert(job.name.clone(), fate);
         jobs.push(PlannedJob {
             name: job.name.clone(),
@@ -313,6 +319,7 @@ fn plan_jobs(pipeline: &Pipeline, occasion: &Occasion, foresight: &dyn Foresight
             needs: job.needs.clone(),
             steps: job.steps.iter().map(|step| step.name.clone()).collect(),
             artifacts: job.artifacts.iter().map(|artifact| artifact.name.clone()).collect(),
+            cell: job.cell.clone(),
         });
     }
     jobs
@@ -320,15 +327,16 @@ fn plan_jobs(pipeline: &Pipeline, occasion: &Occasion, foresight: &dyn Foresight
 
 fn fate(
     job: &Job,
+    needs: &[JobName],
     occasion: &Occasion,
     fates: &BTreeMap<JobName, Fate>,
     foresight: &dyn Foresight,
 ) -> (Fate, String) {
-    let after = match job.needs.as_slice() {
+    let after = match needs {
         [] => "at once".to_owned(),
         needs => format!("after {}", list(needs)),
     };
-    let with = |wanted: Fate| job.needs.iter().find(|need| fates.get(*need) == Some(&wanted));
+    let with = |wanted: Fate| needs.iter().find(|need| fates.get(*need) == Some(&wanted));
     let asks = job.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
     if let Some(need) = with(Fate::Skipped).filter(|_| !asks) {
         return (Fate::Skipped, format!("it needs `{need}`, which is skipped"));
@@ -349,8 +357,15 @@ fn fate(
     }
 }
 
-fn list<T: std::fmt::Display>(names: &[T]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+/// Names for people: all of a few, else the first and how many more.
+pub(crate) fn list<T: std::fmt::Display>(names: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let kept = if names.len() > SHOWN + 1 { SHOWN } else { names.len() };
+    let shown = names[..kept].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len() - kept {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn plan_seal(pipeline: &Pipeline, occasion: &Occasion, jobs: &[PlannedJob]) -> PlannedSeal {

@@ -716,12 +716,7 @@ impl Run {
             if job.state.is_final() {
                 continue;
             }
-            for attempt in job.attempts.iter_mut().filter(|attempt| !attempt.state.is_final()) {
-                attempt.end(AttemptState::Cancelled, reason.clone(), now);
-                handled.effect(RunEffect::CancelAttempt { attempt: attempt.id, reason: reason.clone() });
-            }
-            job.state = JobState::Cancelled;
-            job.reason.clone_from(&reason);
+            job.cancel(&reason, now, handled);
         }
         let text = format!("{} was cancelled: {reason}", self.title());
         handled.entry(Entry::new("run-cancelled", actor, text));
@@ -784,7 +779,9 @@ impl Run {
             return;
         }
         // A skipped Job can unblock the next one, so this goes on until nothing moves.
-        while let Some((index, next)) = self.next_move(evaluator) {
+        loop {
+            self.end_failed_matrices(now, handled);
+            let Some((index, next)) = self.next_move(evaluator) else { break };
             let run = self.id;
             let job = &mut self.jobs[index];
             match next {
@@ -807,8 +804,36 @@ impl Run {
                 }
             }
         }
+        self.explain_matrices();
         if self.jobs.iter().all(|job| job.state.is_final()) {
             self.conclude(now, handled);
+        }
+    }
+
+    /// Ends the cells of every matrix with `fail_fast` of which one has failed.
+    fn end_failed_matrices(&mut self, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        for (name, reason) in self.ended_by_matrix() {
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.name == name) {
+                job.cancel(&reason, now, handled);
+            }
+        }
+    }
+
+    /// Says of each cell that could start why it does not.
+    fn explain_matrices(&mut self) {
+        let ready = |job: &Job| {
+            let done = |name| self.job(name).is_some_and(|needed| needed.state.is_final());
+            job.cell.as_ref().is_some_and(|cell| cell.max_parallel.is_some()) && job.needs.iter().all(done)
+        };
+        let jobs = self.pipeline.iter().flat_map(|pipeline| &pipeline.jobs).filter(|job| ready(job));
+        let held: Vec<_> =
+            jobs.filter_map(|job| Some((job.name.clone(), self.held_by_matrix(job)?))).collect();
+        for (name, reason) in held {
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.name == name)
+                && job.state == JobState::Blocked
+            {
+                job.reason = reason;
+            }
         }
     }
 
@@ -817,7 +842,9 @@ impl Run {
             let allowed = self.declared(&job.name).is_some_and(|declared| declared.allow_failure);
             matches!(job.state, JobState::Failed | JobState::Cancelled) && !allowed
         };
-        if let Some(job) = self.jobs.iter().find(fatal) {
+        // What failed is the cause, and what was cancelled because of it is not.
+        let failed = self.jobs.iter().filter(fatal).find(|job| job.state == JobState::Failed);
+        if let Some(job) = failed.or_else(|| self.jobs.iter().find(fatal)) {
             let reason = format!("`{}` {}: {}", job.name, job.state.word(), job.reason);
             self.finish(RunState::Failed, reason, now, handled);
         } else if self.seals() {
@@ -853,7 +880,10 @@ impl Run {
         // A condition that says nothing of outcomes adds to the rule that needed Jobs must have passed;
         // `if: branch == 'main'` must not release what its tests refused.
         let asks = declared.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
-        let missing = needed.iter().find(|job| job.state != JobState::Passed && !tolerated(job));
+        let is_skipped = |name: &JobName| self.job(name).is_some_and(|job| job.state == JobState::Skipped);
+        let pipeline = self.pipeline.as_ref()?;
+        let mut needed = pipeline.needs_that_matter(declared, is_skipped).filter_map(|name| self.job(name));
+        let missing = needed.find(|job| job.state != JobState::Passed && !tolerated(job));
         if let Some(missing) = missing.filter(|_| !asks) {
             let reason = format!("it needs `{}`, which {}", missing.name, missing.state.word());
             return Some(Move::Skip(reason));
@@ -866,6 +896,9 @@ impl Run {
                 }
                 Err(message) => return Some(Move::Fail(format!("its condition cannot be told: {message}"))),
             }
+        }
+        if self.held_by_matrix(declared).is_some() {
+            return None;
         }
         match &declared.concurrency {
             Some(group) if !job.group_granted => Some(Move::AwaitGroup(group.clone())),
@@ -887,8 +920,7 @@ impl JobRun {
         let reason = if job.needs.is_empty() {
             "waits for the source".to_owned()
         } else {
-            let names: Vec<String> = job.needs.iter().map(|name| format!("`{name}`")).collect();
-            format!("waits for {}", names.join(", "))
+            format!("waits for {}", crate::plan::list(&job.needs))
         };
         Self {
             name: job.name.clone(),
@@ -901,6 +933,15 @@ impl JobRun {
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
         }
+    }
+
+    fn cancel(&mut self, reason: &str, now: Timestamp, handled: &mut Handled<RunEffect>) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| !attempt.state.is_final()) {
+            attempt.end(AttemptState::Cancelled, reason.to_owned(), now);
+            handled.effect(RunEffect::CancelAttempt { attempt: attempt.id, reason: reason.to_owned() });
+        }
+        self.state = JobState::Cancelled;
+        reason.clone_into(&mut self.reason);
     }
 
     fn queue_attempt(&mut self, run: RunId, now: Timestamp, handled: &mut Handled<RunEffect>) {

@@ -85,6 +85,12 @@ impl<'a> Report<'a> {
         self.push(problem, None);
     }
 
+    /// How many mistakes so far make the file unusable.
+    pub(crate) fn errors(&self) -> usize {
+        let diagnostics = self.diagnostics.borrow();
+        diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+    }
+
     /// Whether a mistake so far makes the file unusable.
     pub(crate) fn has_errors(&self) -> bool {
         super::has_errors(&self.diagnostics.borrow())

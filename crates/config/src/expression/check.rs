@@ -14,13 +14,15 @@ pub struct Names<'n> {
     pub needs: &'n [&'n str],
     /// Jobs under `jobs`: all that end before this one starts.
     pub jobs: &'n [&'n str],
+    /// Names under `matrix`; none where the Job has no matrix.
+    pub matrix: &'n [&'n str],
 }
 
 /// The names of every Run.
 const RUN: [&str; 7] = ["ref", "branch", "tag", "event", "commit", "trust", "project"];
 
 /// The maps that have their own checks.
-const MAPS: [&str; 3] = ["needs", "jobs", "env"];
+const MAPS: [&str; 4] = ["needs", "jobs", "env", "matrix"];
 
 const EVENTS: &[&str] = &["push", "tag", "manual"];
 const TRUST: &[&str] = &["protected", "internal", "fork"];
@@ -90,6 +92,8 @@ impl Checker<'_> {
         let hint = match name {
             "github" | "gitea" | "ci" => "the names are `ref`, `branch`, `tag`, `event`, `commit`, `trust` and `project`, without a prefix".to_owned(),
             "secrets" => "a secret cannot stand in an expression: list it under the Job's `secrets`, and it arrives as environment".to_owned(),
+            "parameters" => "`parameters` stands in the Steps of a template only".to_owned(),
+            "strategy" => "the values of a matrix are `matrix.<axis>`".to_owned(),
             "steps" => "a Step hands values on by environment files; the outputs of a Job are `needs.<job>.outputs.<name>`".to_owned(),
             _ => match closest(name, RUN.into_iter().chain(MAPS)) {
                 Some(known) => format!("did you mean `{known}`?"),
@@ -104,6 +108,7 @@ impl Checker<'_> {
         match (&of.node, parent(of)) {
             (Node::Name(map), _) if map == "needs" => self.job(field, self.names.needs, map, ast),
             (Node::Name(map), _) if map == "jobs" => self.job(field, self.names.jobs, map, ast),
+            (Node::Name(map), _) if map == "matrix" => self.axis(field, ast),
             (Node::Field(..), Some(map @ ("needs" | "jobs")))
                 if !matches!(field, "outcome" | "outputs") || (map == "jobs" && field == "outputs") =>
             {
@@ -115,6 +120,19 @@ impl Checker<'_> {
             }
             _ => self.visit(of),
         }
+    }
+
+    fn axis(&mut self, name: &str, ast: &Ast) {
+        if self.names.matrix.contains(&name) {
+            return;
+        }
+        let error = ExpressionError::new(format!("there is no `matrix.{}`", quote(name)), ast.span.clone());
+        let known = self.names.matrix.iter().copied();
+        self.errors.push(error.hint(match closest(name, known) {
+            Some(axis) => format!("did you mean `{axis}`?"),
+            None if self.names.matrix.is_empty() => "this Job has no `matrix`".to_owned(),
+            None => format!("the matrix has `{}`", self.names.matrix.join("`, `")),
+        }));
     }
 
     fn job(&mut self, name: &str, known: &[&str], map: &str, ast: &Ast) {
@@ -131,6 +149,16 @@ impl Checker<'_> {
 
     /// Compares a name that has few values with the text it is compared with.
     fn words(&mut self, name: &Ast, literal: &Ast) {
+        if let (Some("matrix"), Node::Literal(Value::Integer(_) | Value::Double(_) | Value::Boolean(_))) =
+            (parent(name), &literal.node)
+        {
+            let error = ExpressionError::new(
+                "a value of a matrix is text, so this never holds",
+                literal.span.clone(),
+            );
+            self.errors.push(error.hint("put it in quotes: `matrix.version == '20'`"));
+            return;
+        }
         let Node::Literal(Value::Text(word)) = &literal.node else { return };
         let (what, words) = match &name.node {
             Node::Name(name) if name == "event" => ("event", EVENTS),

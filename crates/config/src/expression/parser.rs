@@ -283,10 +283,11 @@ impl Parser {
         Err(ExpressionError::new("this chain of fields is too long", left.span))
     }
 
-    /// A field. Names of Jobs may hold `-`, so after `needs.` and `jobs.` a `-` that touches both sides belongs to the name.
+    /// A field. Names of Jobs, axes and parameters may hold `-`, so after `needs.` and its like a `-` that touches both sides belongs to the name.
     fn field(&mut self, left: Ast, first: &str) -> Result<Node, ExpressionError> {
         let mut field = first.to_owned();
-        if matches!(&left.node, Node::Name(name) if name == "needs" || name == "jobs") {
+        let dashed = ["needs", "jobs", "matrix", "parameters"];
+        if matches!(&left.node, Node::Name(name) if dashed.contains(&name.as_str())) {
             while let [dash, part, ..] = &self.tokens[self.at..] {
                 let touches = dash.span.start == self.last_end() && part.span.start == dash.span.end;
                 match (&dash.kind, &part.kind) {

@@ -1,5 +1,7 @@
 //! Text with `${{ }}` in it.
 
+use std::ops::Range;
+
 use super::{Expression, ExpressionError, Names, Scope, Value};
 
 /// A parsed text.
@@ -20,24 +22,15 @@ impl Template {
     /// # Errors
     /// Fails with the place of the first mistake.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
-        let mut parts = Vec::new();
-        let mut at = 0;
-        while let Some(open) = text[at..].find("${{").map(|open| at + open) {
-            if open > at {
-                parts.push(Part::Text(text[at..open].to_owned()));
+        let part = |segment| match segment {
+            Segment::Text(range) => Ok(Part::Text(text[range].to_owned())),
+            Segment::Expression { whole: _, inner } => {
+                let offset = inner.start;
+                let expression = Expression::parse(&text[inner]).map_err(|error| error.shifted(offset))?;
+                Ok(Part::Expression { expression, offset })
             }
-            let start = open + 3;
-            let Some(end) = closing(&text[start..]).map(|end| start + end) else {
-                let error = ExpressionError::new("this `${{` has no end", open..text.len());
-                return Err(error.hint("close it with `}}`"));
-            };
-            let expression = Expression::parse(&text[start..end]).map_err(|error| error.shifted(start))?;
-            parts.push(Part::Expression { expression, offset: start });
-            at = end + 2;
-        }
-        if at < text.len() {
-            parts.push(Part::Text(text[at..].to_owned()));
-        }
+        };
+        let parts = segments(text)?.into_iter().map(part).collect::<Result<_, _>>()?;
         Ok(Self { parts })
     }
 
@@ -76,6 +69,37 @@ impl Template {
         }
         Ok(Value::Text(text))
     }
+}
+
+/// A part of a text with `${{ }}` in it.
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// As it stands.
+    Text(Range<usize>),
+    /// An expression, with and without the signs around it.
+    Expression { whole: Range<usize>, inner: Range<usize> },
+}
+
+/// Splits a text.
+pub(super) fn segments(text: &str) -> Result<Vec<Segment>, ExpressionError> {
+    let mut segments = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find("${{").map(|open| at + open) {
+        if open > at {
+            segments.push(Segment::Text(at..open));
+        }
+        let start = open + 3;
+        let Some(end) = closing(&text[start..]).map(|end| start + end) else {
+            let error = ExpressionError::new("this `${{` has no end", open..text.len());
+            return Err(error.hint("close it with `}}`"));
+        };
+        segments.push(Segment::Expression { whole: open..end + 2, inner: start..end });
+        at = end + 2;
+    }
+    if at < text.len() {
+        segments.push(Segment::Text(at..text.len()));
+    }
+    Ok(segments)
 }
 
 /// The `}}` that ends the expression: one that is in no text and closes no map.

@@ -1,8 +1,10 @@
 //! Jobs and their Steps.
 
 use towpath_model::JobName;
+use towpath_model::matrix::Values;
 use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, Step};
 
+use super::matrix;
 use super::{
     DAY, HOUR, Places, SECOND, check_relative, condition, env, first_line, labels, neither, patterns, script,
     script_text, small,
@@ -13,15 +15,23 @@ use crate::spec::pipeline::{ARTIFACT, JOB, REPORTS, RETRY, STEP};
 use crate::tree::{Entry, Node, Value};
 
 /// Lowers one Job.
-pub(super) fn lower(name: JobName, entry: &Entry, places: &mut Places, report: &Report<'_>) -> Option<Job> {
-    places.jobs.insert(name.clone(), entry.key_span.clone());
+///
+/// `owner` is its name in the file; a cell of a matrix has a `name` of its own, and `values`.
+pub(super) fn lower(
+    owner: &JobName,
+    name: JobName,
+    values: Option<Values>,
+    entry: &Entry,
+    places: &mut Places,
+    report: &Report<'_>,
+) -> Option<Job> {
     let mut fields = Fields::open(&entry.value, &entry.key_span, &JOB, report)?;
     let needs = fields.names::<JobName>("needs");
-    places.job_needs.extend(needs.iter().map(|need| (name.clone(), need.clone())));
-    let condition = condition(&mut fields, &name, places);
-    let env = env(&mut fields, Some(&name), places);
+    places.job_needs.extend(needs.iter().map(|need| (owner.clone(), need.clone())));
+    let condition = condition(&mut fields, owner, places);
+    let mut env = env(&mut fields, Some(owner), places);
     let secrets = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
-    let steps = steps(&mut fields, &name, places);
+    let steps = steps(&mut fields, owner, places);
     let artifacts = artifacts(&mut fields, &name, places);
     let junit = junit(&mut fields);
     let runs_on = fields.node("runs_on").map(|node| labels(node, "runs_on", report)).unwrap_or_default();
@@ -37,6 +47,7 @@ pub(super) fn lower(name: JobName, entry: &Entry, places: &mut Places, report: &
     let retry = retry(&mut fields);
     let concurrency = fields.text("concurrency").map(|group| group.value);
     let allow_failure = fields.boolean("allow_failure", false);
+    let cell = matrix::cell(&mut fields, owner, values, &mut env);
     fields.close();
     let needs = needs.into_iter().map(|need| need.value).collect();
     Some(Job {
@@ -55,6 +66,7 @@ pub(super) fn lower(name: JobName, entry: &Entry, places: &mut Places, report: &
         retry,
         concurrency,
         allow_failure,
+        cell,
     })
 }
 

@@ -1,6 +1,10 @@
 //! The plan as boxes and arrows, for those who draw it.
 
+use std::collections::BTreeMap;
+
 use towpath_model::plan::{Fate, PlanReport, PlannedStage};
+
+use super::{Row, rows};
 
 /// What a box stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +36,19 @@ impl Graph {
     /// Jobs by batch, then the Release, then Stages by batch.
     pub(super) fn of(report: &PlanReport) -> Self {
         let mut graph = Self::default();
-        for job in &report.jobs {
+        let mut folded: BTreeMap<&str, String> = BTreeMap::new();
+        for Row { name, job, jobs } in &rows(report) {
             let (sort, detail) = match job.fate {
                 Fate::Runs => (Sort::Job, String::new()),
                 Fate::Skipped => (Sort::Skipped, "skipped".to_owned()),
                 Fate::Undecided => (Sort::Job, "perhaps".to_owned()),
             };
-            graph.add(format!("job {}", job.name), job.batch - 1, sort, job.name.to_string(), detail);
-            graph.connect("job ", &job.needs, &format!("job {}", job.name));
+            graph.add(format!("job {name}"), job.batch - 1, sort, name.clone(), detail);
+            folded.extend(jobs.iter().map(|job| (*job, name.clone())));
+            let mut needs: Vec<&String> =
+                job.needs.iter().filter_map(|need| folded.get(need.as_str())).collect();
+            needs.dedup();
+            graph.connect("job ", &needs, &format!("job {name}"));
         }
         if report.stages.is_empty() {
             return graph;

@@ -40,15 +40,16 @@ pub fn text(report: &PlanReport) -> String {
 }
 
 fn jobs(page: &mut String, report: &PlanReport) {
-    let width = report.jobs.iter().map(|job| job.name.as_str().len()).max().unwrap_or(0);
+    let rows = super::rows(report);
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     page.push_str("\nJobs\n");
-    for job in &report.jobs {
+    for super::Row { name, job, jobs: _ } in &rows {
         let fate = match job.fate {
             Fate::Runs => "runs   ",
             Fate::Skipped => "skipped",
             Fate::Undecided => "perhaps",
         };
-        let _ = writeln!(page, "  {:>2}  {:width$}  {fate}  {}", job.batch, job.name, job.reason);
+        let _ = writeln!(page, "  {:>2}  {name:width$}  {fate}  {}", job.batch, job.reason);
     }
 }
 

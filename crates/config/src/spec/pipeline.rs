@@ -1,5 +1,6 @@
 //! The keys of `towpath.yaml`.
 
+use super::reuse::{DEFAULTS, MATRIX, STEP_ITEM, TEMPLATE};
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
@@ -35,6 +36,20 @@ pub(crate) static PIPELINE: Object = Object {
             Default("{}"),
             "Environment of every Job. A value may hold `${{ }}`.",
             "{ RUST_BACKTRACE: 1 }",
+        ),
+        key(
+            "defaults",
+            DEFAULTS,
+            Default("{}"),
+            "What holds for the Jobs of this file where they say nothing else; `shell` and `directory` for their Steps.",
+            "{ timeout: 20m, runs_on: linux }",
+        ),
+        key(
+            "templates",
+            Kind::Map(&Kind::Object(&TEMPLATE)),
+            Default("{}"),
+            "Steps with parameters for any Job, by name.",
+            "{ rust: { steps: [rustup show] } }",
         ),
         key(
             "cancel_superseded",
@@ -74,7 +89,6 @@ pub(crate) static PIPELINE: Object = Object {
         ("trigger", "write `on`"),
         ("triggers", "write `on`"),
         ("permissions", "Towpath gives a Job nothing but the `secrets` it lists"),
-        ("defaults", "write `env` for variables; a Step takes `shell` and `directory`"),
         ("concurrency", "write `cancel_superseded` here, or `concurrency` on a Job"),
         ("services", "services come with the container executor; start what the Job needs in a Step"),
     ],
@@ -175,9 +189,9 @@ pub(crate) static JOB: Object = Object {
         ),
         key(
             "steps",
-            Kind::Any(&[Kind::Text, Kind::List(&Kind::Any(&[Kind::Text, Kind::Object(&STEP)]))]),
+            Kind::Any(&[Kind::Text, Kind::List(&STEP_ITEM)]),
             Required,
-            "The Steps. A text is short for `run`.",
+            "The Steps. A text is short for `run`; `uses` puts the Steps of a template there.",
             "[{ run: make test }]",
         ),
         key(
@@ -231,6 +245,27 @@ pub(crate) static JOB: Object = Object {
             "database",
         ),
         key(
+            "matrix",
+            MATRIX,
+            Default("one Job"),
+            "Runs the Job once for each combination of these values, at most 256 times: `${{ matrix.os }}`, `$MATRIX_OS`. `include` and `exclude` list combinations.",
+            "{ os: [linux, mac], rust: [stable, nightly] }",
+        ),
+        key(
+            "fail_fast",
+            Kind::Boolean,
+            Default("false"),
+            "Whether a failed cell of the matrix ends the others.",
+            "true",
+        ),
+        key(
+            "max_parallel",
+            Kind::Integer { min: 1, max: 256 },
+            Default("all"),
+            "How many cells of the matrix run at once.",
+            "2",
+        ),
+        key(
             "allow_failure",
             Kind::Boolean,
             Default("false"),
@@ -267,8 +302,8 @@ pub(crate) static JOB: Object = Object {
             "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox",
         ),
         ("services", "services come with the container executor; start what the Job needs in a Step"),
-        ("matrix", "a matrix is not here yet; write one Job for each cell"),
-        ("strategy", "a Job has no strategy; a Stage has one, under `deploy`"),
+        ("strategy", "write `matrix`, `fail_fast` and `max_parallel` on the Job itself"),
+        ("parallel", "write `matrix`"),
         ("stage", "Jobs have no stage; order them by `needs`"),
         ("outputs", "a Step writes `name=value` lines to the file `$TOWPATH_OUTPUT`; nothing is declared"),
         ("cache", "caches are not here yet"),
@@ -318,8 +353,7 @@ pub(crate) static STEP: Object = Object {
         ),
     ],
     foreign: &[
-        ("uses", "Towpath has no actions: `run` a command instead"),
-        ("with", "Towpath has no actions: `run` a command instead"),
+        ("with", "it belongs to `uses`, which names a template"),
         ("script", "write `run`"),
         ("command", "write `run`"),
         ("commands", "write `run: |` with one command a line"),

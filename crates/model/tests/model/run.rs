@@ -41,6 +41,7 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         retry: Retry { attempts: 2, attempts_lost: 2 },
         concurrency: group.map(str::to_owned),
         allow_failure: false,
+        cell: None,
     }
 }
 
@@ -165,4 +166,72 @@ fn nothing_that_comes_late_wakes_a_cancelled_run() {
         let _late = send(&mut run, event);
         assert_eq!(run, before);
     }
+}
+
+/// Cells of a matrix.
+fn cells(count: usize, fail_fast: bool, max_parallel: Option<u32>) -> Vec<Job> {
+    let cell = |index: usize| {
+        let cell = towpath_model::matrix::Cell {
+            of: "test".parse().expect("a name"),
+            values: vec![("n".to_owned(), index.to_string())],
+            fail_fast,
+            max_parallel,
+        };
+        Job { cell: Some(cell), ..job(&format!("test-{index}"), &[], None) }
+    };
+    (0..count).map(cell).collect()
+}
+
+fn states(run: &Run) -> Vec<JobState> {
+    run.jobs.iter().map(|job| job.state).collect()
+}
+
+#[test]
+fn a_cell_that_fails_ends_the_others_where_the_matrix_says_so() {
+    for fail_fast in [true, false] {
+        let mut jobs = cells(3, fail_fast, None);
+        jobs.push(job("other", &[], None));
+        let mut run = run(jobs);
+        end(&mut run, 1, AttemptState::Failed);
+        end(&mut run, 1, AttemptState::Failed);
+        let rest = if fail_fast { JobState::Cancelled } else { JobState::Active };
+        assert_eq!(states(&run), [rest, JobState::Failed, rest, JobState::Active]);
+        if fail_fast {
+            assert_eq!(run.jobs[0].reason, "`test-1` failed, and its matrix has `fail_fast`");
+            end(&mut run, 3, AttemptState::Passed);
+            assert_eq!(run.state, RunState::Failed);
+            assert!(run.reason.contains("`test-1` failed"), "{}", run.reason);
+            let _again = send(&mut run, RunEvent::RerunRequested { actor: user("bob") });
+            assert_eq!(
+                states(&run)[..3],
+                [JobState::Active; 3],
+                "another try begins all cells that did not pass"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_more_cells_run_at_once_than_the_matrix_allows() {
+    let mut run = run(cells(3, false, Some(2)));
+    assert_eq!(states(&run), [JobState::Active, JobState::Active, JobState::Blocked]);
+    assert_eq!(run.jobs[2].reason, "waits: 2 of 2 cells of `test` run at once");
+    end(&mut run, 0, AttemptState::Passed);
+    assert_eq!(states(&run), [JobState::Passed, JobState::Active, JobState::Active]);
+    end(&mut run, 1, AttemptState::Passed);
+    end(&mut run, 2, AttemptState::Passed);
+    assert_eq!(run.state, RunState::Passed);
+}
+
+#[test]
+fn a_skipped_cell_does_not_hold_back_what_needs_the_matrix() {
+    let mut jobs = cells(2, false, None);
+    jobs[0].condition = Some(Condition("false".to_owned()));
+    jobs.push(job("build", &["test-0", "test-1"], None));
+    let mut one = run(jobs.clone());
+    assert_eq!(states(&one), [JobState::Skipped, JobState::Active, JobState::Blocked]);
+    end(&mut one, 1, AttemptState::Passed);
+    assert_eq!(one.jobs[2].state, JobState::Active);
+    jobs[1].condition = Some(Condition("false".to_owned()));
+    assert_eq!(states(&run(jobs)), [JobState::Skipped; 3], "where all are skipped, nothing passed");
 }

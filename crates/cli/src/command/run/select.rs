@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use towpath_config::diagnostic::closest;
 use towpath_model::JobName;
-use towpath_model::pipeline::Pipeline;
+use towpath_model::pipeline::{Job, Pipeline};
 
 use crate::failure::{Failure, Kind};
 
@@ -20,8 +20,15 @@ pub fn select(mut pipeline: Pipeline, names: &[String]) -> Result<Pipeline, Fail
     }
     let mut open: Vec<JobName> = Vec::new();
     for name in names {
-        let job = pipeline.jobs.iter().find(|job| job.name.as_str() == name);
-        open.push(job.ok_or_else(|| unknown(name, &pipeline))?.name.clone());
+        // The name of a Job with a matrix stands for all its cells.
+        let named = |job: &&Job| {
+            job.name.as_str() == name || job.cell.as_ref().is_some_and(|cell| cell.of.as_str() == name)
+        };
+        let before = open.len();
+        open.extend(pipeline.jobs.iter().filter(named).map(|job| job.name.clone()));
+        if open.len() == before {
+            return Err(unknown(name, &pipeline));
+        }
     }
     let mut kept = BTreeSet::new();
     while let Some(name) = open.pop() {
@@ -38,7 +45,13 @@ pub fn select(mut pipeline: Pipeline, names: &[String]) -> Result<Pipeline, Fail
 }
 
 fn unknown(name: &str, pipeline: &Pipeline) -> Failure {
-    let known: Vec<&str> = pipeline.jobs.iter().map(|job| job.name.as_str()).collect();
+    let mut known: Vec<&str> = Vec::new();
+    for job in &pipeline.jobs {
+        let name = job.cell.as_ref().map_or(&job.name, |cell| &cell.of).as_str();
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
     let hint = match closest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are: {}", known.join(", ")),
