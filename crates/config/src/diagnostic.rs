@@ -39,6 +39,24 @@ pub struct Diagnostic {
     pub place: Option<Place>,
     /// What to do about it.
     pub hints: Vec<String>,
+    /// What mends it, where that is sure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+}
+
+/// Other text for some bytes of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The bytes.
+    pub span: Range<usize>,
+    /// What stands there afterwards.
+    pub text: String,
+}
+
+impl Edit {
+    pub(crate) fn new(span: &Range<usize>, text: impl Into<String>) -> Self {
+        Self { span: span.clone(), text: text.into() }
+    }
 }
 
 /// A place in a file, with the text around it.

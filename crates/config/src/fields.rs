@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use jiff::SignedDuration;
 
-use crate::diagnostic::{Problem, Report, closest, quote};
+use crate::diagnostic::{Edit, Problem, Report, closest, quote};
+use crate::rewrite;
 use crate::spec::{Key, Kind, Object, Presence, canonical};
 use crate::tree::{Entry, Node, Value};
 use crate::values;
@@ -46,7 +47,10 @@ impl<'n, 'r> Fields<'n, 'r> {
         // A place for anchors: nothing reads what stands there.
         for entry in entries.iter().filter(|entry| !(extends && entry.key.starts_with("x-"))) {
             match object.key(&entry.key) {
-                None => report.at(&entry.key_span, unknown_key(object, &entry.key)),
+                None => {
+                    let edits = rewrite::edits(object, entry, entries, report.text());
+                    report.at(&entry.key_span, unknown_key(object, &entry.key).edits(edits));
+                }
                 Some(key) if known.iter().any(|(name, _)| *name == key.name) => {
                     let message = format!("`{}` is there twice, in two spellings", key.name);
                     report.at(&entry.key_span, Problem::error("duplicate-key", message));
@@ -308,7 +312,9 @@ where
             let (message, rule) = message.split_once("; ").unwrap_or((&message, ""));
             let problem =
                 Problem::error("bad-name", message).maybe_hint((!rule.is_empty()).then(|| rule.to_owned()));
-            report.at(span, problem.maybe_hint(hint));
+            // A name that is written with its rule is used with it elsewhere, and mended there alike.
+            let edits = respelled::<T>(text).filter(|_| report.text().get(span.clone()) == Some(text));
+            report.at(span, problem.maybe_hint(hint).edits(edits.map(|name| Edit::new(span, name))));
             None
         }
     }

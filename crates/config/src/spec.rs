@@ -3,6 +3,7 @@
 //! The lowering, the JSON Schema and the reference pages all read these tables. A key that the
 //! tables do not list is unknown to all three; a key that the lowering forgets fails its tests.
 
+pub(crate) mod aliases;
 pub(crate) mod environment;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use serde_json::json;
 use towpath_config::has_errors;
 
-use super::local::{Local, find_project, print_diagnostics, read_files, read_project};
+use super::local::{Local, find_project, print_diagnostics, project_files, read_files};
+
+mod diff;
+mod mend;
 
 /// Checks towpath.yaml and environment documents, and shows every mistake with its place and advice.
 #[derive(Debug, clap::Args)]
@@ -16,6 +19,12 @@ pub struct Args {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
+    /// Rewrites keys of other systems as Towpath's own, where that is sure to mean the same; comments and layout stay.
+    #[arg(long)]
+    fix: bool,
+    /// Shows what `--fix` changes; alone, it changes nothing.
+    #[arg(long)]
+    diff: bool,
 }
 
 /// Runs the command. Exits with 0 where no file has an error, with 1 otherwise; warnings do not count.
@@ -23,17 +32,28 @@ pub struct Args {
 /// # Errors
 /// Fails where a file cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let local = match args.files.as_slice() {
-        [] => read_project(&find_project(&std::env::current_dir()?)?)?,
-        files => read_files(files)?,
+    let files = match args.files.as_slice() {
+        [] => project_files(&find_project(&std::env::current_dir()?)?)?,
+        files => files.to_vec(),
     };
-    let Local { pipeline, documents, diagnostics } = local;
+    if args.fix || args.diff {
+        let write = if args.fix { mend::Write::Yes } else { mend::Write::No };
+        mend::mend(&files, write, args.diff)?;
+        if !args.fix {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let Local { pipeline, documents, diagnostics } = read_files(&files)?;
     let broken = has_errors(&diagnostics);
     if args.json {
         let report = json!({ "clean": !broken, "diagnostics": diagnostics });
         anstream::println!("{report:#}");
     } else {
         print_diagnostics(&diagnostics);
+        let mendable = diagnostics.iter().filter(|diagnostic| !diagnostic.edits.is_empty()).count();
+        if mendable > 0 {
+            anstream::eprintln!("`towpath lint --fix` mends {mendable} of them; `--diff` shows how");
+        }
         if !broken {
             let parts = pipeline.map(|pipeline| {
                 format!(

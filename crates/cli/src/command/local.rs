@@ -44,9 +44,17 @@ pub fn find_project(from: &Path) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// Fails where a file cannot be read; what is wrong inside is a diagnostic.
 pub fn read_project(directory: &Path) -> anyhow::Result<Local> {
+    read_files(&project_files(directory)?)
+}
+
+/// The pipeline file and the environment documents of a project.
+///
+/// # Errors
+/// Fails where the directory of the documents cannot be listed.
+pub fn project_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![directory.join(PIPELINE_FILE)];
     files.extend(environment_files(directory)?);
-    read_files(&files)
+    Ok(files)
 }
 
 /// Reads files of either kind: one named `towpath.yaml` is a pipeline, any other holds environment documents
@@ -75,7 +83,7 @@ pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
     Ok(local)
 }
 
-fn is_pipeline(file: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_pipeline(file: &Path, bytes: &[u8]) -> bool {
     let named = file.file_name().is_some_and(|name| name == PIPELINE_FILE);
     let text = String::from_utf8_lossy(bytes);
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
@@ -102,7 +110,7 @@ fn environment_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// A path as people see it: relative to where they stand.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let Ok(here) = std::env::current_dir() else { return path.display().to_string() };
     let climbs =
         here.ancestors().enumerate().find_map(|(up, ancestor)| Some((up, path.strip_prefix(ancestor).ok()?)));

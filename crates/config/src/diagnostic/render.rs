@@ -16,7 +16,7 @@ pub enum Colour {
 /// Draws one diagnostic: message, place, marked text, hints.
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, colour: Colour) -> String {
-    let Diagnostic { severity, code, message, file, place, hints } = diagnostic;
+    let Diagnostic { severity, code, message, file, place, hints, edits: _ } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

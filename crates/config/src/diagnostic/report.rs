@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::{Diagnostic, Place, Severity};
+use super::{Diagnostic, Edit, Place, Severity};
 
 /// The most diagnostics kept of one file: nobody reads more, and a hostile file must not make more.
 const MAX_DIAGNOSTICS: usize = 100;
@@ -22,13 +22,21 @@ pub(crate) struct Problem {
     message: String,
     label: String,
     hints: Vec<String>,
+    edits: Vec<Edit>,
 }
 
 impl Problem {
     /// A mistake that makes the file unusable.
     pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { severity: Severity::Error, code, message, label: String::new(), hints: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            code,
+            message,
+            label: String::new(),
+            hints: Vec::new(),
+            edits: Vec::new(),
+        }
     }
 
     /// Something that is probably not meant.
@@ -45,6 +53,12 @@ impl Problem {
     /// Advice.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Edits that mend it.
+    pub(crate) fn edits(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
+        self.edits.extend(edits);
         self
     }
 
@@ -105,11 +119,11 @@ impl<'a> Report<'a> {
     }
 
     fn push(&self, problem: Problem, place: Option<Place>) {
-        let Problem { severity, code, message, label: _, hints } = problem;
+        let Problem { severity, code, message, label: _, hints, edits } = problem;
         let mut diagnostics = self.diagnostics.borrow_mut();
         if diagnostics.len() < MAX_DIAGNOSTICS {
             let (code, file) = (code.to_owned(), self.file.to_owned());
-            diagnostics.push(Diagnostic { severity, code, message, file, place, hints });
+            diagnostics.push(Diagnostic { severity, code, message, file, place, hints, edits });
         }
     }
 

@@ -10,6 +10,7 @@ use super::neither;
 use crate::diagnostic::{Problem, Report, closest, quote};
 use crate::expression::{Given, Value as Expressed, inline};
 use crate::fields::{Fields, items, unknown_key_of, wrong_kind};
+use crate::rewrite;
 use crate::spec::reuse::{DEFAULTS, PARAMETER, TEMPLATE, USE};
 use crate::spec::{Kind, canonical, keys_of};
 use crate::tree::{Entry, Node, Value};
@@ -190,8 +191,14 @@ impl Templates {
         if !items(&steps.value).any(uses) {
             return;
         }
-        let mut unfolded =
-            Unfolded { templates: self, report, steps: Vec::new(), path: Vec::new(), full: false };
+        let mut unfolded = Unfolded {
+            templates: self,
+            report,
+            steps: Vec::new(),
+            path: Vec::new(),
+            full: false,
+            others: items(&steps.value).len() > 1,
+        };
         for item in items(&steps.value) {
             unfolded.step(item);
         }
@@ -326,6 +333,8 @@ struct Unfolded<'t, 'r> {
     /// The templates around, outermost first.
     path: Vec<String>,
     full: bool,
+    /// Whether the list has more than one item.
+    others: bool,
 }
 
 impl Unfolded<'_, '_> {
@@ -351,7 +360,12 @@ impl Unfolded<'_, '_> {
         fields.close();
         let Some(name) = name else { return };
         let Some(template) = self.templates.templates.get(&name) else {
-            self.report.at(&uses.value.span, self.no_template(&name));
+            let text = self.report.text();
+            // Of a Step that only brings what is there anyway, nothing has to stay.
+            let needless =
+                matches!(name.split('@').next(), Some("actions/checkout" | "actions/download-artifact"));
+            let edit = rewrite::without_item(node, text).filter(|_| needless && self.others);
+            self.report.at(&uses.value.span, self.no_template(&name).edits(edit));
             return;
         };
         if self.path.contains(&name) || self.path.len() >= MAX_DEPTH {
