@@ -20,6 +20,8 @@ pub enum Kind {
     NotAllowed,
     /// The server cannot be reached.
     Unreachable,
+    /// What was waited for did not happen in the time that was given.
+    TimedOut,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::NotFound => 3,
             Self::NotAllowed => 4,
             Self::Unreachable => 5,
+            Self::TimedOut => 6,
         }
     }
 }

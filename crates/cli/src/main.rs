@@ -116,6 +116,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Waits until a run or a promotion has ended: exits with 0 where it passed, 1 where not, 6 where the time was up first.
+    Wait {
+        #[command(flatten)]
+        args: command::wait::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Shows the log of a job; `-f` goes on until it ends.
     Logs {
         #[command(flatten)]
@@ -130,6 +137,9 @@ enum RemoteCommand {
         /// The branch, tag or full ref.
         #[arg(long = "ref", value_name = "REF", default_value = "main")]
         reference: String,
+        /// Waits until it has ended, as `towpath wait` does.
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -151,6 +161,9 @@ enum RemoteCommand {
         project: String,
         /// The run's number.
         run: u64,
+        /// Waits until it has ended, as `towpath wait` does.
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -186,6 +199,9 @@ enum RemoteCommand {
         /// Takes a revision that was rolled back before.
         #[arg(long)]
         override_quarantine: bool,
+        /// Waits until it has ended, as `towpath wait` does.
+        #[arg(long)]
+        wait: bool,
     },
     /// Approves what waits for an environment, after it showed it.
     Approve {
@@ -296,21 +312,29 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Runs { project, run: None, limit, remote } => {
             command::runs::list(&project, limit, &remote).await
         }
-        RemoteCommand::Start { project, reference, remote } => {
-            command::runs::start(&project, reference, &remote).await
+        RemoteCommand::Start { project, reference, wait, remote } => {
+            command::runs::start(&project, reference, wait, &remote).await
         }
+        RemoteCommand::Wait { args, remote } => command::wait::run(args, &remote).await,
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
         }
-        RemoteCommand::Rerun { project, run, remote } => command::runs::rerun(&project, run, &remote).await,
+        RemoteCommand::Rerun { project, run, wait, remote } => {
+            command::runs::rerun(&project, run, wait, &remote).await
+        }
         RemoteCommand::Releases { project, version, remote } => {
             command::releases::run(&project, version.as_deref(), &remote).await
         }
         RemoteCommand::Status { project, remote } => command::status::run(&project, &remote).await,
         RemoteCommand::Env { args, remote } => env::run(args, &remote).await,
-        RemoteCommand::Promote { version, said: Said { place, comment, remote }, override_quarantine } => {
-            env::promote(&place, &NewPromotion { version, comment, override_quarantine }, &remote).await
+        RemoteCommand::Promote {
+            version,
+            said: Said { place, comment, remote },
+            override_quarantine,
+            wait,
+        } => {
+            env::promote(&place, &NewPromotion { version, comment, override_quarantine }, wait, &remote).await
         }
         RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,

@@ -272,7 +272,7 @@ fn an_agent_joins_deploys_survives_and_is_revoked() {
     assert_eq!(visit(&listener), first, "the same process serves on: it was adopted");
 
     let id = listed["id"].as_str().unwrap();
-    world.ok(&["agent", "revoke", id]);
+    world.ok(&["agent", "revoke", "--yes", id]);
     world.eventually("the agent is told", || world.log("agent").contains("was revoked at"));
     assert_eq!(world.only_agent()["online"], false);
     drop(agent);

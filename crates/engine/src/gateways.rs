@@ -89,7 +89,7 @@ impl Engine {
         }
         let mut unit = self.begin().await?;
         let session = report.session.to_string();
-        if !gateways::take_in(&mut unit.tx, &report.gateway, &session, report.sequence).await? {
+        if !gateways::take_in(&mut unit.tx, &report.gateway, &session, report.sequence, self.now()).await? {
             return Ok(());
         }
         for (key, deltas) in by_environment {

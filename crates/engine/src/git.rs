@@ -103,7 +103,9 @@ impl Repository {
 
     /// The newest tag `vX.Y.Z` that a commit contains.
     pub(crate) async fn newest_version_tag(&self, commit: &str) -> Result<Option<String>, EngineError> {
-        let describe = ["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*.[0-9]*.[0-9]*", commit];
+        // A pre-release is not what a patch follows.
+        let (wanted, other) = ("v[0-9]*.[0-9]*.[0-9]*", "v*-*");
+        let describe = ["describe", "--tags", "--abbrev=0", "--match", wanted, "--exclude", other, commit];
         let out = self.ask(&describe).await?;
         Ok(out.map(|out| String::from_utf8_lossy(&out).trim().to_owned()))
     }

@@ -192,10 +192,7 @@ pub(crate) fn plan(environment: &Environment, stage: &Stage) -> PromotionPlan {
 
 /// An identity that is the same for the same name.
 pub(crate) fn promotion_id(name: &str) -> PromotionId {
-    let digest = Digest::of(format!("promotion\0{name}").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_raw()[..16]);
-    PromotionId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    PromotionId(towpath_model::ids::derived("promotion", name))
 }
 
 /// A Gate in a few words: `1 approval from release-manager`.

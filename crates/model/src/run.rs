@@ -401,10 +401,7 @@ impl<E> Handled<E> {
 /// Derives the identity of an Attempt from what it is a try of, so that the core draws no random numbers.
 #[must_use]
 pub fn attempt_id(owner: uuid::Uuid, name: &str, number: u32) -> AttemptId {
-    let digest = Digest::of(format!("attempt\0{owner}\0{name}\0{number}").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_raw()[..16]);
-    AttemptId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    AttemptId(crate::ids::derived("attempt", &format!("{owner}\0{name}\0{number}")))
 }
 
 /// What a Run is made from.

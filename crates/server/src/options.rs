@@ -105,6 +105,17 @@ pub enum OptionsError {
         /// What is wrong with it.
         source: url::ParseError,
     },
+    /// An agent's certificate would last too short to be renewed, or too long to matter.
+    #[error(
+        "agent_certificate_seconds is {found}, and must be from {} to {}: an agent renews its certificate after a \
+         third of that time, and a stolen one works for all of it",
+        AGENT_LIVES.start(),
+        AGENT_LIVES.end()
+    )]
+    AgentLife {
+        /// What the file says.
+        found: u32,
+    },
     /// Only one half of a key pair was given.
     #[error("--tls-cert and --tls-key belong together; give both or neither")]
     HalfPair,
@@ -136,9 +147,7 @@ impl ServeOptions {
             data_dir,
             listen: given.listen.or(file.listen).unwrap_or(default),
             agent_listen: given.agent_listen.or(file.agent_listen),
-            agent_life: file
-                .agent_certificate_seconds
-                .map_or(AGENT_LIFE, |seconds| SignedDuration::from_secs(seconds.into())),
+            agent_life: agent_life(file.agent_certificate_seconds)?,
             public_url: match (given.public_url, file.public_url) {
                 (Some(url), _) => Some(url),
                 (None, Some(text)) => Some(public_url(&text)?),
@@ -152,6 +161,17 @@ impl ServeOptions {
             },
             allow_unsandboxed: given.allow_unsandboxed || file.allow_unsandboxed,
         })
+    }
+}
+
+/// How many seconds an agent's certificate may last: up to 30 days.
+const AGENT_LIVES: std::ops::RangeInclusive<u32> = 5..=30 * 24 * 60 * 60;
+
+fn agent_life(seconds: Option<u32>) -> Result<SignedDuration, OptionsError> {
+    match seconds {
+        None => Ok(AGENT_LIFE),
+        Some(seconds) if AGENT_LIVES.contains(&seconds) => Ok(SignedDuration::from_secs(seconds.into())),
+        Some(found) => Err(OptionsError::AgentLife { found }),
     }
 }
 

@@ -13,6 +13,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (4, "join tokens", include_str!("../migrations/0004_join_tokens.sql")),
     (5, "core", include_str!("../migrations/0005_core.sql")),
     (6, "agent certificates", include_str!("../migrations/0006_agent_certificates.sql")),
+    (7, "gateway sessions", include_str!("../migrations/0007_gateway_sessions.sql")),
 ];
 
 /// Every step, ready to run.

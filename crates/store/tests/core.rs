@@ -126,13 +126,24 @@ async fn a_measurement_counts_once() {
     let mut tx = db.begin_write().await.unwrap();
     let gateway = Gateway { name: "local".to_owned(), version: "1".to_owned(), seen_at: T0 };
     gateways::seen(&mut tx, &gateway).await.unwrap();
-    for (session, sequence, new) in [("a", 1, true), ("a", 1, false), ("a", 2, true), ("b", 1, true)] {
+    for (session, sequence, new) in [
+        ("a", 1, true),
+        ("a", 1, false),
+        ("b", 1, true),
+        ("a", 2, true),
+        ("b", 1, false),
+        ("a", 2, false),
+        ("b", 2, true),
+    ] {
         assert_eq!(
-            gateways::take_in(&mut tx, "local", session, sequence).await.unwrap(),
+            gateways::take_in(&mut tx, "local", session, sequence, T0).await.unwrap(),
             new,
             "{session} {sequence}"
         );
     }
+    let much_later = later(25 * 60 * 60);
+    assert!(gateways::take_in(&mut tx, "local", "c", 1, much_later).await.unwrap());
+    assert!(gateways::take_in(&mut tx, "local", "a", 1, much_later).await.unwrap(), "it was not forgotten");
     assert_eq!(gateways::all(&mut tx).await.unwrap(), [gateway]);
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use towpath_api::rest::{Comment, Environment, EnvironmentStatus, NewPromotion, Promotion, Rollback};
 
 use super::status;
+use super::wait::{self, Subject, on_its_way};
 use crate::client::{Client, part};
 use crate::context::Remote;
 use crate::output;
@@ -148,8 +149,24 @@ fn history(promotions: Vec<Promotion>, remote: &Remote) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Fails where the server refuses.
-pub async fn promote(place: &Place, new: &NewPromotion, remote: &Remote) -> anyhow::Result<ExitCode> {
-    ask(place, "/promote", new, &format!("{} is on its way", new.version), remote).await
+pub async fn promote(
+    place: &Place,
+    new: &NewPromotion,
+    wait: bool,
+    remote: &Remote,
+) -> anyhow::Result<ExitCode> {
+    if !wait {
+        return ask(place, "/promote", new, &format!("{} is on its way", new.version), remote).await;
+    }
+    let client = Client::new(remote)?;
+    let environment: Environment = client.send(Method::POST, &place.path("/promote"), new).await?;
+    let promotion = [environment.waiting, environment.active, environment.next].into_iter().flatten();
+    let asked = promotion.filter(|promotion| promotion.revision.version == new.version).last();
+    let id = match asked {
+        Some(promotion) => promotion.id,
+        None => on_its_way(&client, place).await?,
+    };
+    wait::wait(&client, &Subject::Promotion(id), None, remote).await
 }
 
 /// Holds an environment.

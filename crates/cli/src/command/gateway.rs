@@ -61,7 +61,7 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> anyhow::Result<E
             let was = control::shutdown(&data).await?;
             anstream::println!(
                 "{}",
-                if was { "the gateway drains and ends" } else { "no gateway was running" }
+                if was.is_some() { "the gateway drains and ends" } else { "no gateway was running" }
             );
             Ok(ExitCode::SUCCESS)
         }

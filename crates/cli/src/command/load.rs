@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// Reads `30s` or `5m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write `30s` or `5m`");
     let read: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(read).map_err(|_| wrong()).and_then(|read| {

@@ -32,4 +32,5 @@ pub mod timeline;
 pub mod token;
 pub mod user;
 pub mod version;
+pub mod wait;
 pub mod whoami;

@@ -7,9 +7,12 @@ use reqwest::Method;
 use towpath_api::rest::{Attempt, Comment, Job, NewRun, Page, Run};
 use towpath_model::attempt::StepState;
 use towpath_model::environment::human;
+use towpath_model::run::RunState;
 
+use super::wait::{self, Subject};
 use crate::client::{Client, part};
 use crate::context::Remote;
+use crate::failure::Kind;
 use crate::output;
 
 /// Lists the newest runs of a project.
@@ -41,16 +44,19 @@ pub async fn list(project: &str, limit: u32, remote: &Remote) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows a run: its jobs with their attempts and steps, and why each is in its state.
+/// Shows a run: its jobs with their attempts and steps, and why each is in its state. Exits with 1 where it has ended and did
+/// not pass.
 ///
 /// # Errors
 /// Fails where the server refuses.
 pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}", part(project));
     let run: Run = Client::new(remote)?.get(&path).await?;
+    let failed = run.state.is_final() && run.state != RunState::Passed;
+    let code = if failed { ExitCode::from(Kind::Failed.code()) } else { ExitCode::SUCCESS };
     if remote.json {
         output::json(&run)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     head(&run);
     for diagnostic in &run.diagnostics {
@@ -58,7 +64,7 @@ pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result
     }
     let rows = run.jobs.iter().flat_map(rows).collect();
     output::table(["job", "try", "state", "took", "why"], rows, "no job was made of it");
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn head(run: &Run) {
@@ -131,10 +137,25 @@ fn step_word(state: &StepState) -> String {
 ///
 /// # Errors
 /// Fails where the server refuses.
-pub async fn start(project: &str, reference: String, remote: &Remote) -> anyhow::Result<ExitCode> {
+pub async fn start(
+    project: &str,
+    reference: String,
+    wait: bool,
+    remote: &Remote,
+) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs", part(project));
-    let run: Run = Client::new(remote)?.send(Method::POST, &path, &NewRun { reference }).await?;
-    said(&run, &format!("{project}#{} {}: {}", run.number, run.state.word(), run.reason), remote)
+    let client = Client::new(remote)?;
+    let run: Run = client.send(Method::POST, &path, &NewRun { reference }).await?;
+    begun(&client, &run, wait, remote).await
+}
+
+/// Says that a run was started, or waits for its end.
+async fn begun(client: &Client, run: &Run, wait: bool, remote: &Remote) -> anyhow::Result<ExitCode> {
+    if wait {
+        let subject = Subject::Run { project: run.project.clone(), number: run.number };
+        return wait::wait(client, &subject, None, remote).await;
+    }
+    said(run, &format!("{}#{} {}: {}", run.project, run.number, run.state.word(), run.reason), remote)
 }
 
 /// Cancels a run.
@@ -156,10 +177,11 @@ pub async fn cancel(
 ///
 /// # Errors
 /// Fails where the server refuses.
-pub async fn rerun(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
+pub async fn rerun(project: &str, number: u64, wait: bool, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}/rerun", part(project));
-    let run: Run = Client::new(remote)?.send(Method::POST, &path, &Comment::default()).await?;
-    said(&run, &format!("{project}#{} {}: {}", run.number, run.state.word(), run.reason), remote)
+    let client = Client::new(remote)?;
+    let run: Run = client.send(Method::POST, &path, &Comment::default()).await?;
+    begun(&client, &run, wait, remote).await
 }
 
 fn said(run: &Run, sentence: &str, remote: &Remote) -> anyhow::Result<ExitCode> {

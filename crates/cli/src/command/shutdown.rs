@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use towpath_agent::instances::InstanceDirectory;
 use towpath_gateway::control;
 
@@ -49,8 +50,8 @@ pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     end_instances(&data.join("agent/instances"))?;
-    if control::shutdown(data).await? {
-        wait("gateway", || !is_locked(&data.join("gateway/lock")))?;
+    if let Some(process) = control::shutdown(data).await? {
+        wait("gateway", || !is_locked(&data.join("gateway/lock")) && has_ended(process))?;
         anstream::println!("the gateway has ended");
     }
     Ok(())
@@ -68,6 +69,14 @@ fn end(what: &str, lock: &Path) -> anyhow::Result<()> {
     wait(what, || !is_locked(lock))?;
     anstream::println!("the {what} has ended");
     Ok(())
+}
+
+/// Whether a process is no more. One that nobody has reaped yet has ended too.
+fn has_ended(process: i32) -> bool {
+    let Some(pid) = Pid::from_raw(process) else { return true };
+    let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    let mut ended = [PollFd::new(&descriptor, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 fn end_instances(directory: &Path) -> anyhow::Result<()> {

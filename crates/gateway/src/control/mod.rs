@@ -103,14 +103,17 @@ pub async fn probe(data: &Path) -> Result<Option<Presence>, ControlError> {
     line.ask(Op::Probe).await.map(Some)
 }
 
-/// Tells the gateway of a data directory to end once its requests have ended; `false` if there is none.
+/// Tells the gateway of a data directory to end once its requests have ended, and says which process it is; `None` if there is
+/// none. Its lock is free before it has ended, so that a successor need not wait.
 ///
 /// # Errors
 /// When there is one and it does not answer.
-pub async fn shutdown(data: &Path) -> Result<bool, ControlError> {
+pub async fn shutdown(data: &Path) -> Result<Option<i32>, ControlError> {
     let directory = Directory::of(data);
-    let Some(mut line) = Line::connect(&directory).await? else { return Ok(false) };
-    line.ask::<Done>(Op::Shutdown).await.map(|_| true)
+    let Some(mut line) = Line::connect(&directory).await? else { return Ok(None) };
+    // 0 is no process: where the system does not say which one answers, nobody can wait for it.
+    let process = line.stream.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or(0);
+    line.ask::<Done>(Op::Shutdown).await.map(|_| Some(process))
 }
 
 /// One end of a conversation.

@@ -147,9 +147,9 @@ async fn a_second_gateway_is_refused_and_a_shutdown_lets_requests_end() {
     let counting = server.clone();
     eventually("it is in flight", || counting.deltas("v1").iter().any(|it| it.in_flight == 1).then_some(()))
         .await;
-    assert!(control::shutdown(data.path()).await.unwrap());
+    assert!(control::shutdown(data.path()).await.unwrap().is_some_and(|process| process > 0));
     assert!(slow.receive().await.unwrap().1.starts_with("v1"));
     eventually("it has drained", || gateway.has_ended().then_some(())).await;
-    assert!(!control::shutdown(data.path()).await.unwrap(), "there is none any more");
+    assert!(control::shutdown(data.path()).await.unwrap().is_none(), "there is none any more");
     assert_eq!(server.counted("v1"), (1, 0, 0));
 }

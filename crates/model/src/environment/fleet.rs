@@ -235,8 +235,5 @@ impl Fleet {
 }
 
 fn instance_id(name: &str) -> InstanceId {
-    let digest = Digest::of(format!("instance\0{name}").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_raw()[..16]);
-    InstanceId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    InstanceId(crate::ids::derived("instance", name))
 }

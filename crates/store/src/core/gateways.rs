@@ -1,6 +1,6 @@
 //! Gateways as they were last seen.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 
 use super::Connection;
@@ -23,7 +23,7 @@ pub struct Gateway {
 /// When the database refuses.
 pub async fn seen(db: &mut Connection, gateway: &Gateway) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO gateways (name, version, session, sequence, seen_at) VALUES ($1, $2, '', 0, $3) \
+        "INSERT INTO gateways (name, version, seen_at) VALUES ($1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at",
     )
     .bind(&gateway.name)
@@ -34,19 +34,36 @@ pub async fn seen(db: &mut Connection, gateway: &Gateway) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Takes note of a measurement's number. Says whether it is new.
+/// How long a session that says nothing is remembered. A gateway does not repeat itself after that.
+const SESSION_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Takes note of a measurement's number within a session. Says whether it is new.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn take_in(db: &mut Connection, name: &str, session: &str, sequence: u64) -> sqlx::Result<bool> {
+pub async fn take_in(
+    db: &mut Connection,
+    name: &str,
+    session: &str,
+    sequence: u64,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "UPDATE gateways SET session = $2, sequence = $3 WHERE name = $1 AND (session <> $2 OR sequence < $3)",
+        "INSERT INTO gateway_sessions (gateway, session, sequence, taken_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (gateway, session) DO UPDATE SET sequence = excluded.sequence, taken_at = excluded.taken_at \
+         WHERE gateway_sessions.sequence < excluded.sequence",
     )
     .bind(name)
     .bind(session)
     .bind(sequence.cast_signed())
-    .execute(db)
+    .bind(to_micros(now))
+    .execute(&mut *db)
     .await?;
+    sqlx::query("DELETE FROM gateway_sessions WHERE gateway = $1 AND taken_at < $2")
+        .bind(name)
+        .bind(to_micros(now - SESSION_KEPT))
+        .execute(db)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 

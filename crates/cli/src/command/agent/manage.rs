@@ -7,7 +7,7 @@ use towpath_api::rest::Agent;
 
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::output;
+use crate::{output, prompt};
 
 /// Lists the agents of a server.
 ///
@@ -24,12 +24,20 @@ pub async fn list(remote: &Remote) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets an agent in no more.
+/// Lets an agent in no more, after it was asked whether that is meant: only a new join token lets the host in again.
 ///
 /// # Errors
 /// Fails where there is none, or the server refuses.
-pub async fn revoke(id: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
-    Client::new(remote)?.delete(&format!("/api/v1/agents/{}", part(id))).await?;
+pub async fn revoke(id: &str, yes: bool, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote)?;
+    let agents: Vec<Agent> = client.get("/api/v1/agents").await?;
+    let host = agents.iter().find(|agent| agent.id == id).map(|agent| format!(" on {}", agent.hostname));
+    let question = format!("Let agent {id}{} in no more?", host.unwrap_or_default());
+    if !prompt::confirm(&question, yes)? {
+        anstream::eprintln!("nothing was changed");
+        return Ok(ExitCode::from(1));
+    }
+    client.delete(&format!("/api/v1/agents/{}", part(id))).await?;
     anstream::eprintln!("revoked {id}; stop what still runs on its host there");
     Ok(ExitCode::SUCCESS)
 }

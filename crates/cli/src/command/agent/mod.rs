@@ -53,6 +53,9 @@ enum AgentCommand {
     Revoke {
         /// Its id, as `list` shows it.
         id: String,
+        /// Does it without asking.
+        #[arg(short, long)]
+        yes: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -108,7 +111,7 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> anyhow::Result<E
         Some(AgentCommand::Join(args)) => join::join(args, stop).await,
         Some(AgentCommand::Run(args)) => join::run(args, stop).await,
         Some(AgentCommand::List { remote }) => manage::list(&remote).await,
-        Some(AgentCommand::Revoke { id, remote }) => manage::revoke(&id, &remote).await,
+        Some(AgentCommand::Revoke { id, yes, remote }) => manage::revoke(&id, yes, &remote).await,
     }
 }
 
