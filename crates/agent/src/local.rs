@@ -5,14 +5,19 @@ mod source;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use towpath_api::agent::{ArtifactOrder, AttemptOutcome, Input, Secret, StepOrder, TestCounts};
-use towpath_artifact::{ContentError, ContentStore, UnpackError, extract};
+use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Input, Secret, StepOrder, TestCounts};
+use towpath_api::containers::Containers;
+use towpath_artifact::{BlobSink, ContentError, ContentStore, extract};
 use towpath_model::{ArtifactName, AttemptId, Digest};
 
-use crate::executor::{self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Sink, Stream, chain};
+use crate::container::{Build, Built, ContainerHost, Wait};
+use crate::executor::{
+    self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Masker, Sink, Stream, chain,
+};
+use crate::inputs::{self, InputError};
 use crate::process::junit;
 use crate::sandbox::{Isolation, Policy};
 use crate::sweep::Sweeper;
@@ -36,6 +41,8 @@ pub struct LocalRunner {
     pub limits: Limits,
     /// Removes workspaces while others are used.
     pub sweeper: Sweeper,
+    /// What runs the containers of Jobs that have some.
+    pub containers: ContainerHost,
 }
 
 /// One Job.
@@ -63,6 +70,8 @@ pub struct LocalJob<'a> {
     pub junit: &'a [String],
     /// Whether the network may be used.
     pub network: bool,
+    /// The image of its Steps, and the Services beside them.
+    pub containers: &'a Containers,
     /// The time of all Steps together.
     pub timeout: Duration,
 }
@@ -97,11 +106,17 @@ enum PrepareError {
     Input {
         name: ArtifactName,
         #[source]
-        source: UnpackError,
+        source: InputError,
     },
 }
 
 impl LocalRunner {
+    /// How the Steps of a Job are confined, for the log and the report.
+    #[must_use]
+    pub fn confinement(&self, containers: &Containers) -> String {
+        self.containers.confinement(containers, &self.isolation)
+    }
+
     /// Runs one Job and reports to `sink`. Blocks; several may run at once on several threads.
     pub fn run_job(&self, job: &LocalJob<'_>, cancel: &Cancel, sink: &dyn Sink) -> LocalEnd {
         let place = AttemptDirectory::new(&self.work, job.attempt);
@@ -121,14 +136,14 @@ impl LocalRunner {
         job.source.copy_into(&place.source)?;
         if !job.inputs.is_empty() {
             let store = ContentStore::open(&self.artifacts).map_err(PrepareError::Store)?;
-            for Input { name, manifest } in job.inputs {
-                towpath_artifact::unpack(*manifest, &store, &place.source, extract::Limits::default())
-                    .map_err(|source| PrepareError::Input { name: name.clone(), source })?;
+            for input in job.inputs {
+                inputs::bring(input, &store, &place.source, extract::Limits::default())
+                    .map_err(|source| PrepareError::Input { name: input.name.clone(), source })?;
             }
         }
         std::fs::create_dir_all(&place.scratch)
             .map_err(|source| PrepareError::Directory { path: place.scratch.clone(), source })?;
-        if self.isolation != Isolation::Host {
+        if self.isolation != Isolation::Host || job.containers.image.is_some() {
             policy.prepare_cache().map_err(PrepareError::Cache)?;
         }
         Ok(policy)
@@ -155,13 +170,15 @@ impl LocalRunner {
             isolation: &self.isolation,
             policy,
             limits: self.limits,
+            containers: job.containers,
+            host: &self.containers,
         };
         let ended = executor::run(&attempt, cancel, sink);
         let tests = junit::count(&directory, job.junit, |text| notice(sink, &text));
         if ended.outcome != AttemptOutcome::Passed || job.artifacts.is_empty() {
             return LocalEnd { ended, artifacts: BTreeMap::new(), tests };
         }
-        match self.pack(&directory, job.artifacts) {
+        match self.pack(&directory, place, job, cancel, sink) {
             Ok(artifacts) => LocalEnd { ended, artifacts, tests },
             Err((outcome, message)) => {
                 notice(sink, &message);
@@ -173,13 +190,33 @@ impl LocalRunner {
     fn pack(
         &self,
         directory: &Path,
-        orders: &[ArtifactOrder],
+        place: &AttemptDirectory,
+        job: &LocalJob<'_>,
+        cancel: &Cancel,
+        sink: &dyn Sink,
     ) -> Result<BTreeMap<ArtifactName, Digest>, (AttemptOutcome, String)> {
         let mut store = ContentStore::open(&self.artifacts).map_err(|error| {
             (AttemptOutcome::Errored, format!("nothing can be packed: {}", chain(&error)))
         })?;
         let mut artifacts = BTreeMap::new();
-        for ArtifactOrder { name, files } in orders {
+        for ArtifactOrder { name, files, image } in job.artifacts {
+            if let Some(order) = image {
+                let until = Instant::now() + job.timeout;
+                let build = Build {
+                    owner: job.env.get("TOWPATH_PROJECT").map_or("local", String::as_str),
+                    artifact: name,
+                    order,
+                    directory,
+                    scratch: &place.scratch,
+                    network: job.network,
+                    store: &store.clone(),
+                    wait: Wait::until(until, cancel),
+                    names: true,
+                };
+                let manifest = build_image(&build, &self.containers, job.secrets, &mut store, sink)?;
+                artifacts.insert(name.clone(), manifest);
+                continue;
+            }
             let packed = towpath_artifact::pack(directory, files, &mut store).map_err(|error| {
                 (AttemptOutcome::Failed, format!("artifact `{name}` was not packed: {}", chain(&error)))
             })?;
@@ -187,6 +224,24 @@ impl LocalRunner {
         }
         Ok(artifacts)
     }
+}
+
+/// Builds an image, says so in the log without the secrets, and reports what it was made from.
+pub(crate) fn build_image(
+    build: &Build<'_>,
+    host: &ContainerHost,
+    secrets: &BTreeMap<String, Secret>,
+    blobs: &mut dyn BlobSink,
+    sink: &dyn Sink,
+) -> Result<Digest, (AttemptOutcome, String)> {
+    let masker = Masker::new(secrets.values().map(Secret::expose));
+    let mut say = |text: &str| notice(sink, &String::from_utf8_lossy(&masker.mask(text.as_bytes())));
+    let built = build.run(host, blobs, &mut say);
+    let Built { manifest, images } = built.map_err(|refusal| (refusal.outcome, refusal.message))?;
+    if !images.is_empty() {
+        sink.event(AttemptEvent::Images { images });
+    }
+    Ok(manifest)
 }
 
 fn failed(

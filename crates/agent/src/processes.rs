@@ -11,6 +11,11 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The environment variable that marks the processes of one Attempt.
 pub const ATTEMPT_MARKER: &str = "TOWPATH_ATTEMPT";
 
+/// The environment variable that marks the processes of one Service beside an Attempt: its identity, then the Service's name.
+///
+/// Another one than that of Steps, whose processes are killed after each of them.
+pub const SERVICE_MARKER: &str = "TOWPATH_SERVICE";
+
 /// The environment variable that marks the processes of one Instance.
 pub const INSTANCE_MARKER: &str = "TOWPATH_INSTANCE";
 
@@ -24,13 +29,21 @@ const FEW: i32 = 32;
 #[derive(Debug, Clone)]
 pub struct Marker {
     entry: Vec<u8>,
+    /// Whether what follows the entry may be anything.
+    prefix: bool,
 }
 
 impl Marker {
     /// Selects those in whose environment `name` is `value`.
     #[must_use]
     pub fn new(name: &str, value: &str) -> Self {
-        Self { entry: format!("{name}={value}").into_bytes() }
+        Self { entry: format!("{name}={value}").into_bytes(), prefix: false }
+    }
+
+    /// Selects those in whose environment `name` begins with `value`.
+    #[must_use]
+    pub fn beginning(name: &str, value: &str) -> Self {
+        Self { prefix: true, ..Self::new(name, value) }
     }
 
     /// Lists the processes that carry it, except zombies and this process.
@@ -66,7 +79,11 @@ impl Marker {
     fn is_in(&self, pid: Pid) -> bool {
         // A zombie has an empty environment, so it is not counted as running.
         fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))
-            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|entry| entry == self.entry))
+            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|entry| self.selects(entry)))
+    }
+
+    fn selects(&self, entry: &[u8]) -> bool {
+        if self.prefix { entry.starts_with(&self.entry) } else { entry == self.entry }
     }
 
     /// Sends `signal` to every process that carries it, except `spare`.

@@ -21,7 +21,7 @@ fn log_events_and_artifacts_reach_the_server_whole() {
     let script = "seq 1 2000; printf bytes > app; printf '<testsuite><testcase/></testsuite>' > junit.xml; echo v=1 >> $TOWPATH_OUTPUT";
     let attempt = server.assign(vec![step(script)], |assignment| {
         assignment.artifacts =
-            vec![ArtifactOrder { name: "shop".parse().unwrap(), files: vec!["app".to_owned()] }];
+            vec![ArtifactOrder { name: "shop".parse().unwrap(), files: vec!["app".to_owned()], image: None }];
         assignment.junit = vec!["junit.xml".to_owned()];
     });
     eventually("the attempt finishes", || server.finished(attempt).is_some());

@@ -151,6 +151,7 @@ async fn joins_with_the_token_and_polls_with_its_certificate() {
         capacity: 0,
         program: "/bin/false".into(),
         allow_unsandboxed: false,
+        allow_fork_containers: false,
         limits: Limits::default(),
     };
     let polled = async {

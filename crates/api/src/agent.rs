@@ -20,10 +20,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use towpath_model::container::ImageUsed;
 use towpath_model::{
     AgentId, ArtifactName, AttemptId, Digest, EnvironmentKey, InstanceId, JobName, ProjectName, WorkloadName,
 };
 use uuid::Uuid;
+
+use crate::containers::{Containers, ImageOrder};
 
 /// What an agent names among the protocols of its TLS handshake (ALPN), so that it is shown the certificate of the
 /// authority that it pinned, whatever other certificate the server has for people. It is never chosen.
@@ -83,6 +86,9 @@ pub struct Poll {
     pub deployer: bool,
     /// The address at which its Instances can be reached.
     pub address: IpAddr,
+    /// The container engine that it can use, as `docker 28.2.2`.
+    #[serde(default)]
+    pub engine: Option<String>,
     /// How many more Attempts it can take now.
     pub capacity: u32,
     /// Every Attempt that it holds. A lease not named here is lost.
@@ -157,6 +163,9 @@ pub struct Assignment {
     pub network: bool,
     /// The whole Attempt's time, in milliseconds.
     pub timeout_ms: u64,
+    /// The image of its Steps and the Services beside them.
+    #[serde(default)]
+    pub containers: Containers,
 }
 
 /// One Step.
@@ -194,6 +203,9 @@ pub struct ArtifactOrder {
     pub name: ArtifactName,
     /// Patterns relative to the Project's directory: `target/release/shop`, `dist/**`.
     pub files: Vec<String>,
+    /// An image to build instead.
+    #[serde(default)]
+    pub image: Option<ImageOrder>,
 }
 
 /// How Steps are confined.
@@ -202,6 +214,8 @@ pub struct ArtifactOrder {
 pub enum ExecutorKind {
     /// Bubblewrap where present, else Landlock.
     Sandbox,
+    /// In a container of an image.
+    Container,
     /// Not at all.
     Host,
 }
@@ -259,6 +273,11 @@ pub enum AttemptEvent {
     Started {
         /// The confinement in use, as `bubblewrap`, `landlock`, `host`.
         isolation: String,
+    },
+    /// The images that it uses, by the bytes that they are on this agent.
+    Images {
+        /// Each with what it is for.
+        images: Vec<ImageUsed>,
     },
     /// A Step's process started.
     StepStarted {

@@ -4,5 +4,6 @@
 //! breaking an agent of last month.
 
 pub mod agent;
+pub mod containers;
 pub mod gateway;
 pub mod rest;

@@ -14,6 +14,7 @@ pub mod extract;
 mod files;
 mod git;
 pub mod identity;
+pub mod image;
 pub mod join;
 pub mod key;
 mod layout;

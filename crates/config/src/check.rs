@@ -22,6 +22,18 @@ pub(crate) fn check(places: &Places, report: &Report<'_>) {
 
 /// Checks the lowered pipeline, once every name in it exists.
 pub(crate) fn check_route(pipeline: &Pipeline, places: &Places, report: &Report<'_>) {
+    for (workload, artifact) in &places.workloads {
+        let made = pipeline.jobs.iter().flat_map(|job| &job.artifacts);
+        if made.clone().any(|made| made.name == artifact.value && made.image.is_some()) {
+            let message = format!(
+                "workload `{}` starts files, and artifact `{}` is an image",
+                workload.value, artifact.value
+            );
+            let problem = Problem::error("image-workload", message)
+                .hint("an Environment on hosts starts what an artifact of `files` holds; give it one");
+            report.at(&artifact.span, problem);
+        }
+    }
     let no_workloads = pipeline.workloads.is_empty();
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let Some(place) = place_of_stage(stage, places) else { continue };

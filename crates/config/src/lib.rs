@@ -13,6 +13,7 @@
 
 mod check;
 pub mod diagnostic;
+pub mod dockerfile;
 mod evaluator;
 pub mod expression;
 mod fields;

@@ -14,6 +14,7 @@ use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located, text, wrong_kind};
 use crate::tree::{Entry, Node, Value};
 
+mod container;
 pub(crate) mod environment;
 mod gate;
 mod job;

@@ -51,6 +51,17 @@ fn golden(name: &str) -> expect_test::ExpectFile {
 }
 
 #[test]
+fn the_image_is_built_and_looked_at() {
+    let (pipeline, _) = example("image");
+    let build = pipeline.jobs[0].artifacts[0].image.as_ref().expect("it is an image");
+    let text =
+        fs::read_to_string(root().join("examples/image").join(&build.dockerfile)).expect("it is there");
+    let ignore = fs::read_to_string(root().join("examples/image/.dockerignore")).ok();
+    let facts = towpath_config::dockerfile::ContextFacts { has_git: true, ignore };
+    assert_eq!(towpath_config::dockerfile::lint_dockerfile("Dockerfile", &text, &facts), []);
+}
+
+#[test]
 fn the_shop_goes_to_production() {
     let report = planned("shop", "push", "refs/heads/main", Trust::Protected);
     golden("shop-main.txt").assert_eq(&render::text(&report));

@@ -87,6 +87,19 @@ jobs:
     retry: { attempts: 2, attempts_lost: 4 }
     concurrency: group
     allow_failure: true
+  contained:
+    image: { name: "debian@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", pull: always, user: root, username: robot, password: REGISTRY_TOKEN }
+    services:
+      db:
+        image: "postgres@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+        command: [-x]
+        env: { A: b }
+        ports: [5432]
+        health: { tcp: 5432, within: 2m, period: 1s }
+      web: { run: ./web, ports: 80, health: { http: 80/h } }
+      redis: { run: ./redis, health: { run: ./ping } }
+    steps: [make]
+    artifacts: { tool: { image: { context: a, dockerfile: D, target: t, args: { A: b }, tags: [tool:1] } } }
 workloads:
   shop:
     artifact: shop

@@ -18,7 +18,7 @@ use towpath_store::core::environments;
 use crate::error::{blocking, chain};
 use crate::live::STORE_EVERY;
 use crate::unit::Unit;
-use crate::{Engine, EngineError, LEASE, instances};
+use crate::{Engine, EngineError, LEASE, containers, instances};
 
 /// The longest that an agent's call is held.
 const MAX_WAIT_MS: u32 = 30_000;
@@ -104,8 +104,9 @@ impl Engine {
         let free = usize::try_from(poll.capacity).unwrap_or(0);
         let queued = if poll.runner && free > 0 { attempts::queued(&mut reader).await? } else { Vec::new() };
         drop(reader);
+        let labels = containers::labels(poll);
         let fits = |attempt: &&QueuedAttempt| {
-            attempt.labels.iter().all(|(name, value)| poll.labels.get(name) == Some(value))
+            attempt.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
         };
         let mut assignments = Vec::new();
         for attempt in queued.iter().filter(fits).take(free) {
@@ -352,7 +353,7 @@ fn described(poll: &Poll, now: Timestamp, generation: u64) -> Agent {
     Agent {
         id: poll.agent,
         hostname: poll.hostname.clone(),
-        labels: poll.labels.clone(),
+        labels: containers::labels(poll),
         runner: poll.runner,
         deployer: poll.deployer,
         address: poll.address.to_string(),
@@ -371,6 +372,7 @@ fn millis(duration: SignedDuration) -> u32 {
 pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
     match event {
         AttemptEvent::Started { isolation } => attempt::AttemptReport::Started { isolation },
+        AttemptEvent::Images { images } => attempt::AttemptReport::Images { images },
         AttemptEvent::StepStarted { step } => attempt::AttemptReport::StepStarted { step: step as usize },
         AttemptEvent::StepFinished { step, outcome } => {
             let state = match outcome {

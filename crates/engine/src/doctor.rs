@@ -50,6 +50,20 @@ impl Engine {
                 "start one: `towpath agent run`, or `serve` without `--no-agent`",
             )
         });
+        let engines = agents.iter().filter(|(_, connected)| *connected);
+        let engines: Vec<&str> = engines
+            .filter_map(|(agent, _)| agent.labels.get("container_engine").map(String::as_str))
+            .collect();
+        if runners > 0 {
+            findings.push(if engines.is_empty() {
+                fine(
+                    "containers",
+                    "no agent has Docker or Podman; a job with an `image` would wait for one".to_owned(),
+                )
+            } else {
+                fine("containers", format!("{} connected with {}", engines.len(), engines.join(", ")))
+            });
+        }
         for (agent, connected) in &agents {
             if !connected {
                 let text = format!("not heard of since {:.0}", agent.seen_at);

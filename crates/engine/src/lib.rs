@@ -8,6 +8,7 @@
 mod agents;
 mod apply;
 mod checks;
+mod containers;
 mod doctor;
 mod error;
 mod facts;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
-use towpath_api::agent::{ArtifactOrder, Assignment, ExecutorKind, Input, Lease, StepOrder};
+use towpath_api::agent::{Assignment, ExecutorKind, Input, Lease, StepOrder};
+use towpath_api::containers::Containers;
 use towpath_model::environment::{Environment, Promotion};
 use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
 use towpath_model::run::{Evaluator, Run, Scope, Trust};
 use towpath_model::{AttemptId, JobName};
 use towpath_store::core::attempts::{Owner, QueuedAttempt};
 
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, containers};
 
 /// The body of a queued Attempt.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub(crate) struct AttemptBody {
     pub(crate) assignment: Assignment,
     /// Secrets to add.
     pub(crate) secrets: Vec<SecretName>,
+    /// Secrets that registries of images ask for; they reach no Step.
+    #[serde(default)]
+    pub(crate) passwords: Vec<SecretName>,
     /// The Environment whose secrets they are; empty for those of the Project's Jobs.
     pub(crate) environment: String,
 }
@@ -53,20 +57,18 @@ pub(crate) fn for_job(
         env,
         secrets: BTreeMap::new(),
         inputs: inputs(run, job),
-        artifacts: job
-            .artifacts
-            .iter()
-            .map(|artifact| ArtifactOrder { name: artifact.name.clone(), files: artifact.files.clone() })
-            .collect(),
+        artifacts: job.artifacts.iter().map(containers::artifact).collect(),
         junit: job.junit.clone(),
         executor: executor(engine, job)?,
         network: job.network == Network::Full,
         timeout_ms: millis(job.timeout),
+        containers: containers::of_job(engine, job, &scope)?,
     };
     // Only what a protected ref says gets secrets.
     let secrets = if run.trust == Trust::Protected { job.secrets.clone() } else { Vec::new() };
-    let body = AttemptBody { assignment, secrets, environment: String::new() };
-    queued(id, Owner::Run(run.id), job.runs_on.clone(), &body)
+    let passwords = containers::passwords(&assignment.containers, run.trust);
+    let body = AttemptBody { assignment, secrets, passwords, environment: String::new() };
+    queued(id, Owner::Run(run.id), containers::required(job), &body)
 }
 
 /// The Attempt of a check of a Promotion.
@@ -115,9 +117,11 @@ pub(crate) fn for_check(
         executor: ExecutorKind::Sandbox,
         network: true,
         timeout_ms: millis(check.timeout),
+        containers: Containers::default(),
     };
-    let body =
-        AttemptBody { assignment, secrets: check.secrets.clone(), environment: key.environment.to_string() };
+    let secrets = check.secrets.clone();
+    let environment = key.environment.to_string();
+    let body = AttemptBody { assignment, secrets, passwords: Vec::new(), environment };
     queued(id, Owner::Environment(key.environment.clone()), BTreeMap::new(), &body)
 }
 
@@ -149,7 +153,7 @@ fn job_env(engine: &Engine, run: &Run, scope: &Scope<'_>) -> Result<BTreeMap<Str
     Ok(env)
 }
 
-fn values(
+pub(crate) fn values(
     engine: &Engine,
     env: &BTreeMap<String, towpath_model::pipeline::EnvValue>,
     scope: &Scope<'_>,
@@ -186,6 +190,7 @@ fn inputs(run: &Run, job: &Job) -> Vec<Input> {
 fn executor(engine: &Engine, job: &Job) -> Result<ExecutorKind, EngineError> {
     match job.executor {
         Executor::Sandbox => Ok(ExecutorKind::Sandbox),
+        Executor::Container => Ok(ExecutorKind::Container),
         Executor::Host if engine.0.parts.allow_host_executor => Ok(ExecutorKind::Host),
         Executor::Host => Err(EngineError::invalid(format!(
             "job `{}` asks for `executor: host`, which this server does not allow; remove it, or start the server \

@@ -133,16 +133,22 @@ impl Engine {
     ) -> Result<Assignment, EngineError> {
         let body: AttemptBody = serde_json::from_str(&queued.body)
             .map_err(|error| EngineError::internal("a queued Attempt could not be read", error))?;
-        let AttemptBody { mut assignment, secrets: names, environment } = body;
+        let AttemptBody { mut assignment, secrets: names, passwords, environment } = body;
         assignment.lease = Lease { attempt: queued.id, fence };
-        if !names.is_empty() {
+        if !names.is_empty() || !passwords.is_empty() {
             let newest = newest_versions(&mut unit.tx, &queued.project, &environment).await?;
             for name in names {
                 let version = newest.get(&name).copied().unwrap_or(0);
                 let value = self.secret(&mut unit.tx, &queued.project, &environment, &name, version).await?;
                 assignment.secrets.insert(name.to_string(), Secret::new(value));
             }
+            for name in passwords {
+                let version = newest.get(&name).copied().unwrap_or(0);
+                let value = self.secret(&mut unit.tx, &queued.project, &environment, &name, version).await?;
+                assignment.containers.passwords.insert(name, Secret::new(value));
+            }
         }
+        self.add_layers(unit, &mut assignment).await?;
         Ok(assignment)
     }
 }

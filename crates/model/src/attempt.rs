@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::container::ImageUsed;
 use crate::{AgentId, ArtifactName, AttemptId, Digest};
+
+/// The most images that are remembered of one Attempt; the file cannot name as many.
+const MAX_IMAGES: usize = 64;
 
 /// One try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub struct Attempt {
     pub agent: Option<AgentId>,
     /// The confinement in use.
     pub isolation: Option<String>,
+    /// The images that it used.
+    #[serde(default)]
+    pub images: Vec<ImageUsed>,
     /// Its Steps, in order.
     pub steps: Vec<StepProgress>,
     /// When it was queued.
@@ -155,6 +162,11 @@ pub enum AttemptReport {
         /// The confinement in use.
         isolation: String,
     },
+    /// The images that it uses, in addition to those that it named before.
+    Images {
+        /// Each with what it is for.
+        images: Vec<ImageUsed>,
+    },
     /// A Step's process started.
     StepStarted {
         /// Which.
@@ -217,6 +229,7 @@ impl Attempt {
             fence: 0,
             agent: None,
             isolation: None,
+            images: Vec::new(),
             steps: steps.into_iter().map(pending).collect(),
             queued_at: now,
             started_at: None,
@@ -251,6 +264,10 @@ impl Attempt {
             AttemptReport::Started { isolation } => {
                 self.state = AttemptState::Running;
                 self.isolation = Some(isolation);
+            }
+            AttemptReport::Images { images } => {
+                let room = MAX_IMAGES.saturating_sub(self.images.len());
+                self.images.extend(images.into_iter().take(room));
             }
             AttemptReport::StepStarted { step } => {
                 if let Some(progress) = self.steps.get_mut(step) {

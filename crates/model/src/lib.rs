@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod calendar;
+pub mod container;
 pub mod digest;
 pub mod environment;
 pub mod ids;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::container::{Image, ImageBuild, Service};
 use crate::matrix::Cell;
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
 
@@ -126,6 +127,12 @@ pub struct Job {
     pub runs_on: BTreeMap<String, String>,
     /// How it is confined.
     pub executor: Executor,
+    /// The image that its Steps run in.
+    #[serde(default)]
+    pub image: Option<Image>,
+    /// What runs beside its Steps.
+    #[serde(default)]
+    pub services: Vec<Service>,
     /// Whether it has the network.
     pub network: Network,
     /// The time of one Attempt.
@@ -147,6 +154,8 @@ pub struct Job {
 pub enum Executor {
     /// Bubblewrap where present, else Landlock.
     Sandbox,
+    /// In a container of the Job's image.
+    Container,
     /// Not at all; only where the server allows it.
     Host,
 }
@@ -195,13 +204,16 @@ pub struct Step {
     pub always: bool,
 }
 
-/// Files that become an Artifact.
+/// Files, or an image to build, that become an Artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactDeclaration {
     /// Its name.
     pub name: ArtifactName,
-    /// Patterns relative to the Project's directory.
+    /// Patterns relative to the Project's directory; none where it is an image.
     pub files: Vec<String>,
+    /// The image to build.
+    #[serde(default)]
+    pub image: Option<ImageBuild>,
 }
 
 /// The name of a secret, written as an environment variable.

@@ -38,6 +38,7 @@ fn agent(data: PathBuf) -> ExitCode {
         program: std::env::current_exe().expect("the test runs from a file"),
         allow_unsandboxed: true,
         limits: Limits::default(),
+        allow_fork_containers: false,
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");

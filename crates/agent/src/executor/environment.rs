@@ -6,9 +6,10 @@ use std::path::Path;
 
 use towpath_api::agent::StepOrder;
 
+use crate::container;
 use crate::executor::Attempt;
 use crate::processes::ATTEMPT_MARKER;
-use crate::sandbox::Isolation;
+use crate::sandbox::{CACHES, Isolation};
 
 /// Variables that a Step inherits from the agent, where they are set.
 ///
@@ -38,25 +39,38 @@ pub const SHARED_VARIABLES: &[&str] = &[
 const HOST_VARIABLES: &[&str] =
     &["HOME", "USER", "LOGNAME", "SHELL", "CARGO_HOME", "GOPATH", "XDG_CACHE_HOME"];
 
+/// What says how to speak to the network; a container has everything else of its image.
+const PROXY_VARIABLES: &[&str] =
+    &["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+
 /// Puts the environment of one Step together. Later entries win: allow-list, Towpath's own,
-/// Attempt, secrets, Step. The marker cannot be replaced.
+/// Services, Attempt, secrets, Step. The marker cannot be replaced.
 pub(super) fn of_step(
     attempt: &Attempt<'_>,
     step: &StepOrder,
     output_file: &Path,
+    services: Option<&BTreeMap<String, String>>,
 ) -> BTreeMap<OsString, OsString> {
-    let mut env = BTreeMap::new();
+    let mut env = base(attempt);
+    env.insert("TOWPATH_OUTPUT".into(), output_file.into());
+    let services = services.into_iter().flatten();
+    let given = services.chain(attempt.env).map(|(name, value)| (name, value.as_str()));
+    let secrets = attempt.secrets.iter().map(|(name, value)| (name, value.expose()));
+    let own = step.env.iter().map(|(name, value)| (name, value.as_str()));
+    env.extend(given.chain(secrets).chain(own).map(|(name, value)| (name.into(), value.into())));
+    env.insert(ATTEMPT_MARKER.into(), attempt.id.to_string().into());
+    env
+}
+
+/// What every process beside and in an unconfined or sandboxed Attempt has.
+pub(crate) fn base(attempt: &Attempt<'_>) -> BTreeMap<OsString, OsString> {
     let host = matches!(attempt.isolation, Isolation::Host);
     let inherited = SHARED_VARIABLES.iter().chain(HOST_VARIABLES.iter().filter(|_| host));
-    for name in inherited {
-        if let Some(value) = std::env::var_os(name) {
-            env.insert(OsString::from(name), value);
-        }
-    }
+    let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+    let mut env: BTreeMap<OsString, OsString> = inherited.collect();
     let mut set = |name: &str, value: OsString| env.insert(OsString::from(name), value);
     set("CI", "true".into());
     set("TOWPATH", "true".into());
-    set("TOWPATH_OUTPUT", output_file.into());
     set("TMPDIR", attempt.scratch.join("tmp").into());
     if !host {
         set("HOME", attempt.scratch.join("home").into());
@@ -65,15 +79,34 @@ pub(super) fn of_step(
             set(name, value);
         }
     }
-    for (name, value) in attempt.env {
-        set(name, value.into());
+    env
+}
+
+/// The environment of one Step in a container, over what its image says.
+pub(super) fn in_container(
+    attempt: &Attempt<'_>,
+    step: &StepOrder,
+    output_file: &str,
+    services: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let inherited =
+        PROXY_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut env: BTreeMap<String, String> = inherited.collect();
+    let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
+    set("CI", "true".to_owned());
+    set("TOWPATH", "true".to_owned());
+    set("TOWPATH_OUTPUT", output_file.to_owned());
+    set("TMPDIR", format!("{}/tmp", container::SCRATCH));
+    set("HOME", format!("{}/home", container::SCRATCH));
+    if attempt.policy.container_cache().is_some() {
+        for (name, directory) in CACHES {
+            set(name, format!("{}/{directory}", container::CACHE));
+        }
     }
-    for (name, value) in attempt.secrets {
-        set(name, value.expose().into());
-    }
-    for (name, value) in &step.env {
-        set(name, value.into());
-    }
-    set(ATTEMPT_MARKER, attempt.id.to_string().into());
+    let given = services.iter().chain(attempt.env).map(|(name, value)| (name, value.as_str()));
+    let secrets = attempt.secrets.iter().map(|(name, value)| (name, value.expose()));
+    let own = step.env.iter().map(|(name, value)| (name, value.as_str()));
+    env.extend(given.chain(secrets).chain(own).map(|(name, value)| (name.clone(), value.to_owned())));
+    env.insert(ATTEMPT_MARKER.to_owned(), attempt.id.to_string());
     env
 }

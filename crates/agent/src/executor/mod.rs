@@ -6,6 +6,7 @@
 
 mod bound;
 mod cancel;
+mod contained;
 mod environment;
 mod lines;
 mod mask;
@@ -18,15 +19,19 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOrder, StepOutcome};
+use towpath_api::containers::Containers;
 use towpath_model::AttemptId;
 
 use self::bound::LogBound;
 pub use self::cancel::{Cancel, CancelReason};
+use self::contained::ContainedStep;
 pub use self::environment::SHARED_VARIABLES;
+pub(crate) use self::environment::base as base_environment;
 pub use self::lines::{LONGEST_LINE, Lines};
 pub use self::mask::{Masker, SHORTEST_SECRET};
 pub use self::outputs::{OUTPUT_LIMIT, OutputError};
 use self::step::{StepEnd, StepRun};
+use crate::container::{ContainerHost, Opening, Room};
 use crate::processes::{ATTEMPT_MARKER, Marker};
 use crate::sandbox::{Isolation, Policy};
 
@@ -104,6 +109,10 @@ pub struct Attempt<'a> {
     pub policy: &'a Policy,
     /// The bounds.
     pub limits: Limits,
+    /// The image that the Steps run in, where they do, and the Services beside them.
+    pub containers: &'a Containers,
+    /// What runs containers.
+    pub host: &'a ContainerHost,
 }
 
 /// How an Attempt's Steps ended.
@@ -133,9 +142,11 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
             };
         }
     };
+    running.open_room();
     for (index, step) in attempt.steps.iter().enumerate() {
         running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
     }
+    running.close_room();
     let (outcome, message) =
         running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
     Ended { outcome, message, outputs: running.outputs }
@@ -150,16 +161,19 @@ struct Running<'a> {
     deadline: Instant,
     outputs: BTreeMap<String, String>,
     verdict: Option<(AttemptOutcome, String)>,
+    room: Option<Room<'a>>,
 }
 
 impl<'a> Running<'a> {
     fn start(attempt: &'a Attempt<'a>, cancel: &'a Cancel, sink: &'a dyn Sink) -> std::io::Result<Self> {
         // Unconfined Steps keep the home of their user.
-        let home = (*attempt.isolation != Isolation::Host).then_some("home");
+        let own_home = *attempt.isolation != Isolation::Host || attempt.containers.image.is_some();
+        let home = own_home.then_some("home");
         for directory in std::iter::once("tmp").chain(home) {
             make_directory(&attempt.scratch.join(directory))?;
         }
-        let masker = Masker::new(attempt.secrets.values().map(Secret::expose));
+        let secrets = attempt.secrets.values().chain(attempt.containers.passwords.values());
+        let masker = Masker::new(secrets.map(Secret::expose));
         Ok(Self {
             attempt,
             cancel,
@@ -169,12 +183,39 @@ impl<'a> Running<'a> {
             deadline: Instant::now() + attempt.timeout,
             outputs: BTreeMap::new(),
             verdict: None,
+            room: None,
         })
+    }
+
+    /// Makes the containers and Services ready, where the Attempt has some.
+    fn open_room(&mut self) {
+        let Containers { image, services, .. } = self.attempt.containers;
+        if image.is_none() && services.is_empty() {
+            return;
+        }
+        let opening = Opening { cancel: self.cancel, deadline: self.deadline, sink: self.sink };
+        let bound = &mut self.bound;
+        match Room::open(self.attempt, &opening, &mut |text| bound.notice(text)) {
+            Ok(room) => self.room = Some(room),
+            Err(crate::container::Refusal { outcome, message }) => {
+                self.bound.notice(&message);
+                self.verdict = Some((outcome, message));
+            }
+        }
+    }
+
+    /// Says which Services did not live as long as the Steps, and removes all of them.
+    fn close_room(&mut self) {
+        let Some(mut room) = self.room.take() else { return };
+        for ended in room.ended_services() {
+            self.bound.notice(&ended);
+        }
     }
 
     fn step(&mut self, index: u32, step: &StepOrder) {
         // `always` is for cleaning up after a failure; after a cancellation or at the deadline nothing is started.
-        let failed_only = matches!(self.verdict, Some((AttemptOutcome::Failed, _)));
+        let roomless = self.room.is_none() && self.needs_room();
+        let failed_only = matches!(self.verdict, Some((AttemptOutcome::Failed, _))) && !roomless;
         let runs = self.verdict.is_none() || (step.always && failed_only);
         if !runs || self.stopped_before(step) {
             self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Skipped });
@@ -192,6 +233,10 @@ impl<'a> Running<'a> {
         self.sink.event(AttemptEvent::StepFinished { step: index, outcome });
     }
 
+    fn needs_room(&self) -> bool {
+        self.attempt.containers.image.is_some() || !self.attempt.containers.services.is_empty()
+    }
+
     /// Whether the Attempt ends before this Step begins.
     fn stopped_before(&mut self, step: &StepOrder) -> bool {
         if let Some(reason) = self.cancel.reason() {
@@ -207,13 +252,21 @@ impl<'a> Running<'a> {
 
     fn run_step(&mut self, index: u32, step: &StepOrder) -> Result<StepEnd, step::StepError> {
         let own = step.timeout_ms.map(|time| Instant::now() + Duration::from_millis(time));
-        let mut prepared = step::prepare(self.attempt, index, step)?;
+        let deadline = own.map_or(self.deadline, |own| own.min(self.deadline));
+        if let Some(room) = self.room.as_ref().filter(|room| room.has_container()) {
+            let Self { attempt, cancel, sink, .. } = *self;
+            let contained =
+                ContainedStep { attempt, room, index, step, deadline, cancel, sink, bound: &mut self.bound };
+            return contained.run(&mut self.outputs);
+        }
+        let services = self.room.as_ref().map(Room::env);
+        let mut prepared = step::prepare(self.attempt, index, step, services)?;
         let child = prepared.spawn()?;
         self.sink.event(AttemptEvent::StepStarted { step: index });
         let run = StepRun {
             child,
             step: index,
-            deadline: own.map_or(self.deadline, |own| own.min(self.deadline)),
+            deadline,
             grace: self.attempt.limits.grace,
             cancel: self.cancel,
             marker: &self.marker,
@@ -242,6 +295,12 @@ impl<'a> Running<'a> {
                 );
                 StepOutcome::Killed { signal }
             }
+            StepEnd::OutOfMemory => {
+                let message = self.out_of_memory(&step.name);
+                self.bound.notice(&message);
+                self.fail(AttemptOutcome::Failed, message);
+                StepOutcome::Killed { signal: rustix::process::Signal::KILL.as_raw() }
+            }
             StepEnd::TimedOut => {
                 let message = match step.timeout_ms.filter(|_| Instant::now() < self.deadline) {
                     Some(time) => format!(
@@ -262,6 +321,16 @@ impl<'a> Running<'a> {
                 self.fail(AttemptOutcome::Cancelled, message);
                 StepOutcome::Killed { signal }
             }
+        }
+    }
+
+    fn out_of_memory(&self, step: &str) -> String {
+        match self.attempt.containers.limits.memory {
+            Some(limit) => format!(
+                "step `{step}` ran out of memory: its container may use {} MiB, and the kernel killed a process that wanted more",
+                limit >> 20
+            ),
+            None => format!("step `{step}` ran out of memory: the kernel killed a process of its container"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Runs one Step's process: starts it, reads what it prints, ends it when it must end.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use towpath_api::agent::StepOrder;
 
+use crate::container::EngineError;
 use crate::executor::bound::LogBound;
 use crate::executor::{Attempt, Cancel, OutputError, Stream, environment};
 use crate::processes::Marker;
@@ -33,7 +35,7 @@ const CHUNK: usize = 64 * 1024;
 const SHELL: &str = "/bin/sh";
 
 /// A longer script is passed as a file: the kernel takes arguments of up to 128 KiB.
-const LONGEST_ARGUMENT: usize = 64 * 1024;
+pub(super) const LONGEST_ARGUMENT: usize = 64 * 1024;
 
 /// Why a Step did not run.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,8 @@ pub(super) enum StepError {
     Unkillable { pid: u32 },
     #[error(transparent)]
     Outputs(OutputError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// How a Step's process ended.
@@ -73,6 +77,8 @@ pub(super) enum StepError {
 pub(super) enum StepEnd {
     Exited(i32),
     Killed(i32),
+    /// Its container's memory was used up.
+    OutOfMemory,
     TimedOut,
     /// With the signal that ended it.
     Cancelled(i32),
@@ -85,10 +91,15 @@ pub(super) struct Prepared {
 }
 
 /// Puts the command together, and writes the script where it has to be a file.
-pub(super) fn prepare(attempt: &Attempt<'_>, index: u32, step: &StepOrder) -> Result<Prepared, StepError> {
+pub(super) fn prepare(
+    attempt: &Attempt<'_>,
+    index: u32,
+    step: &StepOrder,
+    services: Option<&BTreeMap<String, String>>,
+) -> Result<Prepared, StepError> {
     let output_file = attempt.scratch.join(format!("{index}.outputs"));
     let directory = directory_of(attempt.directory, step.directory.as_deref())?;
-    let environment = environment::of_step(attempt, step, &output_file);
+    let environment = environment::of_step(attempt, step, &output_file, services);
     let (program, words) = command_line(attempt, index, step)?;
     let program = match attempt.isolation {
         Isolation::Host => full_path(program, environment.get(OsStr::new("PATH"))),
@@ -142,7 +153,7 @@ fn full_path(program: String, path: Option<&OsString>) -> String {
     found.and_then(|file| file.into_os_string().into_string().ok()).unwrap_or(program)
 }
 
-fn directory_of(root: &Path, relative: Option<&str>) -> Result<PathBuf, StepError> {
+pub(super) fn directory_of(root: &Path, relative: Option<&str>) -> Result<PathBuf, StepError> {
     let Some(relative) = relative else { return existing(root.to_owned()) };
     let within =
         Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

@@ -136,8 +136,13 @@ pub(crate) async fn fetch_artifact(
     };
     client.fetch(artifact, store).await?;
     let bytes = store.read(artifact, MAX_MANIFEST).map_err(|error| content(&error))?;
-    let manifest: oci::Manifest = serde_json::from_slice(&bytes).map_err(|error| content(&error))?;
-    for layer in manifest.layers {
+    // An image has a configuration besides its layers.
+    let image = towpath_artifact::image::image_manifest(artifact, store).map_err(|error| content(&error))?;
+    let layers = match image {
+        Some(image) => image.layers.into_iter().chain([image.config]).collect(),
+        None => serde_json::from_slice::<oci::Manifest>(&bytes).map_err(|error| content(&error))?.layers,
+    };
+    for layer in layers {
         client.fetch(layer.digest, store).await?;
     }
     Ok(())

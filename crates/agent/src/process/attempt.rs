@@ -16,10 +16,13 @@ use towpath_model::{ArtifactName, Digest};
 use super::client::{CallError, Client};
 use super::junit;
 use super::spool::Spool;
+use crate::container::{Build, ContainerHost, Wait};
 use crate::executor::{
     self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Sink as _, chain,
 };
+use crate::inputs;
 use crate::instances::fetch_artifact;
+use crate::local::build_image;
 use crate::sandbox::{Isolation, Policy};
 
 /// The least time between two parts of a log: a busy Step makes twenty calls a second, not thousands.
@@ -42,6 +45,9 @@ pub(super) struct Runner {
     pub(super) sandbox: Option<Isolation>,
     pub(super) allow_unsandboxed: bool,
     pub(super) limits: Limits,
+    pub(super) containers: Arc<ContainerHost>,
+    /// Whether contributions from outside may run in containers.
+    pub(super) allow_fork_containers: bool,
 }
 
 /// What is known at the end.
@@ -115,11 +121,12 @@ impl Runner {
             artifacts: BTreeMap::new(),
             tests: None,
         };
-        let isolation = match self.isolation(assignment.executor) {
+        let isolation = match self.isolation(assignment) {
             Ok(isolation) => isolation,
             Err(reason) => return errored(reason),
         };
-        spool.event(AttemptEvent::Started { isolation: isolation.name().to_owned() });
+        let confinement = self.containers.confinement(&assignment.containers, &isolation);
+        spool.event(AttemptEvent::Started { isolation: confinement });
         let begun = std::time::Instant::now();
         let timeout = Duration::from_millis(assignment.timeout_ms);
         let prepared = tokio::select! {
@@ -145,13 +152,23 @@ impl Runner {
             self.limits,
             cancel.clone(),
             Arc::clone(spool),
+            Arc::clone(&self.containers),
         )
         .await;
-        self.collect(assignment, place, spool, ended).await
+        self.collect(assignment, place, spool, ended, cancel).await
     }
 
-    fn isolation(&self, wanted: ExecutorKind) -> Result<Isolation, String> {
-        match (wanted, &self.sandbox) {
+    fn isolation(&self, assignment: &Assignment) -> Result<Isolation, String> {
+        let from_outside = assignment.env.get("TOWPATH_TRUST").is_some_and(|trust| trust == "fork");
+        let builds = assignment.artifacts.iter().any(|artifact| artifact.image.is_some());
+        if (builds || assignment.containers.need_engine()) && from_outside && !self.allow_fork_containers {
+            return Err("the job wants a container, and this agent gives none to contributions from outside: its \
+                        engine has all rights of the host. `towpath agent --allow-fork-containers` gives them one"
+                .to_owned());
+        }
+        match (assignment.executor, &self.sandbox) {
+            // What runs beside the container is confined as strongly as this host can.
+            (ExecutorKind::Container, sandbox) => Ok(sandbox.clone().unwrap_or(Isolation::Host)),
             (ExecutorKind::Sandbox, Some(sandbox)) => Ok(sandbox.clone()),
             (ExecutorKind::Sandbox, None) | (ExecutorKind::Host, _) if self.allow_unsandboxed => {
                 Ok(Isolation::Host)
@@ -193,6 +210,7 @@ impl Runner {
         place: &AttemptDirectory,
         spool: &Arc<Spool>,
         mut ended: Ended,
+        cancel: &Cancel,
     ) -> Outcome {
         let root = place.source.join(&assignment.directory);
         let (reports, report_root, complaints) = (assignment.junit.clone(), root.clone(), Arc::clone(spool));
@@ -202,7 +220,7 @@ impl Runner {
         let tests = counted.await.unwrap_or_default();
         let mut artifacts = BTreeMap::new();
         if ended.outcome == AttemptOutcome::Passed {
-            match self.pack(assignment, &root).await {
+            match self.pack(assignment, place, spool, cancel).await {
                 Ok(packed) => artifacts = packed,
                 Err((outcome, message)) => {
                     spool.notice(&message);
@@ -216,27 +234,60 @@ impl Runner {
     async fn pack(
         &self,
         assignment: &Assignment,
-        root: &Path,
+        place: &AttemptDirectory,
+        spool: &Arc<Spool>,
+        cancel: &Cancel,
     ) -> Result<BTreeMap<ArtifactName, Digest>, (AttemptOutcome, String)> {
         let mut artifacts = BTreeMap::new();
         for order in &assignment.artifacts {
-            let (root, files, mut sink) =
-                (root.to_owned(), order.files.clone(), Recording::new(self.store.clone()));
+            let root = place.source.join(&assignment.directory);
+            let (order, mut sink) = (order.clone(), Recording::new(self.store.clone()));
+            let name = order.name.clone();
+            if let Some(layers) = order.image.as_ref().and_then(|image| image.layers) {
+                // Without them the build is slower, and as right.
+                if let Err(error) = fetch_artifact(&self.client, layers, &self.store).await {
+                    spool.notice(&format!("layers of the last release cannot be fetched: {error}"));
+                }
+            }
+            let (assignment, scratch) = (assignment.clone(), place.scratch.clone());
+            let (store, spool, cancel) = (self.store.clone(), Arc::clone(spool), cancel.clone());
+            let host = Arc::clone(&self.containers);
             let packing = tokio::task::spawn_blocking(move || {
-                let packed = towpath_artifact::pack(&root, &files, &mut sink);
-                packed.map(|packed| (packed, sink.blobs))
+                let manifest = match &order.image {
+                    Some(image) => {
+                        let trust = assignment.env.get("TOWPATH_TRUST").map_or("", String::as_str);
+                        let timeout = Duration::from_millis(assignment.timeout_ms);
+                        let build = Build {
+                            owner: &format!("{} {trust}", assignment.project),
+                            artifact: &order.name,
+                            order: image,
+                            directory: &root,
+                            scratch: &scratch,
+                            network: assignment.network,
+                            store: &store,
+                            wait: Wait::until(std::time::Instant::now() + timeout, &cancel),
+                            names: false,
+                        };
+                        build_image(&build, &host, &assignment.secrets, &mut sink, &*spool)
+                    }
+                    None => towpath_artifact::pack(&root, &order.files, &mut sink)
+                        .map(|packed| packed.manifest)
+                        .map_err(|error| {
+                            let message =
+                                format!("artifact `{}` was not packed: {}", order.name, chain(&error));
+                            (AttemptOutcome::Failed, message)
+                        }),
+                };
+                manifest.map(|manifest| (manifest, sink.blobs))
             });
             let packed = packing.await.map_err(|error| (AttemptOutcome::Errored, chain(&error)))?;
-            let name = &order.name;
-            let (packed, blobs) = packed.map_err(|error| {
-                (AttemptOutcome::Failed, format!("artifact `{name}` was not packed: {}", chain(&error)))
-            })?;
+            let (manifest, blobs) = packed?;
             for blob in blobs {
                 self.upload(blob).await.map_err(|error| {
                     (AttemptOutcome::Errored, format!("artifact `{name}` could not be uploaded: {error}"))
                 })?;
             }
-            artifacts.insert(name.clone(), packed.manifest);
+            artifacts.insert(name, manifest);
         }
         Ok(artifacts)
     }
@@ -263,7 +314,7 @@ fn fill(store: &ContentStore, assignment: &Assignment, into: &Path) -> Result<()
     extract::extract(source, into, limits, Symlinks::Verbatim)
         .map_err(|error| fail("the source tree", &error))?;
     for input in &assignment.inputs {
-        towpath_artifact::unpack(input.manifest, store, into, limits)
+        inputs::bring(input, store, into, limits)
             .map_err(|error| fail(&format!("artifact `{}`", input.name), &error))?;
     }
     Ok(())
@@ -280,6 +331,7 @@ async fn execute(
     limits: Limits,
     cancel: Cancel,
     spool: Arc<Spool>,
+    host: Arc<ContainerHost>,
 ) -> Ended {
     let run = move || {
         let attempt = Attempt {
@@ -294,6 +346,8 @@ async fn execute(
             isolation: &isolation,
             policy: &policy,
             limits,
+            containers: &assignment.containers,
+            host: &host,
         };
         executor::run(&attempt, &cancel, &*spool)
     };

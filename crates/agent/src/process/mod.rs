@@ -32,9 +32,10 @@ use self::attempt::Runner;
 pub use self::client::{CallError, Client, Credentials};
 use self::enrol::Renewal;
 pub use self::enrol::{JoinError, join};
+use crate::container::{ContainerHost, Owner};
 use crate::executor::{Cancel, CancelReason, Limits};
 use crate::instances::{Instances, InstancesOptions};
-use crate::processes::{ATTEMPT_MARKER, Marker};
+use crate::processes::{ATTEMPT_MARKER, Marker, SERVICE_MARKER};
 use crate::sandbox::{Isolation, NoIsolation};
 
 /// How long the server may hold a poll.
@@ -84,6 +85,8 @@ pub struct AgentOptions {
     pub allow_unsandboxed: bool,
     /// The bounds of each Attempt.
     pub limits: Limits,
+    /// Whether contributions from outside may run in containers: the engine has all rights of the host.
+    pub allow_fork_containers: bool,
 }
 
 /// Why the agent could not start.
@@ -156,7 +159,8 @@ fn clear_work(work: &Path) -> std::io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         if let Some(attempt) = name.to_str().filter(|name| name.parse::<AttemptId>().is_ok()) {
-            let killed = Marker::new(ATTEMPT_MARKER, attempt).kill_all();
+            let killed = Marker::new(ATTEMPT_MARKER, attempt).kill_all()
+                + Marker::beginning(SERVICE_MARKER, attempt).kill_all();
             tracing::warn!(attempt, killed, "an attempt of an earlier agent process was cleared away");
         }
         fs::remove_dir_all(entry.path())?;
@@ -177,6 +181,8 @@ struct Agent {
     id: AgentId,
     session: Uuid,
     hostname: String,
+    /// The container engine, for the server.
+    engine: Option<String>,
     runner: Arc<Runner>,
     instances: Option<Instances>,
     held: HashMap<AttemptId, Held>,
@@ -197,6 +203,10 @@ impl Agent {
             Err(_) if options.allow_unsandboxed || !options.runner => None,
             Err(error) => return Err(error.into()),
         };
+        let owner = Owner::agent(&options.directory);
+        let containers = if options.runner { ContainerHost::find(owner) } else { ContainerHost::none(owner) };
+        let engine = containers.engine.as_ref().ok();
+        let engine = engine.map(|engine| format!("{} {}", engine.kind().word(), engine.version()));
         let store = ContentStore::open(&options.directory.join("blobs"))?;
         let client = Client::new(options.credentials.clone());
         let runner = Arc::new(Runner {
@@ -208,6 +218,8 @@ impl Agent {
             sandbox,
             allow_unsandboxed: options.allow_unsandboxed,
             limits: options.limits,
+            containers: Arc::new(containers),
+            allow_fork_containers: options.allow_fork_containers,
         });
         let instances =
             options.deployer.then(|| open_instances(&options, store, client.clone())).transpose()?;
@@ -219,6 +231,7 @@ impl Agent {
             id,
             session: Uuid::new_v4(),
             hostname,
+            engine,
             runner,
             instances,
             held: HashMap::new(),
@@ -323,6 +336,7 @@ impl Agent {
             runner: self.options.runner,
             deployer: self.options.deployer,
             address: self.options.address,
+            engine: self.engine.clone(),
             capacity: if self.options.runner { capacity } else { 0 },
             held,
             instances_generation: self.instances.as_ref().map_or(0, Instances::generation),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use self::landlocked::exec_main;
+pub(crate) use self::policy::CACHES;
 pub use self::policy::Policy;
 
 /// How Steps are confined on this host.

@@ -28,6 +28,10 @@ const SYSTEM: &[&str] = &[
 const VERSION_MANAGERS: &[&str] =
     &[".pyenv", ".rbenv", ".nvm", ".volta", ".asdf", ".sdkman", ".bun", ".deno", ".local/share/mise"];
 
+/// Where package managers are told to keep their downloads, below the Project's cache.
+pub(crate) const CACHES: &[(&str, &str)] =
+    &[("CARGO_HOME", "cargo"), ("GOPATH", "go"), ("npm_config_cache", "npm"), ("XDG_CACHE_HOME", "xdg")];
+
 /// The rules for one Attempt. A path that does not exist is left out.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -69,19 +73,18 @@ impl Policy {
     #[must_use]
     pub fn cache_environment(&self) -> Vec<(&'static str, OsString)> {
         let Some(cache) = &self.cache else { return Vec::new() };
-        let mut variables: Vec<(&'static str, OsString)> = [
-            ("CARGO_HOME", "cargo"),
-            ("GOPATH", "go"),
-            ("npm_config_cache", "npm"),
-            ("XDG_CACHE_HOME", "xdg"),
-        ]
-        .into_iter()
-        .map(|(name, directory)| (name, cache.join(directory).into_os_string()))
-        .collect();
+        let mut variables: Vec<(&'static str, OsString)> =
+            CACHES.iter().map(|(name, directory)| (*name, cache.join(directory).into_os_string())).collect();
         if let Some(rustup) = rustup_home() {
             variables.push(("RUSTUP_HOME", rustup.into_os_string()));
         }
         variables
+    }
+
+    /// The part of the cache that containers use: what is built in an image may not fit what is built on the host.
+    #[must_use]
+    pub fn container_cache(&self) -> Option<PathBuf> {
+        self.cache.as_ref().map(|cache| cache.join("container"))
     }
 
     /// Makes the cache ready: cargo's own configuration (mirrors, registries) is taken over from the
@@ -94,6 +97,7 @@ impl Policy {
         let Some(cache) = &self.cache else { return Ok(()) };
         let cargo = cache.join("cargo");
         std::fs::create_dir_all(&cargo)?;
+        std::fs::create_dir_all(cache.join("container"))?;
         if let Some(config) =
             cargo_home().map(|home| home.join("config.toml")).filter(|config| config.is_file())
         {

@@ -5,6 +5,7 @@
     reason = "each test binary uses another part; a failed helper fails the test"
 )]
 
+pub mod containers;
 pub mod server;
 
 use std::collections::BTreeMap;
@@ -12,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use towpath_agent::container::{ContainerHost, Owner};
 use towpath_agent::executor::{Cancel, Ended, Limits, LogLine, Sink};
 use towpath_agent::local::{LocalJob, LocalRunner, SourceTree};
 use towpath_agent::sandbox::Isolation;
 use towpath_agent::sweep::Sweeper;
 use towpath_api::agent::{AttemptEvent, Secret, StepOrder};
+use towpath_api::containers::Containers;
 use towpath_model::AttemptId;
 
 /// The program with the hidden commands.
@@ -63,6 +66,7 @@ pub struct Bench {
     pub env: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
     pub network: bool,
+    pub containers: Containers,
     pub timeout: Duration,
 }
 
@@ -81,6 +85,7 @@ impl Bench {
             data,
             limits: Limits { grace: Duration::from_millis(300), ..Limits::default() },
             sweeper: Sweeper::start().unwrap(),
+            containers: ContainerHost::none(Owner::local()),
         };
         Self {
             root,
@@ -88,6 +93,7 @@ impl Bench {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             network: true,
+            containers: Containers::default(),
             timeout: Duration::from_secs(60),
         }
     }
@@ -126,6 +132,7 @@ impl Bench {
             artifacts: &[],
             junit: &[],
             network: self.network,
+            containers: &self.containers,
             timeout: self.timeout,
         };
         self.runner.run_job(&job, cancel, sink).ended

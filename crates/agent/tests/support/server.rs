@@ -104,6 +104,7 @@ impl Server {
             artifacts: Vec::new(),
             junit: Vec::new(),
             executor: ExecutorKind::Host,
+            containers: Default::default(),
             network: true,
             timeout_ms: 60_000,
         };

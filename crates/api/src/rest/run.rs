@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use towpath_model::container::ImageUsed;
 use towpath_model::{attempt, run as model};
 use utoipa::ToSchema;
 
@@ -92,6 +93,10 @@ pub struct Attempt {
     pub agent: Option<String>,
     /// The confinement in use.
     pub isolation: Option<String>,
+    /// The images that it used, by the bytes that they were: `role`, `reference`, `digest`.
+    #[schema(value_type = Vec<Object>)]
+    #[serde(default)]
+    pub images: Vec<ImageUsed>,
     /// Its Steps, in order.
     #[schema(value_type = Vec<Object>)]
     pub steps: Vec<attempt::StepProgress>,
@@ -124,6 +129,7 @@ impl From<&attempt::Attempt> for Attempt {
             fence,
             agent,
             isolation,
+            images,
             steps,
             queued_at,
             started_at,
@@ -140,6 +146,7 @@ impl From<&attempt::Attempt> for Attempt {
             fence: *fence,
             agent: agent.map(|agent| agent.to_string()),
             isolation: isolation.clone(),
+            images: images.clone(),
             steps: steps.clone(),
             queued_at: *queued_at,
             started_at: *started_at,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use towpath_config::diagnostic::{Colour, Diagnostic, render_all, summary};
+use towpath_config::dockerfile::{ContextFacts, lint_dockerfile};
 use towpath_config::file::read_pipeline_file;
 use towpath_config::{PIPELINE_FILE, check_together, parse_environments_bytes, parse_pipeline_bytes};
 use towpath_model::pipeline::Pipeline;
@@ -12,6 +13,9 @@ use towpath_model::policy::EnvironmentDocument;
 
 /// Where environment documents stand beside the pipeline file.
 pub const ENVIRONMENTS: &str = ".towpath";
+
+/// A longer Dockerfile is none.
+const LONGEST_DOCKERFILE: usize = 1 << 20;
 
 /// What the files of a project say.
 #[derive(Debug)]
@@ -66,10 +70,20 @@ pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
     let mut local = Local { pipeline: None, documents: Vec::new(), diagnostics: Vec::new() };
     let mut filed = Vec::new();
     for file in files {
+        if is_dockerfile(file) {
+            let context = file.parent().unwrap_or(Path::new("."));
+            let hints = lint_image(file, context);
+            let hints =
+                hints.with_context(|| format!("{} cannot be read as a Dockerfile", file.display()))?;
+            local.diagnostics.extend(hints);
+            continue;
+        }
         let bytes = read_pipeline_file(file)?;
         let name = shown(file);
         if is_pipeline(file, &bytes) {
             let (pipeline, diagnostics) = parse_pipeline_bytes(&name, &bytes);
+            let beside = file.parent().unwrap_or(Path::new("."));
+            local.diagnostics.extend(pipeline.iter().flat_map(|pipeline| lint_images(pipeline, beside)));
             local.pipeline = local.pipeline.or(pipeline);
             local.diagnostics.extend(diagnostics);
         } else {
@@ -81,6 +95,31 @@ pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
     local.diagnostics.extend(check_together(local.pipeline.as_ref(), &filed));
     local.documents.extend(filed.into_iter().map(|(_, document)| document));
     Ok(local)
+}
+
+/// Hints on the Dockerfiles that a pipeline builds from. One that a Step writes is not there yet.
+fn lint_images(pipeline: &Pipeline, directory: &Path) -> Vec<Diagnostic> {
+    let artifacts = pipeline.jobs.iter().flat_map(|job| &job.artifacts);
+    let builds = artifacts.filter_map(|artifact| artifact.image.as_ref());
+    let mut places: Vec<_> =
+        builds.map(|build| (directory.join(&build.context), &build.dockerfile)).collect();
+    places.sort();
+    places.dedup();
+    let hints = places.iter().filter_map(|(context, name)| lint_image(&context.join(name), context));
+    hints.flatten().collect()
+}
+
+/// Hints on a Dockerfile; `None` where it cannot be read.
+fn lint_image(file: &Path, context: &Path) -> Option<Vec<Diagnostic>> {
+    let text = fs::read_to_string(file).ok().filter(|text| text.len() <= LONGEST_DOCKERFILE)?;
+    let has_git = context.join(".git").exists();
+    let ignore = fs::read_to_string(context.join(".dockerignore")).ok();
+    Some(lint_dockerfile(&shown(file), &text, &ContextFacts { has_git, ignore }))
+}
+
+fn is_dockerfile(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name == "Containerfile" || name.starts_with("Dockerfile") || name.ends_with(".Dockerfile")
 }
 
 pub(super) fn is_pipeline(file: &Path, bytes: &[u8]) -> bool {

@@ -212,7 +212,7 @@ fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
             "exec python3 -m http.server --bind $HOST --directory site $PORT",
         ),
         Kind::Dockerfile => Recipe {
-            note: "This directory has a Dockerfile. Building images comes with the container executor; until then, build the program itself here.",
+            note: "This directory has a Dockerfile. An artifact can be the image: `artifacts: { NAME: { image: . } }`; Environments on hosts start files, so build the program itself here.",
             ..own(&["test -f Dockerfile"], &["make"], name.as_str(), &format!("./{name}"))
         },
         Kind::Unknown => own(
@@ -262,7 +262,7 @@ secrets: []
 pub(super) fn next(kind: Kind, name: &ProjectName) -> String {
     let image = match kind {
         Kind::Dockerfile => {
-            "\nNote: the Dockerfile is not used yet. Building images comes with the container executor.\n"
+            "\nNote: Environments on hosts start files. To seal the image too, write `artifacts: { image: { image: . } }` in a job.\n"
         }
         _ => "",
     };

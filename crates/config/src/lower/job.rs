@@ -1,13 +1,14 @@
 //! Jobs and their Steps.
 
 use towpath_model::JobName;
+use towpath_model::container::Service;
 use towpath_model::matrix::Values;
 use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, Step};
 
 use super::matrix;
 use super::{
-    DAY, HOUR, Places, SECOND, check_relative, condition, env, first_line, labels, neither, patterns, script,
-    script_text, small,
+    DAY, HOUR, Places, SECOND, check_relative, condition, container, env, first_line, labels, neither,
+    patterns, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
@@ -35,14 +36,14 @@ pub(super) fn lower(
     let artifacts = artifacts(&mut fields, &name, places);
     let junit = junit(&mut fields);
     let runs_on = fields.node("runs_on").map(|node| labels(node, "runs_on", report)).unwrap_or_default();
-    let executor = match fields.choice("executor") {
-        Some("host") => Executor::Host,
-        _ => Executor::Sandbox,
-    };
+    let image = container::image(&mut fields);
+    let services = container::services(&mut fields, &name, places);
+    let executor = executor(&mut fields, image.is_some());
     let network = match fields.choice("network") {
         Some("none") => Network::None,
         _ => Network::Full,
     };
+    check_services(&services, image.is_some(), network, &fields);
     let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(HOUR);
     let retry = retry(&mut fields);
     let concurrency = fields.text("concurrency").map(|group| group.value);
@@ -61,6 +62,8 @@ pub(super) fn lower(
         junit,
         runs_on,
         executor,
+        image,
+        services,
         network,
         timeout,
         retry,
@@ -68,6 +71,43 @@ pub(super) fn lower(
         allow_failure,
         cell,
     })
+}
+
+/// An image asks for a container, and a container for an image.
+fn executor(fields: &mut Fields<'_, '_>, has_image: bool) -> Executor {
+    let place = fields.key_place("executor", "");
+    let place = fields.entry("executor").map_or(place, |entry| entry.value.span.clone());
+    match (fields.choice("executor"), has_image) {
+        (None | Some("container"), true) => Executor::Container,
+        (Some("container"), false) if !fields.has("image") => {
+            let problem = Problem::error("no-image", "`executor: container` needs an `image`")
+                .hint("for example `image: debian:bookworm`");
+            fields.report.at(&place, problem);
+            Executor::Container
+        }
+        (Some("container"), false) => Executor::Container,
+        (Some(other), true) => {
+            let problem =
+                Problem::error("not-both", format!("`executor: {other}` uses no image, and there is one"))
+                    .hint("remove either of them");
+            fields.report.at(&place, problem);
+            Executor::Container
+        }
+        (Some("host"), false) => Executor::Host,
+        (Some(_) | None, false) => Executor::Sandbox,
+    }
+}
+
+/// Without the network, Steps in a sandbox reach no Service.
+fn check_services(services: &[Service], in_container: bool, network: Network, fields: &Fields<'_, '_>) {
+    if services.is_empty() || in_container || network == Network::Full {
+        return;
+    }
+    let problem =
+        Problem::error("unreachable-service", "with `network: none`, Steps in a sandbox reach no service")
+            .hint("with an `image`, they reach their services and nothing else")
+            .hint("or remove `network: none`");
+    fields.report.at(&fields.key_place("services", &services[0].name), problem);
 }
 
 fn steps(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec<Step> {
@@ -134,33 +174,40 @@ fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) ->
         let Some(name) = parse_name(&entry.key, &entry.key_span, report) else { continue };
         let located = Located { value: name, span: entry.key_span.clone() };
         places.artifacts.push((job.clone(), located.clone()));
-        let files = match &entry.value.value {
+        let (files, image) = match &entry.value.value {
             Value::Text(_) | Value::List(_) => {
                 let files: Vec<_> =
                     items(&entry.value).filter_map(|item| text(item, "files", report)).collect();
                 files.iter().for_each(|file| check_relative(file, "files", report));
-                files.into_iter().map(|file| file.value).collect()
+                (files.into_iter().map(|file| file.value).collect(), None)
             }
             Value::Map(_) => {
                 let Some(mut artifact) = Fields::open(&entry.value, &entry.key_span, &ARTIFACT, report)
                 else {
                     continue;
                 };
+                if artifact.has("files") == artifact.has("image") {
+                    let problem =
+                        Problem::error("missing-key", "an artifact needs either `files` or `image`")
+                            .hint("for example `files: dist/**`, or `image: { context: . }`");
+                    report.at(&entry.key_span, problem);
+                }
                 let files = patterns(&mut artifact, "files");
+                let image = artifact.entry("image").and_then(|entry| container::build(entry, report));
                 artifact.close();
-                files
+                (files, image)
             }
             Value::Null | Value::Boolean(_) | Value::Number(_) => {
                 neither(
                     "artifacts",
-                    "a path, a list of patterns, or a map with `files`",
+                    "a path, a list of patterns, or a map with `files` or `image`",
                     &entry.value,
                     report,
                 );
                 continue;
             }
         };
-        artifacts.push(ArtifactDeclaration { name: located.value, files });
+        artifacts.push(ArtifactDeclaration { name: located.value, files, image });
     }
     artifacts
 }

@@ -1,5 +1,6 @@
 //! The keys of `towpath.yaml`.
 
+use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::reuse::{DEFAULTS, MATRIX, STEP_ITEM, TEMPLATE};
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
@@ -90,7 +91,8 @@ pub(crate) static PIPELINE: Object = Object {
         ("triggers", "write `on`"),
         ("permissions", "Towpath gives a Job nothing but the `secrets` it lists"),
         ("concurrency", "write `cancel_superseded` here, or `concurrency` on a Job"),
-        ("services", "services come with the container executor; start what the Job needs in a Step"),
+        ("services", "put them into the Job that uses them: `jobs: { test: { services: {...} } }`"),
+        ("image", "put it into a Job: `jobs: { build: { image: ... } }`"),
     ],
 };
 
@@ -216,9 +218,23 @@ pub(crate) static JOB: Object = Object {
             "{ os: linux, arch: arm64 }",
         ),
         key(
+            "image",
+            Kind::Any(&[Kind::Text, Kind::Object(&IMAGE)]),
+            Default("none"),
+            "The image that the Steps run in, on an agent with Docker or Podman.",
+            "debian:bookworm",
+        ),
+        key(
+            "services",
+            Kind::Map(&Kind::Any(&[Kind::Text, Kind::Object(&SERVICE)])),
+            Default("{}"),
+            "What runs beside the Steps, by name: databases and the like. A text is short for `image`.",
+            "{ db: { image: postgres:17, ports: 5432 } }",
+        ),
+        key(
             "executor",
-            Kind::OneOf(&["sandbox", "host"]),
-            Default("sandbox"),
+            Kind::OneOf(&["sandbox", "container", "host"]),
+            Default("container with an `image`, else sandbox"),
             "How Steps are confined. `host` works only where the server allows it.",
             "sandbox",
         ),
@@ -293,15 +309,7 @@ pub(crate) static JOB: Object = Object {
         ("condition", "write `if`, with an expression"),
         ("before_script", "write it as the first of the `steps`"),
         ("after_script", "write it as the last of the `steps`, with `always: true`"),
-        (
-            "image",
-            "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox",
-        ),
-        (
-            "container",
-            "images come with the container executor; without one, Steps run on the agent's own tools in a sandbox",
-        ),
-        ("services", "services come with the container executor; start what the Job needs in a Step"),
+        ("container", "write `image`"),
         ("strategy", "write `matrix`, `fail_fast` and `max_parallel` on the Job itself"),
         ("parallel", "write `matrix`"),
         ("stage", "Jobs have no stage; order them by `needs`"),
@@ -371,14 +379,23 @@ pub(crate) static STEP: Object = Object {
 
 pub(crate) static ARTIFACT: Object = Object {
     name: "artifact",
-    doc: "Files that are packed, named by digest and sealed into the Release. A packed single file keeps its base name.",
-    keys: &[key(
-        "files",
-        one_or_many!(Kind::Text),
-        Required,
-        "Patterns relative to the Project's directory.",
-        "[dist/**]",
-    )],
+    doc: "Files that are packed, or an image that is built; named by digest and sealed into the Release. A packed single file keeps its base name.",
+    keys: &[
+        key(
+            "files",
+            one_or_many!(Kind::Text),
+            Default("none"),
+            "Patterns relative to the Project's directory.",
+            "[dist/**]",
+        ),
+        key(
+            "image",
+            Kind::Any(&[Kind::Text, Kind::Object(&IMAGE_BUILD)]),
+            Default("none"),
+            "An image to build from a Dockerfile when every Step has passed. A text is short for `context`.",
+            "{ context: . }",
+        ),
+    ],
     foreign: &[("paths", "write `files`"), ("path", "write `files`")],
 };
 
@@ -468,7 +485,7 @@ pub(crate) static WORKLOAD: Object = Object {
         ),
     ],
     foreign: &[
-        ("image", "images come with the container executor; name an `artifact`"),
+        ("image", "name the `artifact` whose files it starts"),
         ("ports", "a Workload gets one free port in `PORT`; the Environment's `listen` is what clients see"),
         ("port", "a Workload gets one free port in `PORT`; the Environment's `listen` is what clients see"),
         ("replicas", "write `target: { instances: 3 }` in the environment document"),

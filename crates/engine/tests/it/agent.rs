@@ -77,6 +77,7 @@ impl SimAgent {
             labels: self.labels.clone(),
             runner: true,
             deployer: true,
+            engine: None,
             address: [127, 0, 0, 1].into(),
             capacity: 4_u32.saturating_sub(u32::try_from(self.held.len()).unwrap()),
             held: self.held.clone(),

@@ -36,6 +36,8 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         junit: Vec::new(),
         runs_on: BTreeMap::new(),
         executor: Executor::Sandbox,
+        image: None,
+        services: Vec::new(),
         network: Network::Full,
         timeout: seconds(60),
         retry: Retry { attempts: 2, attempts_lost: 2 },

@@ -172,6 +172,11 @@ fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
         reason: words::some(&attempt.message),
         agent,
         isolation: attempt.isolation.clone(),
+        images: attempt
+            .images
+            .iter()
+            .map(|image| (image.role.clone(), image.reference.clone(), image.digest.clone()))
+            .collect(),
         started: attempt.started_at,
         finished: attempt.finished_at,
         steps: steps.collect(),

@@ -278,6 +278,11 @@ impl Moment {
             reason: None,
             agent: Some("build-1".into()),
             isolation: Some("bubblewrap".into()),
+            images: vec![(
+                "service db".into(),
+                "postgres:17".into(),
+                "sha256:3b1f4c0e5a7d92861f0c4d5be8a1697302c4d8e5f6a7b8c9d0e1f2a3b4c5d6e7".into(),
+            )],
             started: Some(self.ago(150)),
             finished: (state != State::Running).then(|| self.ago(104)),
             steps: vec![

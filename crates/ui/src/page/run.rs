@@ -169,6 +169,11 @@ fn steps(view: &RunView, job: &JobView, attempt: &AttemptView) -> Markup {
             @if let Some(agent) = &attempt.agent { " on " (agent) }
             @if let Some(isolation) = &attempt.isolation { " · " (isolation) }
         }
+        @if !attempt.images.is_empty() {
+            ul.artifacts aria-label="Images" { @for (role, reference, bytes) in &attempt.images {
+                li { span.muted { (role) } " " strong { (reference) } " " (digest(bytes)) }
+            } }
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub struct AttemptView {
     pub agent: Option<String>,
     /// `bubblewrap`, `landlock`, `host`.
     pub isolation: Option<String>,
+    /// The images that it used: what for, the reference in the file, the digest that it meant.
+    pub images: Vec<(String, String, String)>,
     /// When it started.
     pub started: Option<Timestamp>,
     /// When it ended.

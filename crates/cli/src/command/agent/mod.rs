@@ -79,6 +79,9 @@ struct Work {
     /// Runs jobs even where neither bubblewrap nor Landlock can confine them.
     #[arg(long, env = "TOWPATH_ALLOW_UNSANDBOXED")]
     allow_unsandboxed: bool,
+    /// Runs jobs of contributions from outside in containers too, whose engine has all rights of this host.
+    #[arg(long)]
+    allow_fork_containers: bool,
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -143,7 +146,8 @@ impl Work {
         release_key: PathBuf,
         address: IpAddr,
     ) -> anyhow::Result<AgentOptions> {
-        let Self { labels, capacity, no_runner, no_deployer, allow_unsandboxed } = self;
+        let Self { labels, capacity, no_runner, no_deployer, allow_unsandboxed, allow_fork_containers } =
+            self;
         Ok(AgentOptions {
             directory: data.join("agent"),
             credentials,
@@ -156,6 +160,7 @@ impl Work {
             capacity,
             program: std::env::current_exe().context("failed to find this program's own file")?,
             allow_unsandboxed,
+            allow_fork_containers,
             limits: Limits::default(),
         })
     }

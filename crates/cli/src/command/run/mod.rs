@@ -19,11 +19,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use jiff::Timestamp;
+use towpath_agent::container::{ContainerHost, Owner};
 use towpath_agent::executor::Limits;
 use towpath_agent::local::LocalRunner;
 use towpath_agent::sandbox::Isolation;
 use towpath_agent::sweep::Sweeper;
 use towpath_config::{has_errors, render};
+use towpath_model::pipeline::Pipeline;
 use towpath_model::plan::{Fate, Occasion, PlanReport};
 use towpath_model::run::{Cause, NewRun, RunState};
 use towpath_model::timeline::Actor;
@@ -31,7 +33,7 @@ use towpath_model::{Digest, JobName, RunId};
 use towpath_server::options::default_data_dir;
 
 use self::drive::{Drive, Finished};
-use self::order::Orders;
+use self::order::{Contained, Orders};
 use self::show::Show;
 use self::surroundings::{Known, Surroundings};
 use super::local::{find_project, print_diagnostics, read_project};
@@ -50,9 +52,9 @@ pub struct Args {
     names: Vec<String>,
     #[command(flatten)]
     occasion: OccasionArgs,
-    /// How jobs are confined.
-    #[arg(long, value_enum, default_value_t = Executor::Sandbox)]
-    executor: Executor,
+    /// How jobs are confined; without it, as the file says: in a container where a job has an image, else in a sandbox.
+    #[arg(long, value_enum)]
+    executor: Option<Executor>,
     /// How many jobs run at once; without it, one for each processor.
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -84,6 +86,8 @@ pub struct Args {
 enum Executor {
     /// Bubblewrap where present, else Landlock.
     Sandbox,
+    /// In containers, which every job must have an image for.
+    Container,
     /// Landlock, even where bubblewrap is present.
     Landlock,
     /// Not at all: with all rights of this user.
@@ -118,11 +122,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let place =
         place.context("failed to make a directory for workspaces; TMPDIR names another place for it")?;
     let Known { below, source, commit } = surroundings.known()?;
-    let runner = runner(args.executor, place.path(), pipeline.name.as_str())?;
+    let executor = args.executor.unwrap_or(Executor::Sandbox);
+    let contained = match args.executor {
+        None => Contained::AsTheFileSays,
+        Some(Executor::Container) => Contained::Yes,
+        Some(Executor::Sandbox | Executor::Landlock | Executor::Host) => Contained::No,
+    };
+    let runner = runner(executor, place.path(), &pipeline)?;
     let orders = Orders {
         secrets: &secrets,
         env: args.env.iter().cloned().collect::<BTreeMap<_, _>>(),
-        unconfined: args.executor == Executor::Host,
+        unconfined: executor == Executor::Host,
+        contained,
     };
     // Without workloads the state machine has nothing to seal, and ends when the Jobs have ended.
     pipeline.workloads.clear();
@@ -183,9 +194,19 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn runner(executor: Executor, place: &Path, project: &str) -> anyhow::Result<LocalRunner> {
+fn runner(executor: Executor, place: &Path, pipeline: &Pipeline) -> anyhow::Result<LocalRunner> {
+    let project = pipeline.name.as_str();
+    let needs_engine = pipeline.jobs.iter().any(|job| {
+        job.image.is_some()
+            || !job.services.is_empty()
+            || job.artifacts.iter().any(|artifact| artifact.image.is_some())
+    });
+    let owner = Owner::local();
+    let containers = if needs_engine { ContainerHost::find(owner) } else { ContainerHost::none(owner) };
     let program = std::env::current_exe().context("failed to find this program itself")?;
     let isolation = match executor {
+        // What runs beside a container, a command as a service, is in the sandbox where there is one.
+        Executor::Container => Ok(Isolation::detect(&program).unwrap_or(Isolation::Host)),
         Executor::Sandbox => Isolation::detect(&program),
         Executor::Landlock => Isolation::landlock(&program),
         Executor::Host => Ok(Isolation::Host),
@@ -203,6 +224,7 @@ fn runner(executor: Executor, place: &Path, project: &str) -> anyhow::Result<Loc
         artifacts: place.join("artifacts"),
         limits: Limits::default(),
         sweeper: Sweeper::start().context("failed to start a thread")?,
+        containers,
     })
 }
 

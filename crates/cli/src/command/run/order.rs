@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use towpath_agent::executor::Cancel;
 use towpath_api::agent::{ArtifactOrder, Input, Secret, StepOrder};
+use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
 use towpath_config::CelEvaluator;
+use towpath_model::container::Image;
 use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
 use towpath_model::run::{Evaluator as _, Run, Scope};
 use towpath_model::{AttemptId, JobName};
@@ -36,6 +38,8 @@ pub struct Work {
     pub junit: Vec<String>,
     /// Whether it has the network.
     pub network: bool,
+    /// The image of its Steps, and the Services beside them.
+    pub containers: Containers,
     /// Its time.
     pub timeout: Duration,
     /// Ends it.
@@ -51,6 +55,8 @@ pub struct Orders<'a> {
     pub env: BTreeMap<String, String>,
     /// Whether the person allows Jobs without confinement.
     pub unconfined: bool,
+    /// Which Jobs run in containers.
+    pub contained: Contained,
 }
 
 impl Orders<'_> {
@@ -90,10 +96,53 @@ impl Orders<'_> {
             artifacts: artifacts(job),
             junit: job.junit.clone(),
             network: job.network == Network::Full,
+            containers: self.containers(job, &scope)?,
             timeout: duration(job.timeout),
             cancel: Cancel::new().map_err(|error| format!("it cannot be started: {error}"))?,
         })
     }
+}
+
+impl Orders<'_> {
+    fn containers(&self, job: &Job, scope: &Scope<'_>) -> Result<Containers, String> {
+        let mut services = Vec::with_capacity(job.services.len());
+        for service in &job.services {
+            let (name, source) = (service.name.clone(), service.source.clone());
+            let (ports, health) = (service.ports.clone(), service.health.clone());
+            services.push(ServiceOrder { name, source, env: values(&service.env, scope)?, ports, health });
+        }
+        let mut containers = Containers { image: self.image_of(job)?, services, ..Containers::default() };
+        let asked = containers.images().filter_map(|image| image.credentials.as_ref());
+        let given =
+            asked.filter_map(|by| Some((by.password.clone(), self.secrets.get(&by.password)?.clone())));
+        containers.passwords = given.collect();
+        Ok(containers)
+    }
+
+    /// The image of a Job's Steps, where they run in one.
+    fn image_of(&self, job: &Job) -> Result<Option<Image>, String> {
+        match self.contained {
+            Contained::AsTheFileSays => Ok(job.image.clone()),
+            Contained::No => Ok(None),
+            Contained::Yes => match &job.image {
+                Some(image) => Ok(Some(image.clone())),
+                None => {
+                    Err("it has no `image`, and `--executor container` runs nothing without one".to_owned())
+                }
+            },
+        }
+    }
+}
+
+/// Which Jobs run in containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contained {
+    /// Those that have an image.
+    AsTheFileSays,
+    /// None.
+    No,
+    /// All.
+    Yes,
 }
 
 fn own_env(run: &Run) -> BTreeMap<String, String> {
@@ -143,6 +192,7 @@ fn artifacts(job: &Job) -> Vec<ArtifactOrder> {
     let order = |artifact: &towpath_model::pipeline::ArtifactDeclaration| ArtifactOrder {
         name: artifact.name.clone(),
         files: artifact.files.clone(),
+        image: artifact.image.clone().map(|build| ImageOrder { build, layers: None }),
     };
     job.artifacts.iter().map(order).collect()
 }

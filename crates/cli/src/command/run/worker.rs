@@ -54,7 +54,7 @@ pub fn work(
     while let Some(work) = queue.take() {
         let sink = Reporter::new(&work, show, to);
         sink.tell(Message::Taken(work.attempt));
-        sink.event(AttemptEvent::Started { isolation: runner.isolation.name().to_owned() });
+        sink.event(AttemptEvent::Started { isolation: runner.confinement(&work.containers) });
         let job = LocalJob {
             attempt: work.attempt,
             title: work.job.as_str(),
@@ -67,6 +67,7 @@ pub fn work(
             artifacts: &work.artifacts,
             junit: &work.junit,
             network: work.network,
+            containers: &work.containers,
             timeout: work.timeout,
         };
         let LocalEnd { ended: Ended { outcome, message, outputs }, artifacts, tests } =
@@ -131,7 +132,7 @@ impl Sink for Reporter<'_> {
                 }
                 StepOutcome::Passed | StepOutcome::Skipped => {}
             },
-            AttemptEvent::Started { .. } | AttemptEvent::Finished { .. } => {}
+            AttemptEvent::Started { .. } | AttemptEvent::Images { .. } | AttemptEvent::Finished { .. } => {}
         }
         let is_last = matches!(event, AttemptEvent::Finished { .. });
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
