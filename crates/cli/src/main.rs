@@ -134,12 +134,15 @@ enum RemoteCommand {
     Start {
         /// The project.
         project: String,
-        /// The branch, tag or full ref.
-        #[arg(long = "ref", value_name = "REF", default_value = "main")]
+        /// The branch or full ref; the default branch if absent.
+        #[arg(long = "ref", value_name = "REF", default_value = "")]
         reference: String,
         /// Waits until it has ended, as `towpath wait` does.
         #[arg(long)]
         wait: bool,
+        /// An input that the pipeline declares under `on.manual.inputs`; may be given several times.
+        #[arg(long = "input", value_name = "NAME=VALUE", value_parser = command::runs::input)]
+        inputs: Vec<(String, String)>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -152,6 +155,15 @@ enum RemoteCommand {
         /// Why, for the timeline.
         #[arg(short = 'm', long, default_value = "")]
         comment: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lets a run of a fork go on, after somebody has looked at its commit.
+    Allow {
+        /// The project.
+        project: String,
+        /// The run's number.
+        run: u64,
         #[command(flatten)]
         remote: Remote,
     },
@@ -312,14 +324,15 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Runs { project, run: None, limit, remote } => {
             command::runs::list(&project, limit, &remote).await
         }
-        RemoteCommand::Start { project, reference, wait, remote } => {
-            command::runs::start(&project, reference, wait, &remote).await
+        RemoteCommand::Start { project, reference, inputs, wait, remote } => {
+            command::runs::start(&project, reference, inputs, wait, &remote).await
         }
         RemoteCommand::Wait { args, remote } => command::wait::run(args, &remote).await,
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
         }
+        RemoteCommand::Allow { project, run, remote } => command::runs::allow(&project, run, &remote).await,
         RemoteCommand::Rerun { project, run, wait, remote } => {
             command::runs::rerun(&project, run, wait, &remote).await
         }

@@ -303,6 +303,7 @@ fn check_expressions(places: &Places, report: &Report<'_>) {
         }
         with_cells
     };
+    let inputs = texts(&places.inputs);
     for placed in &places.expressions {
         let job = placed.job.as_ref().map(JobName::as_str);
         let needs: Vec<&str> =
@@ -312,7 +313,11 @@ fn check_expressions(places: &Places, report: &Report<'_>) {
         let group = placed.job.as_ref().and_then(|job| places.groups.get(job));
         let matrix = texts(group.map_or(&[], |group| group.names.as_slice()));
         let (needs, jobs) = (texts(&needs), texts(&jobs));
-        check_expression(placed, &Names { needs: &needs, jobs: &jobs, matrix: &matrix }, report);
+        check_expression(
+            placed,
+            &Names { needs: &needs, jobs: &jobs, matrix: &matrix, inputs: &inputs },
+            report,
+        );
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use towpath_model::pipeline::{Condition, EnvValue};
+use towpath_model::input::InputKind;
+use towpath_model::pipeline::{Condition, EnvValue, Pipeline};
 use towpath_model::run::{Evaluator, JobRun, Scope as RunScope};
 
 use crate::expression::{Expression, ExpressionError, Scope, Template, Value};
@@ -70,6 +71,25 @@ fn base(scope: &RunScope<'_>) -> Scope {
         .with("jobs", Value::Map(jobs))
         .with("needs", Value::Map(needs))
         .with("matrix", matrix)
+        .with("inputs", inputs(run.pipeline.as_ref(), &run.cause.inputs))
+}
+
+/// The inputs as values of their types; `null` where nobody said anything.
+pub(crate) fn inputs(pipeline: Option<&Pipeline>, said: &BTreeMap<String, String>) -> Value {
+    let declared = pipeline.iter().flat_map(|pipeline| &pipeline.triggers.inputs);
+    Value::map(declared.map(|input| {
+        let value = match (said.get(&input.name), &input.kind) {
+            (None, _) => Value::Null,
+            (Some(text), InputKind::Boolean) => Value::Boolean(text == "true"),
+            (Some(text), InputKind::Number) => match (text.parse(), text.parse()) {
+                (Ok(whole), _) => Value::Integer(whole),
+                (Err(_), Ok(number)) => Value::Double(number),
+                (Err(_), Err(_)) => Value::Text(text.clone()),
+            },
+            (Some(text), InputKind::String | InputKind::Choice { .. }) => Value::Text(text.clone()),
+        };
+        (input.name.clone(), value)
+    }))
 }
 
 /// The names that a ref gives.

@@ -62,7 +62,8 @@ impl CelForesight<'_> {
             .with("project", self.pipeline.name.as_str())
             .with("jobs", Value::Map(groups::with_groups(self.pipeline, jobs.collect())))
             .with("needs", Value::Map(groups::with_groups(self.pipeline, needs.collect())))
-            .with("matrix", groups::matrix(self.pipeline, job));
+            .with("matrix", groups::matrix(self.pipeline, job))
+            .with("inputs", self.inputs(occasion));
         let env = self
             .pipeline
             .env
@@ -71,6 +72,16 @@ impl CelForesight<'_> {
             .map(|(name, value)| (name.clone(), foresee_value(value, &base)));
         let env = Value::map(env.collect::<BTreeMap<String, Value>>());
         base.with("env", env)
+    }
+
+    /// What is known of the inputs: their defaults, unless a person is yet to be asked.
+    fn inputs(&self, occasion: &Occasion) -> Value {
+        let declared = &self.pipeline.triggers.inputs;
+        if occasion.event == "manual" {
+            let unknown = |name: &String| Value::Unknown(format!("the input `{name}`"));
+            return Value::map(declared.iter().map(|input| (input.name.clone(), unknown(&input.name))));
+        }
+        crate::evaluator::inputs(Some(self.pipeline), &towpath_model::input::defaults(declared))
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Places {
     pub(crate) stage_needs: Vec<(StageName, Located<StageName>)>,
     pub(crate) environments: Vec<(StageName, Located<EnvironmentName>)>,
     pub(crate) soaks: Vec<(StageName, Located<EnvironmentName>)>,
+    pub(crate) inputs: Vec<String>,
     pub(crate) expressions: Vec<Placed>,
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod container;
 pub(crate) mod environment;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;
+pub(crate) mod trigger;
 
 /// A map with fixed keys.
 #[derive(Debug)]
@@ -90,7 +91,8 @@ impl Object {
     /// Finds a key by any of its spellings: `runs_on`, `runs-on`, `runsOn`.
     pub(crate) fn key(&self, spelling: &str) -> Option<&'static Key> {
         let canonical = canonical(spelling);
-        self.keys.iter().find(|key| key.name == canonical)
+        let name = trigger::alias(self.name, &canonical);
+        self.keys.iter().find(|key| key.name == name)
     }
 
     /// All objects that can be reached from this one, itself first, each once.

@@ -39,8 +39,13 @@ fn example(name: &str) -> (Pipeline, Vec<EnvironmentDocument>) {
 
 fn planned(name: &str, event: &str, reference: &str, trust: Trust) -> PlanReport {
     let (pipeline, documents) = example(name);
-    let occasion =
-        Occasion { event: event.to_owned(), reference: reference.to_owned(), changed: None, trust };
+    let occasion = Occasion {
+        event: event.to_owned(),
+        reference: reference.to_owned(),
+        changed: None,
+        trust,
+        origin: None,
+    };
     let report = plan(&pipeline, &occasion, &documents);
     assert_eq!(plan_lint::lint(&report), [""; 0], "{name}");
     report

@@ -55,7 +55,16 @@ fn keys(schema: &Value) -> Vec<(String, String)> {
 /// One example of each key, put together: the files below use every key of the schemas but those that exclude each other.
 const EVERYTHING: &str = r#"
 name: shop
-on: { push: { branches: [main], paths: ["src/**"] }, tag: { patterns: [v*] }, manual: true }
+on:
+  push: { branches: [main], paths: ["src/**"] }
+  tag: { patterns: [v*] }
+  pull_request: { branches: [main], paths: ["src/**"], types: [opened, labeled] }
+  schedule: [{ cron: 0 3 * * mon-fri, timezone: Europe/Berlin, branch: release/2 }]
+  release: [{ project: base, versions: [2.*] }]
+  manual:
+    inputs:
+      hosts: { type: number, description: How many, default: 3 }
+      target: { type: choice, options: [staging, production], required: true }
 env: { A: 1 }
 cancel_superseded: false
 defaults: { shell: bash }

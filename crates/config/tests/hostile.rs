@@ -104,7 +104,7 @@ proptest! {
         prop_assert!(!has_errors(&diagnostics), "{text}\n{}", render_all(&diagnostics, Colour::No));
         let pipeline = pipeline.expect("no errors, so a pipeline");
         let (reference, trust) = if main { ("refs/heads/main", Trust::Protected) } else { ("refs/heads/x", Trust::Internal) };
-        let occasion = Occasion { event: "push".to_owned(), reference: reference.to_owned(), changed: None, trust };
+        let occasion = Occasion { event: "push".to_owned(), reference: reference.to_owned(), changed: None, trust, origin: None };
         let report = plan(&pipeline, &occasion, &[]);
         prop_assert_eq!(report.jobs.len(), pipeline.jobs.len());
         prop_assert_eq!(report.stages.len(), pipeline.stages.len());

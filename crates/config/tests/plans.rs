@@ -16,6 +16,7 @@ fn planned(text: &str, event: &str, reference: &str, changed: Option<&[&str]>) -
         reference: reference.to_owned(),
         changed,
         trust: Trust::Protected,
+        origin: None,
     };
     let report = plan(&pipeline, &occasion, &[]);
     assert_eq!(plan_lint::lint(&report), [""; 0]);

@@ -117,6 +117,13 @@ impl Repository {
         Ok(out.map(|out| String::from_utf8_lossy(&out).lines().last().unwrap_or_default().to_owned()))
     }
 
+    /// The full name of the default branch, which may not exist yet.
+    pub(crate) async fn default_branch(&self) -> Result<String, EngineError> {
+        let out = self.ask(&["symbolic-ref", "--quiet", "HEAD"]).await?;
+        let name = out.map(|out| String::from_utf8_lossy(&out).trim().to_owned());
+        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "refs/heads/main".to_owned()))
+    }
+
     /// Paths that differ between two commits; `None` where that cannot be told.
     pub(crate) async fn changed_paths(
         &self,

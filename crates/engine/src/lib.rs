@@ -28,6 +28,7 @@ mod runs;
 mod seal;
 mod secrets;
 mod signals;
+mod standing;
 mod unit;
 mod version;
 mod watch;
@@ -115,6 +116,7 @@ impl Engine {
             () = self.perform_forever() => {}
             () = self.watch_clock() => {}
             () = self.watch_leases() => {}
+            () = self.watch_schedules() => {}
         }
     }
 

@@ -147,6 +147,7 @@ fn job_env(engine: &Engine, run: &Run, scope: &Scope<'_>) -> Result<BTreeMap<Str
         ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
         ("TOWPATH_URL".to_owned(), engine.public_url().to_owned()),
     ]);
+    env.extend(towpath_model::origin::environment(cause));
     if let Some(pipeline) = &run.pipeline {
         env.extend(values(engine, &pipeline.env, scope)?);
     }

@@ -97,6 +97,9 @@ impl Engine {
                 RunEffect::AwaitGroup { job: _, group } => self.await_group(id, run, &group).await,
                 RunEffect::QueueAttempt { .. } | RunEffect::CancelAttempt { .. } => self.forget(id).await,
             },
+            Effect::Announce { project, release, depth } => {
+                self.announce(id, &project, &release, depth).await
+            }
             Effect::Environment { key, effect } => match effect {
                 EnvironmentEffect::CheckWayBack { promotion } => {
                     self.check_way_back(id, &key, promotion).await

@@ -1,10 +1,14 @@
 //! A push becomes Runs.
 
+use std::collections::BTreeMap;
+
 use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors, parse_pipeline_bytes};
+use towpath_model::input;
+use towpath_model::origin::Origin;
 use towpath_model::pattern::fits;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::plan::{self, Occasion};
-use towpath_model::run::{Cause, NewRun, Run, RunEvent, RunState, Trust};
+use towpath_model::run::{Admission, Cause, NewRun, Run, RunEvent, RunState, Trust};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, ProjectName, RunId};
 use towpath_store::core::projects::{self, Project};
@@ -26,7 +30,7 @@ pub struct RefChange {
     pub new: Option<String>,
 }
 
-type Checked = Result<(Pipeline, Digest), Vec<String>>;
+pub(crate) type Checked = Result<(Pipeline, Digest), Vec<String>>;
 
 impl Engine {
     /// Starts Runs for what was pushed. Says, for the pusher's terminal, what became of it.
@@ -93,6 +97,7 @@ impl Engine {
             Ok((pipeline, _)) => self.not_triggered(project, pipeline, change, &commit).await?,
             Err(_) => None,
         };
+        let default = repository.default_branch().await?;
         let mut unit = self.begin().await?;
         if git_refs::find(&mut unit.tx, project.name.as_str(), &change.name).await? == change.new {
             return Ok(Vec::new());
@@ -100,6 +105,9 @@ impl Engine {
         if newest {
             let new = change.new.as_deref();
             git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, new, unit.now).await?;
+            if let (Ok((pipeline, _)), true) = (&checked, change.name == default) {
+                unit.keep_standing(project, pipeline).await?;
+            }
         }
         if let Some(why) = why_not {
             let text = format!("{} moved {} to {}; no Run: {why}", actor.name(), change.name, short(&commit));
@@ -110,7 +118,7 @@ impl Engine {
             return Ok(vec![format!("no Run for {}: {why}", change.name)]);
         }
         let cause = unit.cause(event_of(&change.name), &change.name, &commit, facts, actor.clone()).await?;
-        let (run, lines) = unit.start_run(project, cause, checked).await?;
+        let (run, lines) = unit.start_run(project, cause, Admission::Free, checked).await?;
         tracing::info!(run.id = %run.id, project = %project.name, run.number = run.number, "a push started a run");
         unit.commit().await?;
         Ok(lines)
@@ -141,6 +149,7 @@ impl Engine {
             reference: change.name.clone(),
             changed,
             trust: trust(project, &change.name),
+            origin: None,
         };
         let (starts, reason) = plan::starts(pipeline, &occasion);
         Ok((!starts).then_some(reason))
@@ -154,6 +163,7 @@ impl Engine {
         &self,
         project: &ProjectName,
         reference: &str,
+        inputs: &BTreeMap<String, String>,
         person: &Person,
     ) -> Result<Run, EngineError> {
         let mut reader = self.db().reader().await?;
@@ -161,10 +171,10 @@ impl Engine {
         let project = known.ok_or_else(|| EngineError::not_found(format!("project {project}")))?;
         drop(reader);
         let repository = git::repository(&self.0.parts.repositories, &project.name);
-        let full = if reference.starts_with("refs/") {
-            reference.to_owned()
-        } else {
-            format!("refs/heads/{reference}")
+        let full = match reference {
+            "" => repository.default_branch().await?,
+            full if full.starts_with("refs/") => full.to_owned(),
+            branch => format!("refs/heads/{branch}"),
         };
         let commit = repository.resolve(&full).await?;
         let commit = commit.ok_or_else(|| EngineError::not_found(format!("{full} of {}", project.name)))?;
@@ -175,16 +185,23 @@ impl Engine {
                 "the pipeline has no `on: manual`; add it to start Runs by hand",
             ));
         }
+        let declared = checked.as_ref().map(|(pipeline, _)| pipeline.triggers.inputs.as_slice());
+        let inputs = input::resolve(declared.unwrap_or_default(), inputs).map_err(|problems| {
+            EngineError::invalid(format!("the Run was not started: {}", problems.join("; ")))
+        });
+        // What a broken file declares cannot be known; its Run says what is broken.
+        let inputs = if checked.is_ok() { inputs? } else { BTreeMap::new() };
         let mut unit = self.begin().await?;
-        let cause = unit.cause("manual", &full, &commit, facts, person.actor()).await?;
-        let (run, _) = unit.start_run(&project, cause, checked).await?;
+        let mut cause = unit.cause("manual", &full, &commit, facts, person.actor()).await?;
+        cause.inputs = inputs;
+        let (run, _) = unit.start_run(&project, cause, Admission::Free, checked).await?;
         unit.commit().await?;
         Ok(run)
     }
 }
 
 impl Unit<'_> {
-    async fn cause(
+    pub(crate) async fn cause(
         &mut self,
         event: &str,
         reference: &str,
@@ -207,21 +224,40 @@ impl Unit<'_> {
             author: facts.author,
             makers,
             actor,
+            inputs: BTreeMap::new(),
+            origin: None,
         })
     }
 
-    async fn start_run(
+    /// Makes a Run and says, for a terminal, what will happen.
+    pub(crate) async fn start_run(
         &mut self,
         project: &Project,
-        cause: Cause,
+        mut cause: Cause,
+        admission: Admission,
         checked: Checked,
     ) -> Result<(Run, Vec<String>), EngineError> {
-        let trust = trust(project, &cause.reference);
+        let trust = match &cause.origin {
+            // Told by whoever fetched it, never by its name.
+            Some(Origin::PullRequest(request)) => request.trust,
+            _ => trust(project, &cause.reference),
+        };
+        if let (Ok((pipeline, _)), true) = (&checked, cause.event != "manual") {
+            cause.inputs = input::defaults(&pipeline.triggers.inputs);
+        }
         let number = runs::next_number(&mut self.tx, &project.name).await?;
         let id = RunId(uuid::Uuid::now_v7());
         let directory = project.directory.clone();
-        let new =
-            NewRun { id, project: project.name.clone(), number, directory, cause, trust, pipeline: checked };
+        let new = NewRun {
+            id,
+            project: project.name.clone(),
+            number,
+            directory,
+            cause,
+            trust,
+            pipeline: checked,
+            admission,
+        };
         let (mut run, handled) = Run::start(new, self.now);
         self.store_run(&mut run, handled).await?;
         if run.pipeline.as_ref().is_some_and(|pipeline| pipeline.cancel_superseded) {
@@ -229,7 +265,9 @@ impl Unit<'_> {
         }
         let mut lines =
             vec![format!("Run {} {}p/{}/runs/{number}", run.title(), self.engine.public_url(), run.project)];
-        if run.state == RunState::Invalid {
+        if run.state == RunState::AwaitingApproval {
+            lines.push(run.reason.clone());
+        } else if run.state == RunState::Invalid {
             lines.push(format!("{PIPELINE_FILE} has mistakes; nothing was run. Mend it and push again:"));
             lines.extend(run.diagnostics.iter().flat_map(|text| text.lines()).map(str::to_owned));
         } else {
@@ -242,7 +280,9 @@ impl Unit<'_> {
     async fn supersede_older(&mut self, newer: &Run) -> Result<(), EngineError> {
         for id in runs::unfinished(&mut self.tx, &newer.project).await? {
             let Some(older) = runs::find(&mut self.tx, id).await? else { continue };
-            if older.cause.reference == newer.cause.reference && older.number < newer.number {
+            let same =
+                older.cause.reference == newer.cause.reference && older.cause.event == newer.cause.event;
+            if same && older.number < newer.number {
                 let reason = format!("{} is newer on the same ref", newer.title());
                 self.run_event(id, RunEvent::CancelRequested { actor: Actor::Towpath, reason }).await?;
             }
@@ -287,7 +327,7 @@ impl Unit<'_> {
     }
 }
 
-async fn read_pipeline(
+pub(crate) async fn read_pipeline(
     repository: &Repository,
     project: &Project,
     commit: &str,
@@ -318,6 +358,10 @@ fn event_of(reference: &str) -> &'static str {
 
 /// What a Project trusts a ref with.
 fn trust(project: &Project, reference: &str) -> Trust {
+    if !reference.starts_with("refs/heads/") && !reference.starts_with("refs/tags/") {
+        // What is neither branch nor tag was not pushed by anybody who may push.
+        return Trust::Fork;
+    }
     let protected = project.protected_refs.iter().any(|pattern| fits(pattern, reference));
     if protected { Trust::Protected } else { Trust::Internal }
 }

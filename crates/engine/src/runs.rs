@@ -1,7 +1,7 @@
 //! What people and the outbox do with Runs.
 
 use towpath_artifact::{CommitId, Limits, store_commit_tree};
-use towpath_model::run::{Run, RunEvent};
+use towpath_model::run::{Run, RunEvent, RunState};
 use towpath_model::{ProjectName, RunId};
 use towpath_store::core::{outbox, runs};
 
@@ -81,6 +81,30 @@ impl Engine {
         let words = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let reason = format!("{} cancelled it{words}", person.login);
         let run = unit.run_event(run.id, RunEvent::CancelRequested { actor: person.actor(), reason }).await?;
+        unit.commit().await?;
+        Ok(run)
+    }
+
+    /// Lets a Run go on that waits for somebody to have looked at it.
+    ///
+    /// # Errors
+    /// When there is no such Run, or it does not wait for that.
+    pub async fn allow_run(
+        &self,
+        project: &ProjectName,
+        number: u64,
+        person: &Person,
+    ) -> Result<Run, EngineError> {
+        let mut unit = self.begin().await?;
+        let run = unit.run_by_number(project, number).await?;
+        if run.state != RunState::AwaitingApproval {
+            return Err(EngineError::refused(format!(
+                "{} waits for no approval: it is {}",
+                run.title(),
+                run.state.word()
+            )));
+        }
+        let run = unit.run_event(run.id, RunEvent::Approved { actor: person.actor() }).await?;
         unit.commit().await?;
         Ok(run)
     }

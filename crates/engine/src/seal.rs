@@ -30,6 +30,7 @@ impl Engine {
             Ok(release) => {
                 let event = SealedRelease { digest: release.digest, version: release.version.clone() };
                 releases::insert(&mut unit.tx, &release).await?;
+                unit.announce_later(&run, &event).await?;
                 RunEvent::Sealed { release: event }
             }
             Err(message) => RunEvent::SealFailed { message },

@@ -9,6 +9,8 @@ pub struct Signals {
     pub(crate) work: Notify,
     /// An Environment's next wake-up has changed.
     pub(crate) clock: Notify,
+    /// A schedule's next time has changed.
+    pub(crate) schedules: Notify,
     queue: watch::Sender<u64>,
     routes: watch::Sender<u64>,
     timeline: watch::Sender<u64>,
@@ -20,6 +22,7 @@ impl Default for Signals {
         Self {
             work: Notify::new(),
             clock: Notify::new(),
+            schedules: Notify::new(),
             queue: watch::channel(0).0,
             routes: watch::channel(0).0,
             timeline: watch::channel(0).0,
@@ -36,6 +39,7 @@ impl Signals {
     /// Wakes whoever sleeps until a time, because the clock has jumped.
     pub fn clock_jumped(&self) {
         self.clock.notify_one();
+        self.schedules.notify_one();
         self.work.notify_one();
     }
 

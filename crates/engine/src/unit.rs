@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 use towpath_model::environment::{Environment, EnvironmentEffect, EnvironmentEvent};
-use towpath_model::run::{Handled, Run, RunEffect, RunEvent};
+use towpath_model::run::{Handled, Run, RunEffect, RunEvent, SealedRelease};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{AgentId, EnvironmentKey, InstanceId, ProjectName, RunId};
 use towpath_store::core::{agents, attempts, counters, environments, outbox, promotions, runs};
@@ -28,14 +28,27 @@ struct Touched {
     queue: bool,
     routes: bool,
     clock: bool,
+    schedules: bool,
 }
 
 /// An effect with whom it belongs to, as the outbox keeps it.
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(tag = "owner", rename_all = "kebab-case")]
 pub(crate) enum Effect {
-    Run { id: RunId, effect: RunEffect },
-    Environment { key: EnvironmentKey, effect: EnvironmentEffect },
+    Run {
+        id: RunId,
+        effect: RunEffect,
+    },
+    Environment {
+        key: EnvironmentKey,
+        effect: EnvironmentEffect,
+    },
+    /// Tell the Projects that wait for it of a sealed Release.
+    Announce {
+        project: ProjectName,
+        release: SealedRelease,
+        depth: u32,
+    },
 }
 
 impl Engine {
@@ -52,7 +65,7 @@ impl Unit<'_> {
         let Self { engine, tx, now: _, touched } = self;
         tx.commit().await?;
         let signals = engine.signals();
-        let Touched { work, queue, routes, clock } = touched;
+        let Touched { work, queue, routes, clock, schedules } = touched;
         if work {
             signals.work.notify_one();
         }
@@ -64,6 +77,9 @@ impl Unit<'_> {
         }
         if clock {
             signals.clock.notify_one();
+        }
+        if schedules {
+            signals.schedules.notify_one();
         }
         signals.timeline_changed();
         Ok(())
@@ -166,6 +182,11 @@ impl Unit<'_> {
         })
     }
 
+    /// Marks that a schedule has changed.
+    pub(crate) fn schedules_changed(&mut self) {
+        self.touched.schedules = true;
+    }
+
     /// Marks that some route has changed.
     pub(crate) async fn routes_changed(&mut self) -> Result<(), EngineError> {
         counters::grow(&mut self.tx, counters::ROUTES).await?;
@@ -215,7 +236,7 @@ impl Unit<'_> {
         Ok(())
     }
 
-    async fn push_effect(
+    pub(crate) async fn push_effect(
         &mut self,
         kind: &str,
         project: &ProjectName,

@@ -6,17 +6,23 @@
 pub mod attempt;
 pub mod calendar;
 pub mod container;
+pub mod cron;
 pub mod digest;
 pub mod environment;
 pub mod ids;
+pub mod input;
 pub mod matrix;
 pub mod names;
+pub mod origin;
 pub mod pattern;
 pub mod pipeline;
 pub mod plan;
 pub mod plan_lint;
 pub mod policy;
 pub mod run;
+pub mod schedule;
+pub mod source;
+pub mod status;
 pub mod timeline;
 pub mod weight;
 

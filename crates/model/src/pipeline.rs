@@ -9,7 +9,10 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Image, ImageBuild, Service};
+use crate::input::Input;
 use crate::matrix::Cell;
+use crate::origin::{PullRequestTrigger, ReleaseTrigger};
+use crate::schedule::ScheduleTrigger;
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
 
 /// The checked pipeline file.
@@ -58,8 +61,20 @@ pub struct Triggers {
     pub push: Option<PushTrigger>,
     /// A pushed tag.
     pub tag: Option<TagTrigger>,
-    /// `towpath start`, the button.
+    /// `towpath start`, the button, the API.
     pub manual: bool,
+    /// What a person may say when they start it.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// A pull request of the forge that the Project is mirrored from.
+    #[serde(default)]
+    pub pull_request: Option<PullRequestTrigger>,
+    /// Times.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleTrigger>,
+    /// Releases of other Projects.
+    #[serde(default)]
+    pub releases: Vec<ReleaseTrigger>,
 }
 
 /// Which pushes to branches.

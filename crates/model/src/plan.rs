@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::Cell;
+use crate::origin::Origin;
 use crate::pattern::fits;
 use crate::pipeline::{Canary, Condition, Gate, Job, OnFailure, Pipeline, Stage, Strategy, Verification};
 use crate::policy::EnvironmentDocument;
@@ -18,7 +19,7 @@ use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weig
 /// What happened that may start a Run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occasion {
-    /// `push`, `tag` or `manual`.
+    /// `push`, `tag`, `manual`, `pull_request`, `schedule` or `release`.
     pub event: String,
     /// The full ref.
     pub reference: String,
@@ -26,6 +27,9 @@ pub struct Occasion {
     pub changed: Option<Vec<String>>,
     /// What the ref is trusted with.
     pub trust: Trust,
+    /// What stands behind it, where that is not a push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What can be said of a condition before the Run.
@@ -238,6 +242,17 @@ pub fn starts(pipeline: &Pipeline, occasion: &Occasion) -> (bool, String) {
     let named =
         |prefix: &str| occasion.reference.strip_prefix(prefix).unwrap_or(&occasion.reference).to_owned();
     match occasion.event.as_str() {
+        "pull_request" => by_pull_request(pipeline, occasion),
+        "schedule" => match (&occasion.origin, triggers.schedules.first()) {
+            (Some(origin), _) => (true, origin.words()),
+            (None, Some(schedule)) => (true, format!("its schedule {} starts it", schedule.cron)),
+            (None, None) => (false, "`on` names no schedule".to_owned()),
+        },
+        "release" => match (&occasion.origin, triggers.releases.first()) {
+            (Some(origin), _) => (true, origin.words()),
+            (None, Some(release)) => (true, format!("a Release of {} starts it", release.project)),
+            (None, None) => (false, "`on` names no releases of other projects".to_owned()),
+        },
         "manual" if triggers.manual => (true, "a person starts it".to_owned()),
         "manual" => (false, "`on` says `manual: false`".to_owned()),
         "tag" => match &triggers.tag {
@@ -256,6 +271,30 @@ pub fn starts(pipeline: &Pipeline, occasion: &Occasion) -> (bool, String) {
                 }
             }
         },
+    }
+}
+
+/// Whether a pull request starts a Run: what happened to it, the branch that it wants to change, what it changes.
+fn by_pull_request(pipeline: &Pipeline, occasion: &Occasion) -> (bool, String) {
+    let Some(trigger) = &pipeline.triggers.pull_request else {
+        return (false, "`on` names no pull requests".to_owned());
+    };
+    let Some(Origin::PullRequest(request)) = &occasion.origin else {
+        return (true, "pull requests start a Run".to_owned());
+    };
+    if !trigger.types.contains(&request.action) {
+        let types = trigger.types.join("`, `");
+        return (
+            false,
+            format!("pull request {} was {}; only `{types}` start a Run", request.number, request.action),
+        );
+    }
+    let (fits, reason) = by_pattern("branch", &request.base, &trigger.branches);
+    let reason =
+        if fits { format!("pull request {} was {}", request.number, request.action) } else { reason };
+    match (&occasion.changed, fits) {
+        (Some(changed), true) if !trigger.paths.is_empty() => by_paths(changed, &trigger.paths, &reason),
+        _ => (fits, reason),
     }
 }
 

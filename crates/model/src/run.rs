@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished};
+use crate::origin::Origin;
 use crate::pipeline::{Condition, EnvValue, Job, Pipeline};
 use crate::timeline::{Actor, Entry};
 use crate::{AgentId, ArtifactName, AttemptId, Digest, JobName, ProjectName, RunId};
@@ -50,7 +51,7 @@ pub struct Run {
 /// What a Run was started for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `push`, `tag` or `manual`.
+    /// `push`, `tag`, `manual`, `pull_request`, `schedule` or `release`.
     pub event: String,
     /// The full ref: `refs/heads/main`.
     pub reference: String,
@@ -64,6 +65,12 @@ pub struct Cause {
     pub makers: Vec<String>,
     /// Who pushed or pressed the button.
     pub actor: Actor,
+    /// What was said at the start: the inputs that the pipeline declares.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// What stands behind it, where that is not a push.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 impl Cause {
@@ -80,6 +87,7 @@ impl Cause {
         reference
             .strip_prefix("refs/heads/")
             .or_else(|| reference.strip_prefix("refs/tags/"))
+            .or_else(|| reference.strip_prefix("refs/"))
             .unwrap_or(reference)
     }
 }
@@ -114,6 +122,8 @@ impl Trust {
 pub enum RunState {
     /// The pipeline file is broken; nothing was run.
     Invalid,
+    /// Somebody has to say that it may run.
+    AwaitingApproval,
     /// The source is being packed.
     Preparing,
     /// Jobs wait or run.
@@ -133,7 +143,7 @@ impl RunState {
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Preparing | Self::Running | Self::Sealing => false,
+            Self::AwaitingApproval | Self::Preparing | Self::Running | Self::Sealing => false,
             Self::Invalid | Self::Passed | Self::Failed | Self::Cancelled => true,
         }
     }
@@ -143,6 +153,7 @@ impl RunState {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
+            Self::AwaitingApproval => "awaiting-approval",
             Self::Preparing => "preparing",
             Self::Running => "running",
             Self::Sealing => "sealing",
@@ -319,6 +330,11 @@ pub enum RunEvent {
         /// Why.
         reason: String,
     },
+    /// Somebody looked at what a fork wants to run, and lets it.
+    Approved {
+        /// Who.
+        actor: Actor,
+    },
     /// Somebody wants the Jobs that did not pass to be tried again.
     RerunRequested {
         /// Who.
@@ -421,12 +437,23 @@ pub struct NewRun {
     pub trust: Trust,
     /// The checked pipeline, or what is wrong with the file.
     pub pipeline: Result<(Pipeline, Digest), Vec<String>>,
+    /// Whether it may start at once.
+    pub admission: Admission,
+}
+
+/// Whether a Run may start at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It may.
+    Free,
+    /// Somebody has to look at it first, for this reason.
+    NeedsApproval(String),
 }
 
 impl Run {
     /// Makes a Run and says what to do first.
     pub fn start(new: NewRun, now: Timestamp) -> (Self, Handled<RunEffect>) {
-        let NewRun { id, project, number, directory, cause, trust, pipeline } = new;
+        let NewRun { id, project, number, directory, cause, trust, pipeline, admission } = new;
         let (pipeline, pipeline_digest, diagnostics) = match pipeline {
             Ok((pipeline, digest)) => (Some(pipeline), Some(digest), Vec::new()),
             Err(diagnostics) => (None, None, diagnostics),
@@ -451,7 +478,10 @@ impl Run {
             finished_at: None,
         };
         let mut handled = Handled::default();
-        let what = format!("{} of {}", run.cause.short_commit(), run.cause.short_reference());
+        let mut what = format!("{} of {}", run.cause.short_commit(), run.cause.short_reference());
+        if let Some(origin) = &run.cause.origin {
+            what = format!("{what}: {}", origin.words());
+        }
         handled.entry(
             Entry::new(
                 "run-created",
@@ -463,7 +493,13 @@ impl Run {
             .fact("trust", run.trust.word()),
         );
         if run.pipeline.is_some() {
-            handled.effect(RunEffect::PrepareSource);
+            match admission {
+                Admission::Free => handled.effect(RunEffect::PrepareSource),
+                Admission::NeedsApproval(reason) => {
+                    run.state = RunState::AwaitingApproval;
+                    run.reason = reason;
+                }
+            }
         } else {
             let count = run.diagnostics.len();
             run.finish(
@@ -539,6 +575,7 @@ impl Run {
             RunEvent::AttemptRefused { attempt, message } => self.attempt_refused(attempt, message, now),
             RunEvent::GroupFreed { group } => self.group_freed(&group),
             RunEvent::CancelRequested { actor, reason } => self.cancel(actor, reason, now, &mut handled),
+            RunEvent::Approved { actor } => self.approved(actor, &mut handled),
             RunEvent::RerunRequested { actor } => self.rerun(actor, &mut handled),
             RunEvent::Sealed { release } => self.sealed(release, now, &mut handled),
             RunEvent::SealFailed { message } => {
@@ -718,6 +755,18 @@ impl Run {
         let text = format!("{} was cancelled: {reason}", self.title());
         handled.entry(Entry::new("run-cancelled", actor, text));
         self.finish(RunState::Cancelled, reason, now, handled);
+    }
+
+    fn approved(&mut self, actor: Actor, handled: &mut Handled<RunEffect>) {
+        if self.state != RunState::AwaitingApproval {
+            return;
+        }
+        let commit = self.cause.short_commit();
+        let text = format!("{} let {} run: commit {commit}", actor.name(), self.title());
+        handled.entry(Entry::new("run-approved", actor, text).fact("commit", &self.cause.commit));
+        self.state = RunState::Preparing;
+        "the source is being packed".clone_into(&mut self.reason);
+        handled.effect(RunEffect::PrepareSource);
     }
 
     fn rerun(&mut self, actor: Actor, handled: &mut Handled<RunEffect>) {

@@ -1,6 +1,7 @@
 //! What is asked of Runs, Environments and Promotions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,35 @@ use super::promotion::Promotion;
 /// Starts a Run by hand.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NewRun {
-    /// A ref or a commit: `refs/heads/main`.
+    /// A branch or a full ref: `refs/heads/main`. Without it, the default branch.
+    #[serde(default)]
     pub reference: String,
+    /// The inputs that the pipeline declares under `on.manual.inputs`.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, InputValue>,
+}
+
+/// The value of an input: text, a number, or true or false.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum InputValue {
+    /// Text, or any of the others as text.
+    Text(String),
+    /// True or false.
+    Boolean(bool),
+    /// A number.
+    #[schema(value_type = f64)]
+    Number(serde_json::Number),
+}
+
+impl fmt::Display for InputValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 /// Why something is asked; shown in the timeline.

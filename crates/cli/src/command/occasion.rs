@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
+use towpath_model::origin::{Origin, PullRequest};
 use towpath_model::pattern::fits;
 use towpath_model::plan::Occasion;
 use towpath_model::policy::{Allow, EnvironmentDocument};
@@ -18,6 +19,9 @@ pub struct OccasionArgs {
     /// The ref: `main`, `v1.2.0`, `refs/heads/main`. Without it, the branch that is checked out, or `main`.
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
+    /// The branch that a pull request wants to change.
+    #[arg(long, value_name = "BRANCH", default_value = "main")]
+    base: String,
     /// A file that changed, for `on: { push: { paths } }`; may be given several times.
     #[arg(long = "changed", value_name = "PATH")]
     changed: Vec<String>,
@@ -35,6 +39,12 @@ pub enum Event {
     Tag,
     /// A person starts it.
     Manual,
+    /// A pull request.
+    PullRequest,
+    /// A schedule is due.
+    Schedule,
+    /// Another project sealed a release.
+    Release,
 }
 
 /// How far a ref is trusted.
@@ -58,22 +68,32 @@ impl OccasionArgs {
         let reference = match event {
             _ if named.starts_with("refs/") => named,
             Event::Tag => format!("refs/tags/{named}"),
-            Event::Push | Event::Manual => format!("refs/heads/{named}"),
+            // Not a ref of the repository itself, so nothing protects it.
+            Event::PullRequest => "refs/pull/1/head".to_owned(),
+            Event::Push | Event::Manual | Event::Schedule | Event::Release => format!("refs/heads/{named}"),
         };
         let trust = match self.trust {
             Some(TrustWord::Protected) => Trust::Protected,
             Some(TrustWord::Internal) => Trust::Internal,
             Some(TrustWord::Fork) => Trust::Fork,
+            None if event == Event::PullRequest => Trust::Fork,
             None if is_allowed(&reference, documents) => Trust::Protected,
             None => Trust::Internal,
         };
+        let origin = (event == Event::PullRequest).then(|| {
+            let (base, action) = (self.base.clone(), "opened".to_owned());
+            Origin::PullRequest(PullRequest { number: 1, base, action, trust })
+        });
         let event = match event {
+            Event::PullRequest => "pull_request",
+            Event::Schedule => "schedule",
+            Event::Release => "release",
             Event::Push => "push",
             Event::Tag => "tag",
             Event::Manual => "manual",
         };
         let changed = (!self.changed.is_empty()).then(|| self.changed.clone());
-        Occasion { event: event.to_owned(), reference, changed, trust }
+        Occasion { event: event.to_owned(), reference, changed, trust, origin }
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use towpath_api::rest::{Attempt, Comment, Job, NewRun, Page, Run};
+use towpath_api::rest::{Attempt, Comment, InputValue, Job, NewRun, Page, Run};
 use towpath_model::attempt::StepState;
 use towpath_model::environment::human;
 use towpath_model::run::RunState;
@@ -133,6 +133,12 @@ fn step_word(state: &StepState) -> String {
     }
 }
 
+/// Reads `name=value`.
+pub fn input(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Starts a run of a ref or commit by hand.
 ///
 /// # Errors
@@ -140,12 +146,14 @@ fn step_word(state: &StepState) -> String {
 pub async fn start(
     project: &str,
     reference: String,
+    inputs: Vec<(String, String)>,
     wait: bool,
     remote: &Remote,
 ) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs", part(project));
     let client = Client::new(remote)?;
-    let run: Run = client.send(Method::POST, &path, &NewRun { reference }).await?;
+    let inputs = inputs.into_iter().map(|(name, value)| (name, InputValue::Text(value))).collect();
+    let run: Run = client.send(Method::POST, &path, &NewRun { reference, inputs }).await?;
     begun(&client, &run, wait, remote).await
 }
 
@@ -170,6 +178,16 @@ pub async fn cancel(
 ) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}/cancel", part(project));
     let run: Run = Client::new(remote)?.send(Method::POST, &path, &Comment { comment }).await?;
+    said(&run, &format!("{project}#{number} {}: {}", run.state.word(), run.reason), remote)
+}
+
+/// Lets a run of a fork go on, once somebody has looked at what it wants to run.
+///
+/// # Errors
+/// Fails where the server refuses.
+pub async fn allow(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/projects/{}/runs/{number}/allow", part(project));
+    let run: Run = Client::new(remote)?.send(Method::POST, &path, &Comment::default()).await?;
     said(&run, &format!("{project}#{number} {}: {}", run.state.word(), run.reason), remote)
 }
 

@@ -50,6 +50,7 @@ fn jobs(run: &Run) -> String {
     };
     let mut words: Vec<String> = run.jobs.iter().map(job).collect();
     match run.state {
+        RunState::AwaitingApproval => words.insert(0, "waits for approval".to_owned()),
         RunState::Preparing => words.insert(0, "source is packed".to_owned()),
         RunState::Sealing => words.push("release is sealed".to_owned()),
         RunState::Invalid | RunState::Running | RunState::Passed | RunState::Failed | RunState::Cancelled => {

@@ -16,15 +16,17 @@ pub struct Names<'n> {
     pub jobs: &'n [&'n str],
     /// Names under `matrix`; none where the Job has no matrix.
     pub matrix: &'n [&'n str],
+    /// Inputs that `on.manual` declares.
+    pub inputs: &'n [&'n str],
 }
 
 /// The names of every Run.
 const RUN: [&str; 7] = ["ref", "branch", "tag", "event", "commit", "trust", "project"];
 
 /// The maps that have their own checks.
-const MAPS: [&str; 4] = ["needs", "jobs", "env", "matrix"];
+const MAPS: [&str; 5] = ["needs", "jobs", "env", "matrix", "inputs"];
 
-const EVENTS: &[&str] = &["push", "tag", "manual"];
+const EVENTS: &[&str] = &["push", "tag", "manual", "pull_request", "schedule", "release"];
 const TRUST: &[&str] = &["protected", "internal", "fork"];
 const OUTCOMES: &[&str] = &["passed", "failed", "skipped", "cancelled"];
 
@@ -97,7 +99,7 @@ impl Checker<'_> {
             "steps" => "a Step hands values on by environment files; the outputs of a Job are `needs.<job>.outputs.<name>`".to_owned(),
             _ => match closest(name, RUN.into_iter().chain(MAPS)) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => "the names are `ref`, `branch`, `tag`, `event`, `commit`, `trust`, `project`, `needs`, `jobs` and `env`; text stands in quotes".to_owned(),
+                None => "the names are `ref`, `branch`, `tag`, `event`, `commit`, `trust`, `project`, `needs`, `jobs`, `inputs` and `env`; text stands in quotes".to_owned(),
             },
         };
         self.errors
@@ -109,6 +111,7 @@ impl Checker<'_> {
             (Node::Name(map), _) if map == "needs" => self.job(field, self.names.needs, map, ast),
             (Node::Name(map), _) if map == "jobs" => self.job(field, self.names.jobs, map, ast),
             (Node::Name(map), _) if map == "matrix" => self.axis(field, ast),
+            (Node::Name(map), _) if map == "inputs" => self.input(field, ast),
             (Node::Field(..), Some(map @ ("needs" | "jobs")))
                 if !matches!(field, "outcome" | "outputs") || (map == "jobs" && field == "outputs") =>
             {
@@ -145,6 +148,18 @@ impl Checker<'_> {
             None => format!("only a Job that has ended can be asked: add `{}` to `needs`", quote(name)),
         };
         self.errors.push(error.hint(hint));
+    }
+
+    fn input(&mut self, name: &str, ast: &Ast) {
+        let known = self.names.inputs;
+        if known.contains(&name) {
+            return;
+        }
+        let error = ExpressionError::new(format!("there is no input `{}`", quote(name)), ast.span.clone());
+        self.errors.push(error.hint(match closest(name, known.iter().copied()) {
+            Some(input) => format!("did you mean `{input}`?"),
+            None => format!("declare it: `on: {{ manual: {{ inputs: {{ {}: {{}} }} }} }}`", quote(name)),
+        }));
     }
 
     /// Compares a name that has few values with the text it is compared with.

@@ -87,7 +87,7 @@ fn nesting_is_bounded() {
 
 #[test]
 fn names_are_checked_before_the_run() {
-    let names = Names { needs: &["build"], jobs: &["build", "test"], matrix: &[] };
+    let names = Names { needs: &["build"], jobs: &["build", "test"], matrix: &[], inputs: &["target"] };
     let errors = |text: &str| match Expression::parse(text).expect("it parses").check(&names) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_iter().map(|error| error.hint.unwrap_or_default()).collect::<Vec<_>>(),
@@ -130,7 +130,7 @@ proptest! {
         let text = words.join(" ");
         if let Ok(expression) = Expression::parse(&text) {
             let _ = expression.evaluate(&scope());
-            let _ = expression.check(&Names { needs: &[], jobs: &[], matrix: &[] });
+            let _ = expression.check(&Names { needs: &[], jobs: &[], matrix: &[], inputs: &[] });
         }
     }
 }

@@ -17,7 +17,8 @@ pub(crate) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     let top = 0..report.text().find('\n').unwrap_or(report.text().len());
     let mut fields = Fields::open(node, &top, &PIPELINE, report)?;
     let name = fields.name::<ProjectName>("name");
-    let triggers = trigger::lower(&mut fields);
+    let triggers = trigger::lower(&mut fields, name.as_ref().map(|name| &name.value));
+    places.inputs = triggers.inputs.iter().map(|input| input.name.clone()).collect();
     let env = env(&mut fields, None, places);
     let defaults = Defaults::read(&mut fields);
     let mut templates = Templates::default();

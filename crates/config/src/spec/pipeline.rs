@@ -2,6 +2,7 @@
 
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::reuse::{DEFAULTS, MATRIX, STEP_ITEM, TEMPLATE};
+use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
@@ -23,8 +24,8 @@ pub(crate) static PIPELINE: Object = Object {
         key(
             "on",
             Kind::Any(&[
-                Kind::OneOf(&["push", "tag", "manual"]),
-                Kind::List(&Kind::OneOf(&["push", "tag", "manual"])),
+                Kind::OneOf(trigger::WORDS),
+                Kind::List(&Kind::OneOf(trigger::WORDS)),
                 Kind::Object(&ON),
             ]),
             Default("every push, and by hand"),
@@ -114,17 +115,51 @@ pub(crate) static ON: Object = Object {
             "A pushed tag. A text or a list gives patterns.",
             "v*",
         ),
-        key("manual", Kind::Boolean, Default("true"), "Whether a person may start it.", "false"),
+        key(
+            "pull_request",
+            Kind::Any(&[Kind::Text, Kind::List(&Kind::Text), Kind::Object(&PULL_REQUEST)]),
+            Default("not started by a pull request"),
+            "A pull request of the forge that the Project is mirrored from. A text or a list names branches that it wants to change.",
+            "main",
+        ),
+        key(
+            "schedule",
+            Kind::Any(&[
+                Kind::Text,
+                Kind::Object(&SCHEDULE),
+                Kind::List(&Kind::Any(&[Kind::Text, Kind::Object(&SCHEDULE)])),
+            ]),
+            Default("never"),
+            "Times. A text is `cron` in UTC.",
+            "[{ cron: 0 3 * * mon-fri, timezone: Europe/Berlin }]",
+        ),
+        key(
+            "release",
+            Kind::Any(&[
+                Kind::Name,
+                Kind::Object(&RELEASE),
+                Kind::List(&Kind::Any(&[Kind::Name, Kind::Object(&RELEASE)])),
+            ]),
+            Default("not started by other projects"),
+            "Releases of other Projects. A text names the Project.",
+            "{ project: base-image, versions: 2.* }",
+        ),
+        key(
+            "manual",
+            Kind::Any(&[Kind::Boolean, Kind::Object(&MANUAL)]),
+            Default("true"),
+            "Whether a person may start it, and what they may say.",
+            "false",
+        ),
     ],
     foreign: &[
         ("tags", "write `tag`"),
         ("branches", "write `push: { branches: [...] }`"),
-        (
-            "pull_request",
-            "pull requests come with reviews on the git host; a push to any branch starts a Run: `push: \"*\"`",
-        ),
-        ("schedule", "schedules are not here yet; start a Run by `towpath start` from cron"),
-        ("workflow_dispatch", "write `manual: true`"),
+        ("pull_request_target", "write `pull_request`; a Run of a fork never gets secrets"),
+        ("workflow_dispatch", "write `manual: { inputs: {...} }`"),
+        ("workflow_run", "write `release: { project: ... }`"),
+        ("cron", "write `schedule: [{ cron: ... }]`"),
+        ("inputs", "write `manual: { inputs: {...} }`"),
     ],
 };
 

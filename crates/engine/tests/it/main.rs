@@ -11,4 +11,5 @@ mod documents;
 mod gateway;
 mod pushes;
 mod runs;
+mod triggers;
 mod world;

@@ -7,7 +7,7 @@ use towpath_model::RunId;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::pipeline::{Condition, EnvValue, Executor, Job, Network, Pipeline, Retry, Triggers};
 use towpath_model::run::{
-    Cause, Evaluator, Handled, JobState, NewRun, Run, RunEffect, RunEvent, RunState, Scope, Trust,
+    Admission, Cause, Evaluator, Handled, JobState, NewRun, Run, RunEffect, RunEvent, RunState, Scope, Trust,
 };
 use towpath_model::timeline::Actor;
 
@@ -65,6 +65,8 @@ fn run(jobs: Vec<Job>) -> Run {
         author: String::new(),
         makers: Vec::new(),
         actor: Actor::Towpath,
+        inputs: BTreeMap::new(),
+        origin: None,
     };
     let new = NewRun {
         id: RunId(uuid::Uuid::from_u128(1)),
@@ -74,6 +76,7 @@ fn run(jobs: Vec<Job>) -> Run {
         cause,
         trust: Trust::Internal,
         pipeline: Ok((pipeline, Digest::of(b"file"))),
+        admission: Admission::Free,
     };
     let (mut run, _handled) = Run::start(new, start());
     let _queued = send(&mut run, RunEvent::SourcePrepared { source: Digest::of(b"source") });

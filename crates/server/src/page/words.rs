@@ -23,6 +23,7 @@ pub(super) fn some(text: &str) -> Option<String> {
 pub(super) const fn run_state(state: RunState) -> State {
     match state {
         RunState::Invalid => State::Invalid,
+        RunState::AwaitingApproval => State::Waiting,
         RunState::Preparing => State::Queued,
         RunState::Running | RunState::Sealing => State::Running,
         RunState::Passed => State::Passed,

@@ -49,6 +49,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::rerun))
+        .routes(routes!(runs::allow))
         .routes(routes!(runs::log))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))

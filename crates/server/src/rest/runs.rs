@@ -58,7 +58,10 @@ pub(super) async fn start(
     Json(new): Json<NewRun>,
 ) -> Result<(StatusCode, Json<Run>), Problem> {
     let _permit = principal.may(Action::ControlRun, Some(&project))?;
-    let run = app.engine.start_run(&project, &new.reference, &principal.person(Some(&project))).await?;
+    let NewRun { reference, inputs } = new;
+    let inputs = inputs.into_iter().map(|(name, value)| (name, value.to_string())).collect();
+    let person = principal.person(Some(&project));
+    let run = app.engine.start_run(&project, &reference, &inputs, &person).await?;
     Ok((StatusCode::CREATED, Json((&run).into())))
 }
 
@@ -73,6 +76,19 @@ pub(super) async fn cancel(
     let _permit = principal.may(Action::ControlRun, Some(&project))?;
     let person = principal.person(Some(&project));
     Ok(Json((&app.engine.cancel_run(&project, number, &why.comment, &person).await?).into()))
+}
+
+/// Lets a Run of a fork go on.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/runs/{number}/allow", params(RunAt), request_body = Comment, responses((status = 200, body = Run)))]
+pub(super) async fn allow(
+    State(app): State<App>,
+    principal: Principal,
+    Path(RunAt { project, number }): Path<RunAt>,
+    Json(_why): Json<Comment>,
+) -> Result<Json<Run>, Problem> {
+    let _permit = principal.may(Action::ControlRun, Some(&project))?;
+    let person = principal.person(Some(&project));
+    Ok(Json((&app.engine.allow_run(&project, number, &person).await?).into()))
 }
 
 /// Runs the same commit again.

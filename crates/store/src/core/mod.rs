@@ -16,6 +16,9 @@ pub mod promotions;
 pub mod releases;
 pub mod runs;
 pub mod secrets;
+pub mod sources;
+pub mod standing;
+pub mod statuses;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -25,9 +25,10 @@ use towpath_agent::local::LocalRunner;
 use towpath_agent::sandbox::Isolation;
 use towpath_agent::sweep::Sweeper;
 use towpath_config::{has_errors, render};
+use towpath_model::input;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::plan::{Fate, Occasion, PlanReport};
-use towpath_model::run::{Cause, NewRun, RunState};
+use towpath_model::run::{Admission, Cause, NewRun, RunState};
 use towpath_model::timeline::Actor;
 use towpath_model::{Digest, JobName, RunId};
 use towpath_server::options::default_data_dir;
@@ -67,6 +68,9 @@ pub struct Args {
     /// An environment variable over those of pipeline and job; may be given several times.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// An input that `on.manual` declares; may be given several times.
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = crate::command::runs::input)]
+    inputs: Vec<(String, String)>,
     /// Goes on after a failure with every job that does not need what failed.
     #[arg(long)]
     keep_going: bool,
@@ -135,6 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         unconfined: executor == Executor::Host,
         contained,
     };
+    let inputs = inputs(&pipeline, &occasion, &args.inputs)?;
     // Without workloads the state machine has nothing to seal, and ends when the Jobs have ended.
     pipeline.workloads.clear();
     pipeline.stages.clear();
@@ -144,8 +149,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         number: 1,
         directory: below,
         trust: occasion.trust,
-        cause: cause(&occasion, commit),
+        cause: cause(&occasion, inputs, commit),
         pipeline: Ok((pipeline, Digest::of(&[]))),
+        admission: Admission::Free,
     };
     let parallel = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
     let drive = Drive { runner: &runner, source: &source, orders, show: &show, keep_going: args.keep_going };
@@ -159,6 +165,7 @@ fn exit_code(finished: &Finished) -> ExitCode {
         RunState::Passed => ExitCode::SUCCESS,
         RunState::Cancelled => ExitCode::from(INTERRUPTED),
         RunState::Invalid
+        | RunState::AwaitingApproval
         | RunState::Preparing
         | RunState::Running
         | RunState::Sealing
@@ -233,7 +240,21 @@ fn caches() -> Option<PathBuf> {
     absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
 }
 
-fn cause(occasion: &Occasion, commit: Option<String>) -> Cause {
+/// The inputs: as a server would check them where a person starts the run, else the defaults under what is given.
+fn inputs(
+    pipeline: &Pipeline,
+    occasion: &Occasion,
+    given: &[(String, String)],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let declared = &pipeline.triggers.inputs;
+    if given.is_empty() && occasion.event != "manual" {
+        return Ok(input::defaults(declared));
+    }
+    let given = given.iter().cloned().collect();
+    input::resolve(declared, &given).map_err(|problems| Failure::new(Kind::Usage, problems.join("\n")).into())
+}
+
+fn cause(occasion: &Occasion, inputs: BTreeMap<String, String>, commit: Option<String>) -> Cause {
     Cause {
         event: occasion.event.clone(),
         reference: occasion.reference.clone(),
@@ -242,6 +263,8 @@ fn cause(occasion: &Occasion, commit: Option<String>) -> Cause {
         author: String::new(),
         makers: Vec::new(),
         actor: Actor::Towpath,
+        inputs,
+        origin: None,
     }
 }
 

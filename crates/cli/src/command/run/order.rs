@@ -147,7 +147,7 @@ pub enum Contained {
 
 fn own_env(run: &Run) -> BTreeMap<String, String> {
     let cause = &run.cause;
-    BTreeMap::from([
+    let mut env = BTreeMap::from([
         ("TOWPATH_PROJECT".to_owned(), run.project.to_string()),
         ("TOWPATH_RUN".to_owned(), run.number.to_string()),
         ("TOWPATH_COMMIT".to_owned(), cause.commit.clone()),
@@ -155,7 +155,9 @@ fn own_env(run: &Run) -> BTreeMap<String, String> {
         ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
         ("TOWPATH_URL".to_owned(), String::new()),
         ("TOWPATH_LOCAL".to_owned(), "true".to_owned()),
-    ])
+    ]);
+    env.extend(towpath_model::origin::environment(cause));
+    env
 }
 
 fn values(env: &BTreeMap<String, EnvValue>, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, String> {
