@@ -1,5 +1,6 @@
 //! What the engine reads from a repository: a commit's facts, the pipeline file, the tags.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -42,6 +43,11 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 impl Repository {
     /// Runs git with a clean environment, so that nobody's configuration changes what it does.
     async fn ask(&self, arguments: &[&str]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.ask_all(arguments).await?.filter(|out| out.len() <= MAX_ANSWER))
+    }
+
+    /// The same for answers that grow with the repository.
+    async fn ask_all(&self, arguments: &[&str]) -> Result<Option<Vec<u8>>, EngineError> {
         let mut command = Command::new("git");
         command
             .arg("--git-dir")
@@ -59,7 +65,7 @@ impl Repository {
             .await
             .map_err(|_| EngineError::internal("git did not answer in 30 s", "time-out"))?
             .map_err(failed)?;
-        Ok(output.status.success().then_some(output.stdout).filter(|out| out.len() <= MAX_ANSWER))
+        Ok(output.status.success().then_some(output.stdout))
     }
 
     /// The facts of a commit.
@@ -122,6 +128,36 @@ impl Repository {
         let out = self.ask(&["symbolic-ref", "--quiet", "HEAD"]).await?;
         let name = out.map(|out| String::from_utf8_lossy(&out).trim().to_owned());
         Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "refs/heads/main".to_owned()))
+    }
+
+    /// Branches and tags with their objects.
+    pub(crate) async fn branches_and_tags(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let format = "--format=%(objectname) %(refname)";
+        let out = self.ask_all(&["for-each-ref", format, "refs/heads", "refs/tags"]).await?;
+        let out = out.ok_or_else(|| EngineError::internal("the refs could not be listed", "git failed"))?;
+        let text = String::from_utf8_lossy(&out);
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs.map(|(object, name)| (name.to_owned(), object.to_owned())).collect())
+    }
+
+    /// Whether a branch stands at a commit.
+    pub(crate) async fn is_tip_of_a_branch(&self, commit: &str) -> Result<bool, EngineError> {
+        let points = format!("--points-at={commit}");
+        let out = self.ask(&["for-each-ref", "--count=1", &points, "refs/heads"]).await?;
+        Ok(out.is_some_and(|out| !out.is_empty()))
+    }
+
+    /// Paths that differ between a commit and where it left a branch; `None` where that cannot be told.
+    pub(crate) async fn changed_since(
+        &self,
+        base: &str,
+        commit: &str,
+    ) -> Result<Option<Vec<String>>, EngineError> {
+        let out = self.ask(&["merge-base", "--end-of-options", base, commit]).await?;
+        match out {
+            Some(fork) => self.changed_paths(String::from_utf8_lossy(&fork).trim(), commit).await,
+            None => Ok(None),
+        }
     }
 
     /// Paths that differ between two commits; `None` where that cannot be told.

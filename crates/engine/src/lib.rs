@@ -23,11 +23,13 @@ mod perform;
 mod promote;
 mod push;
 mod query;
+mod report;
 mod route;
 mod runs;
 mod seal;
 mod secrets;
 mod signals;
+mod source;
 mod standing;
 mod unit;
 mod version;
@@ -52,6 +54,7 @@ pub use push::RefChange;
 pub use query::{EnvironmentStatus, Journey, JourneyStep, LogPage};
 pub use route::gate_words;
 pub use signals::Signals;
+pub use source::{Delivered, Hint, SourceSecrets};
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -87,6 +90,7 @@ struct Inner {
     evaluator: CelEvaluator,
     signals: Signals,
     live: live::Live,
+    looking: source::Looking,
     web: reqwest::Client,
 }
 
@@ -105,6 +109,7 @@ impl Engine {
             evaluator: CelEvaluator,
             signals: Signals::default(),
             live: live::Live::new(started),
+            looking: source::Looking::default(),
             web,
         })))
     }
@@ -117,6 +122,7 @@ impl Engine {
             () = self.watch_clock() => {}
             () = self.watch_leases() => {}
             () = self.watch_schedules() => {}
+            () = self.watch_sources() => {}
         }
     }
 

@@ -61,7 +61,7 @@ impl Engine {
     /// Performs one effect. A failure that may pass is tried again later; one that cannot is dropped with a record.
     async fn perform(&self, pending: &Pending) {
         let done = match serde_json::from_str::<Effect>(&pending.body) {
-            Ok(effect) => self.act(pending.id, effect).await,
+            Ok(effect) => self.act(pending.id, pending.tries, effect).await,
             Err(error) => Err(EngineError::internal("an effect could not be read", error)),
         };
         let Err(error) = done else { return };
@@ -88,7 +88,7 @@ impl Engine {
         unit.commit().await
     }
 
-    async fn act(&self, id: i64, effect: Effect) -> Result<(), EngineError> {
+    async fn act(&self, id: i64, tries: u32, effect: Effect) -> Result<(), EngineError> {
         match effect {
             Effect::Run { id: run, effect } => match effect {
                 RunEffect::PrepareSource => self.prepare_source(id, run).await,
@@ -97,6 +97,7 @@ impl Engine {
                 RunEffect::AwaitGroup { job: _, group } => self.await_group(id, run, &group).await,
                 RunEffect::QueueAttempt { .. } | RunEffect::CancelAttempt { .. } => self.forget(id).await,
             },
+            Effect::Report { project, run } => self.tell_forge(id, tries, &project, run).await,
             Effect::Announce { project, release, depth } => {
                 self.announce(id, &project, &release, depth).await
             }

@@ -11,6 +11,8 @@ pub struct Signals {
     pub(crate) clock: Notify,
     /// A schedule's next time has changed.
     pub(crate) schedules: Notify,
+    /// A source is to be looked at.
+    pub(crate) sources: Notify,
     queue: watch::Sender<u64>,
     routes: watch::Sender<u64>,
     timeline: watch::Sender<u64>,
@@ -23,6 +25,7 @@ impl Default for Signals {
             work: Notify::new(),
             clock: Notify::new(),
             schedules: Notify::new(),
+            sources: Notify::new(),
             queue: watch::channel(0).0,
             routes: watch::channel(0).0,
             timeline: watch::channel(0).0,
@@ -40,6 +43,7 @@ impl Signals {
     pub fn clock_jumped(&self) {
         self.clock.notify_one();
         self.schedules.notify_one();
+        self.sources.notify_one();
         self.work.notify_one();
     }
 

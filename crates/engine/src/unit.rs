@@ -43,6 +43,11 @@ pub(crate) enum Effect {
         key: EnvironmentKey,
         effect: EnvironmentEffect,
     },
+    /// Tell the forge how a Run does.
+    Report {
+        project: ProjectName,
+        run: RunId,
+    },
     /// Tell the Projects that wait for it of a sealed Release.
     Announce {
         project: ProjectName,
@@ -111,7 +116,7 @@ impl Unit<'_> {
                 refused.extend(self.run_effect(run, effect).await?);
             }
             // An Attempt that cannot be put together fails its Job at once, which may set others free.
-            let Some(refusal) = refused.pop_front() else { return Ok(()) };
+            let Some(refusal) = refused.pop_front() else { return self.report(run).await };
             handled = run.handle(refusal, &self.engine.0.evaluator, self.now);
         }
     }

@@ -76,6 +76,19 @@ pub async fn due(db: &mut Connection, now: Timestamp) -> sqlx::Result<Vec<Pendin
         .collect()
 }
 
+/// Whether an effect of a kind waits for an owner.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn has(db: &mut Connection, kind: &str, owner: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM outbox WHERE kind = $1 AND owner = $2 LIMIT 1")
+        .bind(kind)
+        .bind(owner)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Puts an effect off after a failed try.
 ///
 /// # Errors
