@@ -248,6 +248,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Mirrors a repository that lives elsewhere.
+    Source {
+        #[command(subcommand)]
+        args: command::source::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Sets, lists and removes secrets.
     Secret {
         #[command(subcommand)]
@@ -357,6 +364,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
             env::rollback(&place, &Rollback { to, comment }, &remote).await
         }
         RemoteCommand::Apply { args, remote } => command::apply::run(args, &remote).await,
+        RemoteCommand::Source { args, remote } => command::source::run(args, &remote).await,
         RemoteCommand::Secret { args, remote } => command::secret::run(args, &remote).await,
         RemoteCommand::Doctor { remote } => command::doctor::run(&remote).await,
         RemoteCommand::Version { remote } => command::version::run(&remote).await,

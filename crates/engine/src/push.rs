@@ -48,7 +48,12 @@ impl Engine {
         let mut reader = self.db().reader().await?;
         let project = projects::find(&mut reader, project).await?;
         let project = project.ok_or_else(|| EngineError::not_found("the project"))?;
+        let source = towpath_store::core::sources::find(&mut reader, &project.name).await?;
         drop(reader);
+        if source.is_some_and(|source| source.contact_at.is_none()) {
+            // The first look at a source takes what is there as known.
+            return Ok(Vec::new());
+        }
         let mut lines = Vec::new();
         for change in changes {
             match &change.new {

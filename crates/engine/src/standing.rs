@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use towpath_model::ProjectName;
 use towpath_model::origin::{Origin, ReleaseTrigger, Upstream};
-use towpath_model::pipeline::Pipeline;
+use towpath_model::pipeline::{Pipeline, Triggers};
 use towpath_model::run::{Admission, Run, SealedRelease};
 use towpath_model::schedule::{self, Due, ScheduleTrigger};
 use towpath_model::timeline::{Actor, Entry};
@@ -44,6 +44,15 @@ impl Engine {
     pub async fn standing_triggers(&self, project: &ProjectName) -> Result<Vec<Standing>, EngineError> {
         let mut reader = self.db().reader().await?;
         Ok(standing::of_project(&mut reader, project).await?)
+    }
+
+    /// What starts Runs, as the newest file of the default branch says; `None` where that is broken or missing.
+    ///
+    /// # Errors
+    /// When git or the database fails.
+    pub async fn default_triggers(&self, project: &ProjectName) -> Result<Option<Triggers>, EngineError> {
+        let tip = self.tip(project, None).await?;
+        Ok(tip.ok().and_then(|tip| tip.checked.ok()).map(|(pipeline, _)| pipeline.triggers))
     }
 
     pub(crate) async fn watch_schedules(&self) {

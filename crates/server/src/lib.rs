@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod gateway_api;
 pub mod git;
+mod hooks;
 mod layers;
 mod listen;
 mod local;

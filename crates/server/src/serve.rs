@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::push_note::PushNote;
 use crate::tls::{Certificates, TlsError};
-use crate::{agent_api, events, gateway_api, git, layers, listen, page, rest};
+use crate::{agent_api, events, gateway_api, git, hooks, layers, listen, page, rest};
 
 /// The largest JSON body.
 const MAX_JSON: usize = 1 << 20;
@@ -288,6 +288,7 @@ fn router(app: App) -> Router {
     Router::new()
         .merge(ordinary)
         .merge(git::router())
+        .merge(hooks::router())
         .merge(agent_api::router())
         .merge(gateway_api::router())
         .route("/api/v1/events", get(events::events))

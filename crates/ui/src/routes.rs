@@ -50,7 +50,9 @@ pub const TEMPLATES: &[&str] = &[
     "/setup/{token}",
     "/p/{project}",
     "/p/{project}/runs/{number}",
+    "/p/{project}/start",
     "/p/{project}/runs/{number}/cancel",
+    "/p/{project}/runs/{number}/allow",
     "/p/{project}/runs/{number}/rerun",
     "/p/{project}/releases/{version}",
     "/p/{project}/releases/{version}/promote",
@@ -75,6 +77,12 @@ pub const TEMPLATES: &[&str] = &[
 #[must_use]
 pub fn project(project: &str) -> String {
     format!("/p/{}", encode(project))
+}
+
+/// The form that starts a Run.
+#[must_use]
+pub fn start(project: &str) -> String {
+    format!("/p/{}/start", encode(project))
 }
 
 /// A Run.

@@ -87,6 +87,7 @@ fn bare() -> Vec<(&'static str, String)> {
         ..moment.environment()
     };
     let project = ProjectView {
+        triggers: TriggersView::default(),
         shell: shell(),
         route: vec![],
         runs: vec![],

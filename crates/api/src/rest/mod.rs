@@ -13,6 +13,7 @@ mod project;
 mod promotion;
 mod rollout;
 mod run;
+mod source;
 mod timeline;
 
 pub use delivery::*;
@@ -24,6 +25,7 @@ pub use project::*;
 pub use promotion::{EnvironmentRef, Gate, Promotion, PromotionKind, Revision, Vote};
 pub use rollout::{Hold, Return, Rollout, Step};
 pub use run::{Attempt, Job, Run};
+pub use source::*;
 pub use timeline::TimelineEntry;
 
 use serde::{Deserialize, Serialize};

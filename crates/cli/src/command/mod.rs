@@ -27,6 +27,7 @@ pub mod schema;
 pub mod secret;
 pub mod serve;
 pub mod shutdown;
+pub mod source;
 pub mod status;
 pub mod timeline;
 pub mod token;

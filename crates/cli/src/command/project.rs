@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use reqwest::Method;
-use towpath_api::rest::{NewProject, Project};
+use towpath_api::rest::{NewProject, Project, Source};
 
 use crate::client::{Client, part};
 use crate::context::Remote;
@@ -16,6 +16,11 @@ pub enum Args {
     Create {
         /// Its name: a-z, 0-9, `-`, `_`, `.`.
         name: String,
+        /// A repository elsewhere that it mirrors: `https://host/owner/repository`.
+        #[arg(long, value_name = "URL")]
+        source: Option<String>,
+        #[command(flatten)]
+        options: Box<super::source::Options>,
     },
     /// Lists the projects that you can see.
     List,
@@ -33,9 +38,22 @@ pub enum Args {
 pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
     match args {
-        Args::Create { name } => {
+        Args::Create { name, source, options } => {
             let new = NewProject { name };
             let project: Project = client.send(Method::POST, "/api/v1/projects", &new).await?;
+            if source.is_some() {
+                let path = format!("/api/v1/projects/{}/source", part(&project.name));
+                let _: Source = client.send(Method::PUT, &path, &options.ask(source)?).await?;
+                show(&project, remote.json)?;
+                if !remote.json {
+                    let name = &project.name;
+                    anstream::println!(
+                        "\nit is fetched now; `towpath source show {name}` says how that goes"
+                    );
+                    anstream::println!("a webhook makes pushes start at once: `towpath source hook {name}`");
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
             show(&project, remote.json)?;
             if !remote.json {
                 anstream::println!("\npush to it:\n  git push {} main", project.git_url);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use towpath_api::rest::{Deployment, Environment, EnvironmentStatus, Promotion};
+use towpath_api::rest::{Deployment, Environment, EnvironmentStatus, Promotion, Schedule, Triggers};
 use towpath_model::environment::{InstanceHealth, human};
 
 use crate::client::{Client, part};
@@ -16,11 +16,13 @@ use crate::output;
 /// Fails where the server refuses.
 pub async fn run(project: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/environments", part(project));
-    let all: Vec<EnvironmentStatus> = Client::new(remote)?.get(&path).await?;
+    let client = Client::new(remote)?;
+    let all: Vec<EnvironmentStatus> = client.get(&path).await?;
     if remote.json {
         output::json(&all)?;
         return Ok(ExitCode::SUCCESS);
     }
+    triggers(&client.get(&format!("/api/v1/projects/{}/triggers", part(project))).await?);
     if all.is_empty() {
         anstream::eprintln!("{project} has no environments; `towpath apply` makes them");
     }
@@ -28,6 +30,20 @@ pub async fn run(project: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
         show(status);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what starts runs by itself, and when.
+fn triggers(triggers: &Triggers) {
+    for Schedule { cron, timezone, branch, next, last_at: _, last } in &triggers.schedules {
+        let next = next.map_or_else(|| "never".to_owned(), output::time);
+        let branch = branch.as_ref().map(|branch| format!(" on {branch}")).unwrap_or_default();
+        let last = if last.is_empty() { String::new() } else { format!("; last: {last}") };
+        anstream::println!("schedule `{cron}` in {timezone}{branch}: next {next}{last}");
+    }
+    for (project, versions) in &triggers.releases {
+        let versions = if versions.is_empty() { "every version".to_owned() } else { versions.join(", ") };
+        anstream::println!("starts with a release of {project}: {versions}");
+    }
 }
 
 /// Prints one environment.

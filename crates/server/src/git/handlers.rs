@@ -97,6 +97,12 @@ async fn admit(
     if !app.git.exists(&project) {
         return Err(missing());
     }
+    if let (Service::ReceivePack, Some(watched)) = (service, app.engine.source(&project).await?) {
+        let url = watched.source.url;
+        return Err(Problem::forbidden(format!(
+            "{project} mirrors {url}; push there, and Towpath fetches it"
+        )));
+    }
     Ok((project, principal))
 }
 

@@ -24,7 +24,9 @@ pub enum ReconcileError {
 pub async fn reconcile(host: &GitHost, db: &Db) -> Result<(), ReconcileError> {
     for project in host.projects().await? {
         let refs = host.refs(&project).await?;
-        let handled = git_refs::of_project(&mut db.reader().await?, project.as_str()).await?;
+        let mut handled = git_refs::of_project(&mut db.reader().await?, project.as_str()).await?;
+        // Pull requests of a source are followed by its looks; not every one of them is here.
+        handled.retain(|(name, _)| !name.starts_with("refs/pull/"));
         let missed = difference(&refs, &handled);
         if missed.is_empty() {
             continue;

@@ -24,6 +24,7 @@ mod setup;
 mod shell;
 mod sign_in;
 mod timeline;
+mod triggers;
 mod users;
 mod words;
 
@@ -65,7 +66,9 @@ pub(crate) fn router() -> Router<App> {
 fn work() -> Router<App> {
     Router::new()
         .route("/p/{project}", get(project::show))
+        .route("/p/{project}/start", form(post(triggers::start)))
         .route("/p/{project}/runs/{number}", get(run::show))
+        .route("/p/{project}/runs/{number}/allow", form(post(run::allow)))
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))
         .route("/p/{project}/runs/{number}/rerun", form(post(run::rerun)))
         .route("/p/{project}/releases/{version}", get(release::show))

@@ -14,7 +14,7 @@ use towpath_ui::page;
 use towpath_ui::view::{Action, Commit, HoldRow, Notice, ProjectView, QuarantineRow, ReleaseRow};
 
 use super::shell::{Reader, Said, frame, html, live, or_error};
-use super::{act, environment, route, words};
+use super::{act, environment, route, triggers, words};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::problem::Problem;
@@ -59,6 +59,7 @@ async fn render(
         holds: environments.iter().filter_map(held).collect(),
         quarantined: environments.iter().flat_map(|each| quarantined(principal, each)).collect(),
         branch: "main".to_owned(),
+        triggers: triggers::view(app, principal, &name).await?,
         name: name.into(),
     };
     Ok(html(page::project(&view)))

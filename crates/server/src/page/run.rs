@@ -202,6 +202,14 @@ fn actions(run: &Run, refused: Option<&str>) -> Vec<Action> {
         if names.is_empty() { "no job".to_owned() } else { names.join(", ") }
     };
     let mut actions = Vec::new();
+    if run.state == RunState::AwaitingApproval {
+        let consequence = format!(
+            "Runs commit {} of somebody who may not push to the repository, without secrets and without sealing anything. \
+             Look at what it changes first.",
+            run.cause.short_commit()
+        );
+        actions.push(action(ActionKind::Allow, "Let it run", consequence));
+    }
     if !run.state.is_final() {
         let open = names(|job| !job.state.is_final());
         let consequence = format!(
@@ -236,6 +244,22 @@ pub(super) async fn cancel(
         let person = act::person(&principal, &project);
         let run = app.engine.cancel_run(&project, number, fields.comment.trim(), &person).await?;
         Ok(format!("{} was cancelled.", run.title()))
+    };
+    finish(&app, &principal, (&project, number), done.await).await
+}
+
+/// Lets a Run of a fork go on.
+pub(super) async fn allow(
+    State(app): State<App>,
+    Path((project, number)): Path<(String, u64)>,
+    form: CheckedForm<Comment>,
+) -> Response {
+    let principal = form.principal;
+    let done = async {
+        let project = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
+        let run = app.engine.allow_run(&project, number, &act::person(&principal, &project)).await?;
+        Ok(format!("{} may run.", run.title()))
     };
     finish(&app, &principal, (&project, number), done.await).await
 }

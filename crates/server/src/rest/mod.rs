@@ -12,6 +12,7 @@ mod promotions;
 mod releases;
 mod runs;
 mod secrets;
+mod source;
 mod timeline;
 mod tokens;
 mod users;
@@ -44,6 +45,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::show))
+        .routes(routes!(source::show, source::set))
+        .routes(routes!(source::hook))
+        .routes(routes!(source::look))
+        .routes(routes!(source::triggers))
         .routes(routes!(timeline::list))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))

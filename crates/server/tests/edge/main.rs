@@ -4,6 +4,7 @@
 
 mod delivery;
 mod git;
+mod hooks;
 mod openapi;
 mod people;
 mod world;

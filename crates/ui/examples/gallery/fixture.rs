@@ -151,6 +151,7 @@ impl Moment {
             reached: reached.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect(),
         };
         ProjectView {
+            triggers: TriggersView::default(),
             shell: self.shell(),
             name: "shop".into(),
             route: self.route(),

@@ -6,6 +6,7 @@ use crate::part::action::button;
 use crate::part::frame::{Page, frame};
 use crate::part::route::strip;
 use crate::part::small::{badge, command, commit, digest, dot, runs, time};
+use crate::part::triggers::triggers;
 use crate::routes;
 use crate::view::{ProjectView, State, Tone};
 
@@ -27,6 +28,7 @@ pub fn project(view: &ProjectView) -> Markup {
             @if view.runs.is_empty() { (first_push(view)) } @else { (runs(&view.name, &view.runs, now)) }
         }
         (releases(view))
+        (triggers(&view.shell, &view.triggers))
         @if !view.runs.is_empty() {
             details.card { summary { "Clone and push" } (first_push(view)) }
         }

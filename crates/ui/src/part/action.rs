@@ -53,7 +53,7 @@ pub fn token(shell: &Shell) -> Markup {
 
 const fn look(kind: ActionKind) -> &'static str {
     match kind {
-        ActionKind::Approve | ActionKind::Promote | ActionKind::Resume => "primary",
+        ActionKind::Approve | ActionKind::Allow | ActionKind::Promote | ActionKind::Resume => "primary",
         ActionKind::Reject | ActionKind::RollBack | ActionKind::Cancel => "danger",
         ActionKind::Hold | ActionKind::Rerun | ActionKind::Release => "plain",
     }
@@ -68,6 +68,7 @@ const fn comment_needed(kind: ActionKind) -> bool {
         | ActionKind::RollBack
         | ActionKind::Promote
         | ActionKind::Cancel
+        | ActionKind::Allow
         | ActionKind::Rerun => false,
     }
 }

@@ -6,3 +6,4 @@ pub mod graph;
 pub mod icon;
 pub mod route;
 pub mod small;
+pub mod triggers;

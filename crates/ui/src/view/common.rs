@@ -244,6 +244,8 @@ pub enum ActionKind {
     Promote,
     /// Ends a Run.
     Cancel,
+    /// Lets a Run of a fork go on.
+    Allow,
     /// Runs again.
     Rerun,
     /// Ends a quarantine.
@@ -262,6 +264,7 @@ impl ActionKind {
             Self::RollBack => "rollback",
             Self::Promote => "promote",
             Self::Cancel => "cancel",
+            Self::Allow => "allow",
             Self::Rerun => "rerun",
             Self::Release => "release",
         }

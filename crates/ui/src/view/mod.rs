@@ -17,6 +17,7 @@ mod release;
 mod run;
 mod sign_in;
 mod timeline;
+mod trigger;
 mod users;
 
 pub use account::*;
@@ -33,4 +34,5 @@ pub use release::*;
 pub use run::*;
 pub use sign_in::*;
 pub use timeline::*;
+pub use trigger::*;
 pub use users::*;

@@ -25,6 +25,8 @@ pub struct ProjectView {
     pub clone_url: String,
     /// The branch that delivers.
     pub branch: String,
+    /// What starts Runs.
+    pub triggers: super::TriggersView,
 }
 
 /// A Release in a list.
