@@ -11,5 +11,6 @@ pub mod instances;
 pub mod local;
 pub mod process;
 pub mod processes;
+pub mod reuse;
 pub mod sandbox;
 pub mod sweep;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Input, Secret, StepOrder, TestCounts};
 use towpath_api::containers::Containers;
+use towpath_api::reuse::ReuseOrder;
 use towpath_artifact::{BlobSink, ContentError, ContentStore, extract};
 use towpath_model::{ArtifactName, AttemptId, Digest};
 
@@ -19,6 +20,7 @@ use crate::executor::{
 };
 use crate::inputs::{self, InputError};
 use crate::process::junit;
+use crate::reuse::{LocalDepot, Reuse};
 use crate::sandbox::{Isolation, Policy};
 use crate::sweep::Sweeper;
 
@@ -37,6 +39,8 @@ pub struct LocalRunner {
     pub data: PathBuf,
     /// The directory of a content store through which Artifacts pass from Job to Job; made when the first one is packed.
     pub artifacts: PathBuf,
+    /// A directory for caches and outputs of Steps, kept between runs; without one, nothing is reused.
+    pub kept: Option<PathBuf>,
     /// The bounds.
     pub limits: Limits,
     /// Removes workspaces while others are used.
@@ -74,6 +78,8 @@ pub struct LocalJob<'a> {
     pub containers: &'a Containers,
     /// The time of all Steps together.
     pub timeout: Duration,
+    /// What it reuses of earlier runs, and leaves for later ones.
+    pub reuse: &'a ReuseOrder,
 }
 
 /// How a Job ended, and what it left.
@@ -158,6 +164,17 @@ impl LocalRunner {
         sink: &dyn Sink,
     ) -> LocalEnd {
         let directory = place.source.join(job.directory);
+        let kept = self.kept.as_deref().map(LocalDepot::open).transpose();
+        let kept = kept.unwrap_or_else(|error| {
+            notice(sink, &format!("nothing is reused: {}", chain(&error)));
+            None
+        });
+        let reuse = kept.as_ref().map(|depot| Reuse {
+            depot,
+            store: depot.store(),
+            order: job.reuse,
+            source: &place.source,
+        });
         let attempt = Attempt {
             id: job.attempt,
             title: job.title,
@@ -172,6 +189,7 @@ impl LocalRunner {
             limits: self.limits,
             containers: job.containers,
             host: &self.containers,
+            reuse,
         };
         let ended = executor::run(&attempt, cancel, sink);
         let tests = junit::count(&directory, job.junit, |text| notice(sink, &text));

@@ -166,6 +166,9 @@ pub struct Assignment {
     /// The image of its Steps and the Services beside them.
     #[serde(default)]
     pub containers: Containers,
+    /// What it reuses of earlier Attempts, and leaves for later ones.
+    #[serde(default)]
+    pub reuse: crate::reuse::ReuseOrder,
 }
 
 /// One Step.
@@ -185,6 +188,9 @@ pub struct StepOrder {
     pub timeout_ms: Option<u64>,
     /// Whether it runs though an earlier Step failed.
     pub always: bool,
+    /// What it reads and makes, where it can be left out.
+    #[serde(default)]
+    pub inputs: Option<towpath_model::reuse::StepInputs>,
 }
 
 /// An Artifact that an Attempt starts with.

@@ -7,3 +7,4 @@ pub mod agent;
 pub mod containers;
 pub mod gateway;
 pub mod rest;
+pub mod reuse;

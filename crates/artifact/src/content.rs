@@ -89,13 +89,15 @@ impl ContentStore {
         if !same {
             return self.put(bytes);
         }
-        let touched = File::options().append(true).open(&path);
-        let touched = touched.and_then(|file| file.set_modified(std::time::SystemTime::now()));
-        match touched {
-            Ok(()) => Ok(digest),
-            // Removed since the look.
-            Err(_) => self.put(bytes),
-        }
+        // It may have been removed since the look.
+        if self.touch(digest) { Ok(digest) } else { self.put(bytes) }
+    }
+
+    /// Lets the age of a blob start anew. Says whether it is here.
+    #[must_use]
+    pub fn touch(&self, digest: Digest) -> bool {
+        let file = File::options().append(true).open(self.path(digest));
+        file.and_then(|file| file.set_modified(std::time::SystemTime::now())).is_ok()
     }
 
     /// Starts a blob of at most `max_bytes`. Dropping the writer leaves nothing behind.

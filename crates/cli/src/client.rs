@@ -86,6 +86,15 @@ impl Client {
         answer(self.request(Method::DELETE, path)?).await.map(drop)
     }
 
+    /// Reads raw bytes.
+    ///
+    /// # Errors
+    /// Fails where the server refuses.
+    pub async fn bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let response = answer(self.request(Method::GET, path)?).await?;
+        Ok(response.bytes().await?.to_vec())
+    }
+
     /// Gets a part of a log.
     pub async fn log(&self, path: &str) -> anyhow::Result<LogPiece> {
         let response = answer(self.request(Method::GET, path)?).await?;

@@ -130,6 +130,20 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Lists, follows and revokes what is kept from one run for later ones.
+    Cache {
+        #[command(subcommand)]
+        args: command::cache::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Opens the workspace of a job as a step left it, in a shell with its environment. Secrets are left out.
+    Shell {
+        #[command(flatten)]
+        args: command::shell::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Starts a run by hand, where the pipeline says `on: { manual }`.
     Start {
         /// The project.
@@ -231,8 +245,13 @@ enum RemoteCommand {
     },
     /// Stops an environment where it is.
     Hold(Said),
-    /// Lets a held environment go on.
-    Resume(Said),
+    /// Lets a held environment go on; or tries a job again from the step that failed, in the workspace as it was before it.
+    Resume {
+        #[command(flatten)]
+        args: command::resume::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Goes back to an earlier revision.
     Rollback {
         /// The version to go back to; the one before if absent.
@@ -335,6 +354,8 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
             command::runs::start(&project, reference, inputs, wait, &remote).await
         }
         RemoteCommand::Wait { args, remote } => command::wait::run(args, &remote).await,
+        RemoteCommand::Cache { args, remote } => command::cache::run(args, &remote).await,
+        RemoteCommand::Shell { args, remote } => command::shell::run(args, &remote).await,
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
@@ -359,7 +380,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,
         RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,
-        RemoteCommand::Resume(Said { place, comment, remote }) => env::resume(&place, comment, &remote).await,
+        RemoteCommand::Resume { args, remote } => command::resume::run(args, &remote).await,
         RemoteCommand::Rollback { to, said: Said { place, comment, remote } } => {
             env::rollback(&place, &Rollback { to, comment }, &remote).await
         }

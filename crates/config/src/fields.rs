@@ -121,6 +121,11 @@ impl<'n, 'r> Fields<'n, 'r> {
         self.entries.iter().any(|(known, _)| *known == name)
     }
 
+    /// Where a key stands, if it is there, without taking it.
+    pub(crate) fn key_place_of(&self, name: &str) -> Option<Range<usize>> {
+        self.entries.iter().find(|(known, _)| *known == name).map(|(_, entry)| entry.key_span.clone())
+    }
+
     /// Where a key of the map under `name` stands.
     pub(crate) fn key_place(&self, name: &str, key: &str) -> Range<usize> {
         let under =

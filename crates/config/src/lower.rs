@@ -15,6 +15,7 @@ use crate::fields::{Fields, Located, text, wrong_kind};
 use crate::tree::{Entry, Node, Value};
 
 mod container;
+mod cache;
 pub(crate) mod environment;
 mod gate;
 mod job;

@@ -5,6 +5,7 @@
 
 pub(crate) mod aliases;
 pub(crate) mod container;
+pub(crate) mod cache;
 pub(crate) mod environment;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;

@@ -337,7 +337,7 @@ fn key_of(attempt: &QueuedAttempt) -> EnvironmentKey {
     }
 }
 
-fn owned(
+pub(crate) fn owned(
     held: Option<QueuedAttempt>,
     agent: Option<AgentId>,
     fence: u64,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use towpath_model::environment::Environment;
 use towpath_model::pipeline::{Gate, SelfApproval};
-use towpath_store::core::environments;
+use towpath_store::core::{environments, kept};
 
 use crate::{Engine, EngineError};
 
@@ -89,7 +89,21 @@ impl Engine {
         });
         let mut reader = self.db().reader().await?;
         let all = environments::all(&mut reader, None).await?;
+        let week = now.saturating_sub(jiff::SignedDuration::from_hours(7 * 24)).unwrap_or(now);
+        let differing = kept::differing(&mut reader, week).await?;
         drop(reader);
+        findings.extend(differing.iter().map(|used| {
+            let step = used.step.map_or(0, |step| step + 1);
+            Finding {
+                subject: format!("step {step} of {} {}", used.project, used.job),
+                weight: Weight::Warning,
+                text: format!(
+                    "it is not deterministic: with the same inputs it made other outputs: {}",
+                    used.why
+                ),
+                advice: "name everything that it reads under `inputs`, or take `inputs` away".to_owned(),
+            }
+        }));
         for environment in &all {
             approvals(environment, approvers, &mut findings);
             hosts(environment, &agents, &mut findings);

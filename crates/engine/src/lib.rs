@@ -15,6 +15,7 @@ mod facts;
 mod gateways;
 mod git;
 mod instances;
+pub mod kept;
 mod lease;
 mod live;
 mod order;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub content: ContentStore,
     /// Logs of Attempts.
     pub logs: Arc<LogStore>,
+    /// What is kept from one Attempt for later ones.
+    pub keeping: kept::Keeping,
     /// Seals and opens secrets.
     pub vault: Vault,
     /// Signs Releases.
@@ -92,6 +95,10 @@ struct Inner {
     live: live::Live,
     looking: source::Looking,
     web: reqwest::Client,
+    /// Held to read where a kept blob is taken in, and to write where some are removed.
+    sweeping: tokio::sync::RwLock<()>,
+    /// Wakes the sweep of kept bytes.
+    sweep: tokio::sync::Notify,
 }
 
 impl Engine {
@@ -111,6 +118,8 @@ impl Engine {
             live: live::Live::new(started),
             looking: source::Looking::default(),
             web,
+            sweeping: tokio::sync::RwLock::default(),
+            sweep: tokio::sync::Notify::new(),
         })))
     }
 
@@ -123,6 +132,7 @@ impl Engine {
             () = self.watch_leases() => {}
             () = self.watch_schedules() => {}
             () = self.watch_sources() => {}
+            () = self.sweep_forever() => {}
         }
     }
 

@@ -6,8 +6,11 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use towpath_api::agent::{Assignment, ExecutorKind, Input, Lease, StepOrder};
 use towpath_api::containers::Containers;
+use towpath_api::reuse::{CacheOrder, KeyOrder, ResumeOrder, ReuseOrder};
+use towpath_model::attempt::Resume;
 use towpath_model::environment::{Environment, Promotion};
 use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
+use towpath_model::reuse::{CacheDeclaration, KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator, Run, Scope, Trust};
 use towpath_model::{AttemptId, JobName};
 use towpath_store::core::attempts::{Owner, QueuedAttempt};
@@ -46,6 +49,10 @@ pub(crate) fn for_job(
     for step in &job.steps {
         steps.push(step_order(engine, step, &scope)?);
     }
+    let mut reuse = reuse(engine, job, &scope)?;
+    if let Some(resume) = run.attempt(id).and_then(|(_, attempt)| attempt.resume.as_ref()) {
+        resumed(resume, &mut reuse, &mut steps);
+    }
     let assignment = Assignment {
         lease: Lease { attempt: id, fence: 0 },
         title: format!("{} {name}", run.title()),
@@ -63,12 +70,27 @@ pub(crate) fn for_job(
         network: job.network == Network::Full,
         timeout_ms: millis(job.timeout),
         containers: containers::of_job(engine, job, &scope)?,
+        reuse,
     };
     // Only what a protected ref says gets secrets.
     let secrets = if run.trust == Trust::Protected { job.secrets.clone() } else { Vec::new() };
     let passwords = containers::passwords(&assignment.containers, run.trust);
     let body = AttemptBody { assignment, secrets, passwords, environment: String::new() };
     queued(id, Owner::Run(run.id), containers::required(job), &body)
+}
+
+/// The environment of a Job's Steps, without secrets and without what a Step sets for itself.
+pub(crate) fn env_of(
+    engine: &Engine,
+    run: &Run,
+    name: &JobName,
+) -> Result<BTreeMap<String, String>, EngineError> {
+    let job = run.pipeline.as_ref().and_then(|pipeline| pipeline.job(name));
+    let job = job.ok_or_else(|| EngineError::not_found(format!("job {name} of {}", run.title())))?;
+    let scope = Scope { run, job };
+    let mut env = job_env(engine, run, &scope)?;
+    env.extend(values(engine, &job.env, &scope)?);
+    Ok(env)
 }
 
 /// The Attempt of a check of a Promotion.
@@ -100,6 +122,7 @@ pub(crate) fn for_check(
         directory: None,
         timeout_ms: None,
         always: false,
+        inputs: None,
     };
     let assignment = Assignment {
         lease: Lease { attempt: id, fence: 0 },
@@ -118,6 +141,7 @@ pub(crate) fn for_check(
         network: true,
         timeout_ms: millis(check.timeout),
         containers: Containers::default(),
+        reuse: ReuseOrder { workspace: KeepWorkspace::Never, ..ReuseOrder::default() },
     };
     let secrets = check.secrets.clone();
     let environment = key.environment.to_string();
@@ -176,7 +200,46 @@ fn step_order(engine: &Engine, step: &Step, scope: &Scope<'_>) -> Result<StepOrd
         directory: step.directory.clone(),
         timeout_ms: step.timeout.map(millis),
         always: step.always,
+        inputs: step.inputs.clone(),
     })
+}
+
+/// Lets an Attempt go on from a kept workspace. What it makes did not come from its source alone, so that it leaves
+/// nothing for others.
+fn resumed(resume: &Resume, reuse: &mut ReuseOrder, steps: &mut [StepOrder]) {
+    reuse.caches.clear();
+    steps.iter_mut().for_each(|step| step.inputs = None);
+    reuse.resume = resume.snapshot.map(|snapshot| ResumeOrder {
+        snapshot,
+        from: resume.from,
+        title: resume.title.clone(),
+    });
+    if let (Some(run), Some(step)) = (&resume.run, steps.get_mut(resume.from as usize)) {
+        step.run.clone_from(run);
+    }
+}
+
+/// What a Job reuses and leaves, with every `${{ }}` replaced.
+fn reuse(engine: &Engine, job: &Job, scope: &Scope<'_>) -> Result<ReuseOrder, EngineError> {
+    let text = |value: &towpath_model::pipeline::EnvValue| {
+        engine.0.evaluator.value(value, scope).map_err(|why| {
+            EngineError::invalid(format!("the key `{}` of a cache cannot be told: {why}", value.0))
+        })
+    };
+    let part = |part: &KeyPart| match part {
+        KeyPart::Text(value) => text(value).map(KeyOrder::Text),
+        KeyPart::Files(files) => Ok(KeyOrder::Files(files.clone())),
+    };
+    let cache = |cache: &CacheDeclaration| {
+        Ok(CacheOrder {
+            key: cache.key.iter().map(part).collect::<Result<_, EngineError>>()?,
+            restore: cache.restore.iter().map(text).collect::<Result<_, EngineError>>()?,
+            paths: cache.paths.clone(),
+            save: cache.save,
+        })
+    };
+    let caches = job.caches.iter().map(cache).collect::<Result<_, EngineError>>()?;
+    Ok(ReuseOrder { caches, workspace: job.workspace, resume: None })
 }
 
 /// The Artifacts of the Jobs that this one needs.

@@ -48,6 +48,22 @@ pub struct Attempt {
     pub tests: Option<TestCounts>,
     /// Bytes of log.
     pub log_bytes: u64,
+    /// Where it goes on, instead of from the source tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// Where an Attempt goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The kept workspace; none where it begins with the first Step.
+    pub snapshot: Option<Digest>,
+    /// The index of the first Step to run.
+    pub from: u32,
+    /// For people, whose workspace it is: `attempt 1, after step 2`.
+    pub title: String,
+    /// The script that this Step runs instead of its own.
+    pub run: Option<String>,
 }
 
 /// Where an Attempt is in its life.
@@ -238,6 +254,7 @@ impl Attempt {
             reported: 0,
             tests: None,
             log_bytes: 0,
+            resume: None,
         }
     }
 

@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod plan_lint;
 pub mod policy;
+pub mod reuse;
 pub mod run;
 pub mod schedule;
 pub mod source;

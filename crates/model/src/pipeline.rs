@@ -13,6 +13,7 @@ use crate::input::Input;
 use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
 use crate::schedule::ScheduleTrigger;
+use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
 
 /// The checked pipeline file.
@@ -161,6 +162,12 @@ pub struct Job {
     /// Its place in a matrix, if it comes from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<Cell>,
+    /// What is kept for later Runs.
+    #[serde(default)]
+    pub caches: Vec<CacheDeclaration>,
+    /// Whether the workspace is kept after each Step.
+    #[serde(default)]
+    pub workspace: KeepWorkspace,
 }
 
 /// How a Job is confined.
@@ -217,6 +224,9 @@ pub struct Step {
     pub timeout: Option<SignedDuration>,
     /// Whether it runs though an earlier Step failed.
     pub always: bool,
+    /// What it reads and makes, where it can be left out.
+    #[serde(default)]
+    pub inputs: Option<StepInputs>,
 }
 
 /// Files, or an image to build, that become an Artifact.

@@ -1,11 +1,13 @@
 //! One execution of the pipeline file at one commit.
 
+mod resume;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished};
+use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished, Resume};
 use crate::origin::Origin;
 use crate::pipeline::{Condition, EnvValue, Job, Pipeline};
 use crate::timeline::{Actor, Entry};
@@ -340,6 +342,15 @@ pub enum RunEvent {
         /// Who.
         actor: Actor,
     },
+    /// Somebody wants a Job to go on from a Step.
+    ResumeRequested {
+        /// Who.
+        actor: Actor,
+        /// Which.
+        job: JobName,
+        /// From where.
+        resume: Resume,
+    },
     /// The Release is in the content store, signed.
     Sealed {
         /// It.
@@ -541,7 +552,9 @@ impl Run {
     /// Whether a Release may be made of it.
     #[must_use]
     pub fn seals(&self) -> bool {
-        self.trust == Trust::Protected && self.pipeline.as_ref().is_some_and(|p| !p.workloads.is_empty())
+        self.trust == Trust::Protected
+            && !self.is_edited()
+            && self.pipeline.as_ref().is_some_and(|p| !p.workloads.is_empty())
     }
 
     /// Applies one event. An event that no longer fits changes nothing.
@@ -577,6 +590,9 @@ impl Run {
             RunEvent::CancelRequested { actor, reason } => self.cancel(actor, reason, now, &mut handled),
             RunEvent::Approved { actor } => self.approved(actor, &mut handled),
             RunEvent::RerunRequested { actor } => self.rerun(actor, &mut handled),
+            RunEvent::ResumeRequested { actor, job, resume } => {
+                self.resume(&job, resume, actor, now, &mut handled);
+            }
             RunEvent::Sealed { release } => self.sealed(release, now, &mut handled),
             RunEvent::SealFailed { message } => {
                 if self.state == RunState::Sealing {
@@ -899,6 +915,7 @@ impl Run {
             handled.effect(RunEffect::Seal);
         } else {
             let reason = match self.trust {
+                _ if self.is_edited() => "all jobs are done; nothing is sealed, since a command was edited",
                 Trust::Protected => "all jobs are done; nothing to release, since there are no workloads",
                 Trust::Internal | Trust::Fork => "all jobs are done; only a protected ref seals a Release",
             };

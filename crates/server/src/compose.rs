@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use towpath_artifact::{ContentError, ContentStore, KeyError, LogStore, ReleaseKey, Vault, VaultError};
+use towpath_engine::kept::Keeping;
 use towpath_engine::{Engine, EngineError, Parts};
 use towpath_store::Db;
 use url::Url;
 
 /// The largest log of one Attempt. The agent keeps head and tail of a longer one and marks the gap, so this is a
+/// How much caches, outputs of Steps and workspaces of one Project may take, and all together.
+const KEPT_PROJECT_BYTES: u64 = 10 << 30;
+const KEPT_TOTAL_BYTES: u64 = 50 << 30;
+
 /// second fence only.
 const MAX_LOG: u64 = 256 << 20;
 
@@ -53,9 +58,15 @@ pub(crate) fn engine(
         std::fs::write(&fresh, public).map_err(ComposeError::PublicKey)?;
         std::fs::rename(&fresh, &path).map_err(ComposeError::PublicKey)?;
     }
+    let keeping = Keeping {
+        store: ContentStore::open(&data_dir.join("kept"))?,
+        project_bytes: KEPT_PROJECT_BYTES,
+        total_bytes: KEPT_TOTAL_BYTES,
+    };
     let parts = Parts {
         db,
         content,
+        keeping,
         logs: Arc::new(logs),
         vault,
         release_key,

@@ -54,6 +54,7 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/runs/{number}/cancel",
     "/p/{project}/runs/{number}/allow",
     "/p/{project}/runs/{number}/rerun",
+    "/p/{project}/runs/{number}/resume",
     "/p/{project}/releases/{version}",
     "/p/{project}/releases/{version}/promote",
     "/p/{project}/env/{environment}",

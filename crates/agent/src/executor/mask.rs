@@ -55,6 +55,12 @@ impl Masker {
         self.longest
     }
 
+    /// Whether any of the values is in `bytes`.
+    #[must_use]
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        self.patterns.as_ref().is_some_and(|patterns| patterns.is_match(bytes))
+    }
+
     /// Hides every occurrence. Overlapping ones become one mask, so no tail of a value is left.
     #[must_use]
     pub fn mask<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {

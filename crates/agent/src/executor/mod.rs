@@ -33,6 +33,7 @@ pub use self::outputs::{OUTPUT_LIMIT, OutputError};
 use self::step::{StepEnd, StepRun};
 use crate::container::{ContainerHost, Opening, Room};
 use crate::processes::{ATTEMPT_MARKER, Marker};
+use crate::reuse::{Reuse, Session};
 use crate::sandbox::{Isolation, Policy};
 
 /// Which of a process's outputs a line came from.
@@ -113,6 +114,8 @@ pub struct Attempt<'a> {
     pub containers: &'a Containers,
     /// What runs containers.
     pub host: &'a ContainerHost,
+    /// What is reused of earlier Attempts, and left for later ones.
+    pub reuse: Option<Reuse<'a>>,
 }
 
 /// How an Attempt's Steps ended.
@@ -142,11 +145,13 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
             };
         }
     };
+    running.begin_reuse();
     running.open_room();
     for (index, step) in attempt.steps.iter().enumerate() {
         running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
     }
     running.close_room();
+    running.end_reuse();
     let (outcome, message) =
         running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
     Ended { outcome, message, outputs: running.outputs }
@@ -162,6 +167,7 @@ struct Running<'a> {
     outputs: BTreeMap<String, String>,
     verdict: Option<(AttemptOutcome, String)>,
     room: Option<Room<'a>>,
+    reuse: Option<Session<'a>>,
 }
 
 impl<'a> Running<'a> {
@@ -174,6 +180,7 @@ impl<'a> Running<'a> {
         }
         let secrets = attempt.secrets.values().chain(attempt.containers.passwords.values());
         let masker = Masker::new(secrets.map(Secret::expose));
+        let reuse = attempt.reuse.as_ref().map(|reuse| Session::new(attempt, reuse));
         Ok(Self {
             attempt,
             cancel,
@@ -184,6 +191,7 @@ impl<'a> Running<'a> {
             outputs: BTreeMap::new(),
             verdict: None,
             room: None,
+            reuse,
         })
     }
 
@@ -221,6 +229,9 @@ impl<'a> Running<'a> {
             self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Skipped });
             return;
         }
+        if self.reused(index, step) {
+            return;
+        }
         let outcome = match self.run_step(index, step) {
             Ok(end) => self.judge(step, end),
             Err(error) => {
@@ -230,11 +241,56 @@ impl<'a> Running<'a> {
                 StepOutcome::Skipped
             }
         };
+        self.after_step(index, step, &outcome);
         self.sink.event(AttemptEvent::StepFinished { step: index, outcome });
     }
 
     fn needs_room(&self) -> bool {
         self.attempt.containers.image.is_some() || !self.attempt.containers.services.is_empty()
+    }
+
+    /// Restores what the Attempt begins with.
+    fn begin_reuse(&mut self) {
+        let Some(mut session) = self.reuse.take() else { return };
+        if let Err(message) = session.begin(&mut |text| self.bound.notice(text)) {
+            self.bound.notice(&message);
+            self.fail(AttemptOutcome::Errored, message);
+        }
+        self.reuse = Some(session);
+    }
+
+    /// Leaves a Step out where it need not run. Says whether it did.
+    fn reused(&mut self, index: u32, step: &StepOrder) -> bool {
+        let Some(session) = &mut self.reuse else { return false };
+        if session.is_before_resume(index) {
+            self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Skipped });
+            return true;
+        }
+        match session.before_step(index, step, &self.outputs, &mut |text| self.bound.notice(text)) {
+            Some(outputs) => {
+                self.outputs.extend(outputs);
+                self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Passed });
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn after_step(&mut self, index: u32, step: &StepOrder, outcome: &StepOutcome) {
+        let Some(session) = &mut self.reuse else { return };
+        let passed = *outcome == StepOutcome::Passed;
+        let last = index as usize + 1 == self.attempt.steps.len();
+        session.after_step(index, step, passed, last, &self.outputs, &mut |text| self.bound.notice(text));
+    }
+
+    /// Leaves what later Attempts may reuse.
+    fn end_reuse(&mut self) {
+        let Some(mut session) = self.reuse.take() else { return };
+        if matches!(self.cancel.reason(), Some(CancelReason::Abandoned(_))) {
+            return;
+        }
+        let outcome = self.verdict.as_ref().map_or(AttemptOutcome::Passed, |(outcome, _)| *outcome);
+        session.end(outcome, &mut |text| self.bound.notice(text));
     }
 
     /// Whether the Attempt ends before this Step begins.

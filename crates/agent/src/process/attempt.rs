@@ -14,7 +14,9 @@ use towpath_artifact::extract::{self, Symlinks};
 use towpath_model::{ArtifactName, Digest};
 
 use super::client::{CallError, Client};
+use super::downloads::{self, InUse};
 use super::junit;
+use super::reuse::RemoteDepot;
 use super::spool::Spool;
 use crate::container::{Build, ContainerHost, Wait};
 use crate::executor::{
@@ -23,6 +25,7 @@ use crate::executor::{
 use crate::inputs;
 use crate::instances::fetch_artifact;
 use crate::local::build_image;
+use crate::reuse::Reuse;
 use crate::sandbox::{Isolation, Policy};
 
 /// The least time between two parts of a log: a busy Step makes twenty calls a second, not thousands.
@@ -37,6 +40,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Runner {
     pub(super) client: Client,
     pub(super) store: ContentStore,
+    /// Snapshots: caches, outputs of Steps, workspaces.
+    pub(super) kept: ContentStore,
     pub(super) work: PathBuf,
     pub(super) caches: PathBuf,
     /// Towpath's own data, which no confined Step sees.
@@ -142,7 +147,13 @@ impl Runner {
             Ok(policy) => policy,
             Err(reason) => return errored(format!("{} could not be prepared: {reason}", assignment.title)),
         };
+        let (policy, in_use) = policy;
         let left = timeout.saturating_sub(begun.elapsed());
+        let depot = RemoteDepot {
+            client: self.client.clone(),
+            lease: assignment.lease,
+            runtime: tokio::runtime::Handle::current(),
+        };
         let ended = execute(
             assignment.clone(),
             isolation,
@@ -153,8 +164,10 @@ impl Runner {
             cancel.clone(),
             Arc::clone(spool),
             Arc::clone(&self.containers),
+            (depot, self.kept.clone()),
         )
         .await;
+        drop(in_use);
         self.collect(assignment, place, spool, ended, cancel).await
     }
 
@@ -182,7 +195,11 @@ impl Runner {
     }
 
     /// Brings the source tree and the inputs into the workspace.
-    async fn prepare(&self, assignment: &Assignment, place: &AttemptDirectory) -> Result<Policy, String> {
+    async fn prepare(
+        &self,
+        assignment: &Assignment,
+        place: &AttemptDirectory,
+    ) -> Result<(Policy, InUse), String> {
         let call = |error: CallError| error.to_string();
         self.client.fetch(assignment.source, &self.store).await.map_err(call)?;
         for input in &assignment.inputs {
@@ -191,7 +208,13 @@ impl Runner {
         // Runs on unprotected refs must not write what protected ones read: the server names the class.
         let class = assignment.env.get("TOWPATH_TRUST").map_or("default", String::as_str);
         let class: String = class.chars().filter(char::is_ascii_alphanumeric).collect();
-        let cache = self.caches.join(assignment.project.as_str()).join(class);
+        let cache = match class.as_str() {
+            // One contribution from outside must not reach the next one either.
+            "fork" => place.root.join("downloads"),
+            _ => self.caches.join(assignment.project.as_str()).join(class),
+        };
+        let in_use = downloads::hold(&cache)
+            .map_err(|error| format!("{} cannot be used: {error}", cache.display()))?;
         let policy = Policy::for_attempt(&place.root, &self.data, Some(cache), assignment.network);
         let (store, place, assignment, prepared) =
             (self.store.clone(), place.clone(), assignment.clone(), policy.clone());
@@ -200,7 +223,7 @@ impl Runner {
             fill(&store, &assignment, &place.source)
         });
         unpacked.await.map_err(|error| chain(&error))??;
-        Ok(policy)
+        Ok((policy, in_use))
     }
 
     /// Reads test reports and packs artifacts.
@@ -309,6 +332,10 @@ impl Runner {
 fn fill(store: &ContentStore, assignment: &Assignment, into: &Path) -> Result<(), String> {
     let fail = |what: &str, error: &dyn std::error::Error| format!("{what}: {}", chain(error));
     std::fs::create_dir_all(into).map_err(|error| fail("the workspace cannot be made", &error))?;
+    if assignment.reuse.resume.is_some() {
+        // It goes on from a workspace that was kept, which has all of this in it.
+        return Ok(());
+    }
     let limits = extract::Limits::default();
     let source = store.open_verified(assignment.source).map_err(|error| fail("the source tree", &error))?;
     extract::extract(source, into, limits, Symlinks::Verbatim)
@@ -332,8 +359,16 @@ async fn execute(
     cancel: Cancel,
     spool: Arc<Spool>,
     host: Arc<ContainerHost>,
+    (depot, kept): (RemoteDepot, ContentStore),
 ) -> Ended {
     let run = move || {
+        // A verification of an Environment reuses nothing: it tests what was sealed.
+        let reuse = assignment.job.as_ref().map(|_| Reuse {
+            depot: &depot,
+            store: kept,
+            order: &assignment.reuse,
+            source: &place.source,
+        });
         let attempt = Attempt {
             id: assignment.lease.attempt,
             title: &assignment.title,
@@ -348,6 +383,7 @@ async fn execute(
             limits,
             containers: &assignment.containers,
             host: &host,
+            reuse,
         };
         executor::run(&attempt, &cancel, &*spool)
     };

@@ -19,7 +19,7 @@ use super::pinned::PinnedAuthority;
 use crate::executor::chain;
 
 /// How long a call may take, besides a long poll.
-const CALL: Duration = Duration::from_secs(30);
+pub(super) const CALL: Duration = Duration::from_secs(30);
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -174,9 +174,19 @@ impl Client {
         if store.contains(digest) {
             return Ok(());
         }
+        self.get_blob(&blob_path(digest), digest, store).await
+    }
+
+    /// Brings the blob at `path` into `store`.
+    pub(super) async fn get_blob(
+        &self,
+        path: &str,
+        digest: Digest,
+        store: &ContentStore,
+    ) -> Result<(), CallError> {
         let content =
             |error: &dyn std::error::Error| CallError::Content(format!("blob {digest}: {}", chain(error)));
-        let mut response = self.send(self.request(Method::GET, &blob_path(digest))?).await?;
+        let mut response = self.send(self.request(Method::GET, path)?).await?;
         let mut writer = store.writer(BLOB_LIMIT).map_err(|error| content(&error))?;
         loop {
             let chunk = tokio::time::timeout(STALL, response.chunk())
@@ -205,11 +215,21 @@ impl Client {
             Err(CallError::Refused { status: StatusCode::NOT_FOUND, .. }) => {}
             Err(error) => return Err(error),
         }
+        self.put_blob(&path, digest, store).await
+    }
+
+    /// Sends a blob of `store` to `path`.
+    pub(super) async fn put_blob(
+        &self,
+        path: &str,
+        digest: Digest,
+        store: &ContentStore,
+    ) -> Result<(), CallError> {
         let file = tokio::fs::File::open(store.path(digest)).await;
         let file = file.map_err(|error| CallError::Content(format!("blob {digest}: {error}")))?;
         let length = file.metadata().await.map(|metadata| metadata.len()).unwrap_or_default();
         let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
-        let request = self.request(Method::PUT, &path)?.header("content-length", length).body(body);
+        let request = self.request(Method::PUT, path)?.header("content-length", length).body(body);
         self.send(request).await.map(|_created| ())
     }
 

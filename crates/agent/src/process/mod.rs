@@ -5,10 +5,12 @@
 
 mod attempt;
 mod client;
+mod downloads;
 mod enrol;
 pub(crate) mod junit;
 mod pinned;
-mod prune;
+pub(crate) mod prune;
+mod reuse;
 mod spool;
 
 use std::collections::{BTreeMap, HashMap};
@@ -208,8 +210,10 @@ impl Agent {
         let engine = containers.engine.as_ref().ok();
         let engine = engine.map(|engine| format!("{} {}", engine.kind().word(), engine.version()));
         let store = ContentStore::open(&options.directory.join("blobs"))?;
+        let kept = ContentStore::open_replaceable(&reuse::kept(&options.directory))?;
         let client = Client::new(options.credentials.clone());
         let runner = Arc::new(Runner {
+            kept,
             client: client.clone(),
             store: store.clone(),
             work: options.directory.join("work"),
@@ -396,9 +400,21 @@ impl Agent {
         }
     }
 
-    /// Removes old blobs while no Attempt uses any.
+    /// Keeps what can be had again within its bounds.
     async fn prune(&mut self) {
         self.prune_at = Instant::now() + prune::EVERY;
+        let (kept, downloads) = (self.options.directory.join("kept"), self.options.directory.join("cache"));
+        let pruned = tokio::task::spawn_blocking(move || {
+            // Neither waits for an idle agent, which a busy one never is: a blob in use is young, a directory locked.
+            prune::prune(&kept, SystemTime::now())?;
+            downloads::prune(&downloads, SystemTime::now())
+        });
+        match pruned.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(bytes)) => tracing::info!(bytes, "downloads of package managers were removed"),
+            failed => tracing::warn!("caches could not be pruned: {failed:?}"),
+        }
+        // Sources and Artifacts only while no Attempt uses any.
         if !self.held.is_empty() {
             return;
         }

@@ -21,10 +21,11 @@ pub(super) const EVERY: Duration = Duration::from_secs(60 * 60);
 ///
 /// Returns how many were removed.
 pub(super) fn prune(root: &Path, now: SystemTime) -> io::Result<usize> {
-    prune_to(&root.join("blobs/sha256"), now, BYTES)
+    prune_to(&root.join("blobs/sha256"), now, BYTES, FRESH)
 }
 
-fn prune_to(blobs: &Path, now: SystemTime, bytes: u64) -> io::Result<usize> {
+/// Removes what is too old, and the oldest while there are more than `bytes`, but nothing younger than `fresh`.
+pub(crate) fn prune_to(blobs: &Path, now: SystemTime, bytes: u64, fresh: Duration) -> io::Result<usize> {
     let mut found: Vec<(Duration, u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(blobs)? {
         let entry = entry?;
@@ -37,8 +38,11 @@ fn prune_to(blobs: &Path, now: SystemTime, bytes: u64) -> io::Result<usize> {
     let mut total: u64 = found.iter().map(|(_, length, _)| length).sum();
     let mut removed = 0;
     for (age, length, path) in found {
-        if age > AGE || (total > bytes && age > FRESH) {
-            fs::remove_file(path)?;
+        if age > AGE || (total > bytes && age > fresh) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             total -= length;
             removed += 1;
         }
@@ -61,9 +65,9 @@ mod tests {
             file.set_len(100).unwrap();
             file.set_modified(now - age).unwrap();
         }
-        assert_eq!(prune_to(blobs.path(), now, 200).unwrap(), 2);
+        assert_eq!(prune_to(blobs.path(), now, 200, FRESH).unwrap(), 2);
         assert!(blobs.path().join("newer").exists() && blobs.path().join("fresh").exists());
-        assert_eq!(prune_to(blobs.path(), now, 0).unwrap(), 1);
+        assert_eq!(prune_to(blobs.path(), now, 0, FRESH).unwrap(), 1);
         assert!(blobs.path().join("fresh").exists());
     }
 }

@@ -20,6 +20,7 @@ use towpath_agent::sandbox::Isolation;
 use towpath_agent::sweep::Sweeper;
 use towpath_api::agent::{AttemptEvent, Secret, StepOrder};
 use towpath_api::containers::Containers;
+use towpath_api::reuse::ReuseOrder;
 use towpath_model::AttemptId;
 
 /// The program with the hidden commands.
@@ -68,6 +69,7 @@ pub struct Bench {
     pub network: bool,
     pub containers: Containers,
     pub timeout: Duration,
+    pub reuse: ReuseOrder,
 }
 
 impl Bench {
@@ -82,6 +84,7 @@ impl Bench {
             isolation,
             cache: Some(data.join("agent/cache")),
             artifacts: data.join("agent/artifacts"),
+            kept: Some(data.join("agent/kept")),
             data,
             limits: Limits { grace: Duration::from_millis(300), ..Limits::default() },
             sweeper: Sweeper::start().unwrap(),
@@ -95,6 +98,7 @@ impl Bench {
             network: true,
             containers: Containers::default(),
             timeout: Duration::from_secs(60),
+            reuse: ReuseOrder::default(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Bench {
             network: self.network,
             containers: &self.containers,
             timeout: self.timeout,
+            reuse: &self.reuse,
         };
         self.runner.run_job(&job, cancel, sink).ended
     }
@@ -149,5 +154,6 @@ pub fn step(script: &str) -> StepOrder {
         directory: None,
         timeout_ms: None,
         always: false,
+        inputs: None,
     }
 }

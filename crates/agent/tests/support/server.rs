@@ -107,6 +107,7 @@ impl Server {
             containers: Default::default(),
             network: true,
             timeout_ms: 60_000,
+            reuse: Default::default(),
         };
         change(&mut assignment);
         self.with(|world| world.assignments.push_back(assignment));

@@ -7,6 +7,7 @@
 mod delivery;
 mod doctor;
 mod environment;
+mod kept;
 mod people;
 mod problem;
 mod project;
@@ -19,6 +20,7 @@ mod timeline;
 pub use delivery::*;
 pub use doctor::{Finding, FindingLevel};
 pub use environment::{Deployment, Environment, EnvironmentStatus};
+pub use kept::{CacheEntry, CacheReach, ResumeJob, Reused, Workspace};
 pub use people::*;
 pub use problem::ProblemBody;
 pub use project::*;

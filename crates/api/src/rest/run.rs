@@ -118,6 +118,9 @@ pub struct Attempt {
     pub tests: Option<attempt::TestCounts>,
     /// Bytes of log.
     pub log_bytes: u64,
+    /// Where it went on, instead of from the source tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<String>,
 }
 
 impl From<&attempt::Attempt> for Attempt {
@@ -138,6 +141,7 @@ impl From<&attempt::Attempt> for Attempt {
             reported,
             tests,
             log_bytes,
+            resume,
         } = attempt;
         Self {
             id: id.to_string(),
@@ -155,6 +159,10 @@ impl From<&attempt::Attempt> for Attempt {
             reported: *reported,
             tests: *tests,
             log_bytes: *log_bytes,
+            resumed: resume.as_ref().map(|resume| {
+                let edited = if resume.run.is_some() { ", with an edited command" } else { "" };
+                format!("from step {}{edited}", resume.from + 1)
+            }),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! blob of its own, so that 50,000 small files are some hundred blobs, and what did not change since an
 //! earlier snapshot is not stored again. Keyed caches, the outputs of Steps and workspaces are all this.
 
+mod digest;
 mod format;
 mod index;
 mod restore;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use towpath_model::Digest;
 
+pub use self::digest::{Seen, look, together};
 pub use self::index::{Known, Stat};
 pub use self::restore::restore;
 pub use self::take::{Refuse, Take, Taken, take};

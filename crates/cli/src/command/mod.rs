@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod apply;
+pub mod cache;
 pub mod completions;
 pub mod decide;
 pub mod doctor;
@@ -21,11 +22,13 @@ pub mod occasion;
 pub mod plan;
 pub mod project;
 pub mod releases;
+pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+pub mod shell;
 pub mod shutdown;
 pub mod source;
 pub mod status;

@@ -3,11 +3,11 @@
 use towpath_model::JobName;
 use towpath_model::container::Service;
 use towpath_model::matrix::Values;
-use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, Step};
+use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, SecretName, Step};
 
 use super::matrix;
 use super::{
-    DAY, HOUR, Places, SECOND, check_relative, condition, container, env, first_line, labels, neither,
+    DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, neither,
     patterns, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
@@ -31,8 +31,8 @@ pub(super) fn lower(
     places.job_needs.extend(needs.iter().map(|need| (owner.clone(), need.clone())));
     let condition = condition(&mut fields, owner, places);
     let mut env = env(&mut fields, Some(owner), places);
-    let secrets = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
-    let steps = steps(&mut fields, owner, places);
+    let secrets: Vec<SecretName> = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
+    let steps = steps(&mut fields, owner, &secrets, places);
     let artifacts = artifacts(&mut fields, &name, places);
     let junit = junit(&mut fields);
     let runs_on = fields.node("runs_on").map(|node| labels(node, "runs_on", report)).unwrap_or_default();
@@ -49,6 +49,8 @@ pub(super) fn lower(
     let concurrency = fields.text("concurrency").map(|group| group.value);
     let allow_failure = fields.boolean("allow_failure", false);
     let cell = matrix::cell(&mut fields, owner, values, &mut env);
+    let caches = cache::caches(&mut fields, owner, places);
+    let workspace = cache::workspace(&mut fields);
     fields.close();
     let needs = needs.into_iter().map(|need| need.value).collect();
     Some(Job {
@@ -70,6 +72,8 @@ pub(super) fn lower(
         concurrency,
         allow_failure,
         cell,
+        caches,
+        workspace,
     })
 }
 
@@ -110,7 +114,13 @@ fn check_services(services: &[Service], in_container: bool, network: Network, fi
     fields.report.at(&fields.key_place("services", &services[0].name), problem);
 }
 
-fn steps(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec<Step> {
+fn steps(
+    fields: &mut Fields<'_, '_>,
+    job: &JobName,
+    secrets: &[SecretName],
+    places: &mut Places,
+) -> Vec<Step> {
+    let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
     let report = fields.report;
     let Some(entry) = fields.entry("steps") else { return Vec::new() };
     let nodes = items(&entry.value);
@@ -119,10 +129,16 @@ fn steps(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) -> Vec
             .hint("for example `steps: [make test]`");
         report.at(&entry.key_span, problem);
     }
-    nodes.filter_map(|node| step(node, job, places, report)).collect()
+    nodes.filter_map(|node| step(node, job, &secrets, places, report)).collect()
 }
 
-fn step(node: &Node, job: &JobName, places: &mut Places, report: &Report<'_>) -> Option<Step> {
+fn step(
+    node: &Node,
+    job: &JobName,
+    secrets: &[String],
+    places: &mut Places,
+    report: &Report<'_>,
+) -> Option<Step> {
     if !matches!(node.value, Value::Map(_)) {
         let run = script_text(node, report)?;
         return Some(plain_step(run));
@@ -138,6 +154,7 @@ fn step(node: &Node, job: &JobName, places: &mut Places, report: &Report<'_>) ->
     }
     let timeout = fields.duration("timeout", (SECOND, DAY));
     let always = fields.boolean("always", false);
+    let inputs = cache::inputs(&mut fields, secrets);
     fields.close();
     let run = run?;
     let name = name.unwrap_or_else(|| first_line(&run));
@@ -149,12 +166,22 @@ fn step(node: &Node, job: &JobName, places: &mut Places, report: &Report<'_>) ->
         directory: directory.map(|directory| directory.value),
         timeout,
         always,
+        inputs,
     })
 }
 
 fn plain_step(run: String) -> Step {
     let name = first_line(&run);
-    Step { name, run, shell: None, env: Default::default(), directory: None, timeout: None, always: false }
+    Step {
+        name,
+        run,
+        shell: None,
+        env: Default::default(),
+        directory: None,
+        timeout: None,
+        always: false,
+        inputs: None,
+    }
 }
 
 /// `python3 -u` or `[python3, -u]`.

@@ -1,6 +1,7 @@
 //! The keys of `towpath.yaml`.
 
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
+use super::cache::{CACHE, INPUTS};
 use super::reuse::{DEFAULTS, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
@@ -323,6 +324,20 @@ pub(crate) static JOB: Object = Object {
             "A failure of this Job does not fail the Run.",
             "true",
         ),
+        key(
+            "cache",
+            Kind::Any(&[Kind::Object(&CACHE), Kind::List(&Kind::Object(&CACHE))]),
+            Default("[]"),
+            "Files that are kept for later Runs.",
+            "{ key: [cargo, { file: Cargo.lock }], restore: [cargo], paths: [target] }",
+        ),
+        key(
+            "workspace",
+            Kind::OneOf(&["on_failure", "always", "never"]),
+            Default("on_failure"),
+            "Whether the workspace after each Step is kept for three days, so that `towpath resume` and `towpath shell` can go on from it.",
+            "always",
+        ),
     ],
     foreign: &[
         ("script", "write `steps`"),
@@ -349,7 +364,6 @@ pub(crate) static JOB: Object = Object {
         ("parallel", "write `matrix`"),
         ("stage", "Jobs have no stage; order them by `needs`"),
         ("outputs", "a Step writes `name=value` lines to the file `$TOWPATH_OUTPUT`; nothing is declared"),
-        ("cache", "caches are not here yet"),
     ],
 };
 
@@ -393,6 +407,27 @@ pub(crate) static STEP: Object = Object {
             Default("false"),
             "Whether it runs though an earlier Step failed.",
             "true",
+        ),
+        key(
+            "inputs",
+            Kind::Any(&[Kind::Text, Kind::List(&Kind::Text), Kind::Object(&INPUTS)]),
+            Default("always runs"),
+            "What it reads, and nothing else. Where that has not changed since the Step passed, it is left out and its `outputs` are restored. A text or a list names files.",
+            "[src/**, Cargo.lock]",
+        ),
+        key(
+            "outputs",
+            one_or_many!(Kind::Text),
+            Default("[]"),
+            "Files and directories that it makes, as patterns. Needs `inputs`.",
+            "[dist]",
+        ),
+        key(
+            "verify",
+            Kind::Share,
+            Default("2%"),
+            "How often a Step that could be left out runs anyway, to compare its `outputs`.",
+            "10%",
         ),
     ],
     foreign: &[

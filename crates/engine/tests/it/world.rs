@@ -335,6 +335,11 @@ fn parts(directory: &Path, db: Db, clock: fn() -> Timestamp) -> Parts {
     let logs = LogStore::open(&directory.join("logs"), content.clone(), 1 << 20).unwrap();
     std::fs::create_dir_all(directory.join("keys")).unwrap();
     Parts {
+        keeping: towpath_engine::kept::Keeping {
+            store: ContentStore::open(&directory.join("kept")).unwrap(),
+            project_bytes: 1 << 20,
+            total_bytes: 2 << 20,
+        },
         db,
         content,
         logs: Arc::new(logs),

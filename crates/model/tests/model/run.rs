@@ -44,6 +44,8 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         concurrency: group.map(str::to_owned),
         allow_failure: false,
         cell: None,
+        caches: Vec::new(),
+        workspace: Default::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod blobs;
 mod caller;
 mod enrol;
+pub(crate) mod reuse;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -35,6 +36,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/agent/v1/attempts/{attempt}/log", log)
         .merge(blobs::router())
         .merge(enrol::router())
+        .merge(reuse::router())
 }
 
 async fn poll(

@@ -71,6 +71,7 @@ fn work() -> Router<App> {
         .route("/p/{project}/runs/{number}/allow", form(post(run::allow)))
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))
         .route("/p/{project}/runs/{number}/rerun", form(post(run::rerun)))
+        .route("/p/{project}/runs/{number}/resume", form(post(run::resume)))
         .route("/p/{project}/releases/{version}", get(release::show))
         .route("/p/{project}/releases/{version}/promote", form(post(release::promote)))
         .route("/p/{project}/env/{environment}", get(environment::show))

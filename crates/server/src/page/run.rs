@@ -36,6 +36,8 @@ struct Around {
     failing: BTreeMap<AttemptId, u64>,
     lengths: BTreeMap<AttemptId, u64>,
     artifacts: BTreeMap<Digest, ArtifactRow>,
+    /// What each Attempt reused, or missed: of a Step by its index, of the whole Job without one.
+    reused: Vec<(AttemptId, Option<u32>, String)>,
 }
 
 /// Shows a Run.
@@ -79,7 +81,11 @@ async fn render(
         selected: job,
         attempt,
         diagnostics: run.diagnostics.iter().map(|text| diagnostic::parse(text)).collect(),
-        actions: actions(&run, act::refused(principal, Deed::ControlRun, &project).as_deref()),
+        actions: actions(
+            &run,
+            act::refused(principal, Deed::ControlRun, &project).as_deref(),
+            resumable(app, &run).await.as_ref(),
+        ),
         project: project.into(),
     };
     Ok(html(page::run(&view)))
@@ -114,7 +120,12 @@ async fn around(app: &App, run: &Run) -> Result<Around, Problem> {
         (failing, lengths, artifacts.collect())
     });
     let (failing, lengths, artifacts) = read.await.map_err(|error| Problem::internal(&error))?;
-    Ok(Around { agents, failing, lengths, artifacts })
+    let uses = app.engine.kept_uses(&run.project, run.id).await?;
+    let reused = uses.iter().map(|(used, entry)| {
+        let by = entry.as_ref().map(towpath_engine::kept::writer);
+        (used.attempt, used.step, towpath_engine::kept::words(used, by.as_deref()))
+    });
+    Ok(Around { agents, failing, lengths, artifacts, reused: reused.collect() })
 }
 
 /// An Artifact with its size, as its manifest tells it.
@@ -154,8 +165,13 @@ fn job_view(run: &Run, job: &JobRun, around: &Around) -> JobView {
 }
 
 fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
-    let steps = attempt.steps.iter().map(|step| {
+    let said = |step: Option<u32>| {
+        let own = around.reused.iter().filter(move |(id, of, _)| *id == attempt.id && *of == step);
+        own.map(|(_, _, text)| text.clone())
+    };
+    let steps = (0_u32..).zip(&attempt.steps).map(|(index, step)| {
         let (state, note) = words::step_state(&step.state);
+        let note = said(Some(index)).chain(note).reduce(|one, other| format!("{one}; {other}"));
         StepView {
             name: step.name.clone(),
             state,
@@ -182,11 +198,26 @@ fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
         steps: steps.collect(),
         log_bytes: around.lengths.get(&attempt.id).copied().unwrap_or(attempt.log_bytes),
         failing_line: around.failing.get(&attempt.id).copied(),
+        reuse: said(None).collect(),
     }
 }
 
-/// Cancel while it runs; again, once it has failed.
-fn actions(run: &Run, refused: Option<&str>) -> Vec<Action> {
+/// The first Job that can go on from the Step that failed, and which Step that is, counted from 1.
+async fn resumable(app: &App, run: &Run) -> Option<(String, u32)> {
+    let failed = run.jobs.iter().filter(|job| job.state == towpath_model::run::JobState::Failed);
+    for job in failed.filter(|job| run.cannot_resume(&job.name).is_none()) {
+        let Some(step) = job.attempts.last().and_then(words::failed_step) else { continue };
+        let kept = app.engine.kept_workspaces(&run.project, run.number, job.name.as_str()).await;
+        // A list that cannot be read costs the button, and not the page.
+        if kept.unwrap_or_default().iter().any(|kept| kept.step + 1 == step) {
+            return Some((job.name.to_string(), step + 1));
+        }
+    }
+    None
+}
+
+/// Cancel while it runs; again, once it has failed; on from where it failed.
+fn actions(run: &Run, refused: Option<&str>, resumable: Option<&(String, u32)>) -> Vec<Action> {
     let page = routes::run(run.project.as_str(), run.number);
     let action = |kind, label: &str, consequence: String| Action {
         kind,
@@ -227,6 +258,16 @@ fn actions(run: &Run, refused: Option<&str>) -> Vec<Action> {
             run.cause.short_commit()
         );
         actions.push(action(ActionKind::Rerun, label, consequence));
+    }
+    if let Some((job, step)) = resumable {
+        let consequence = format!(
+            "Tries `{job}` again from step {step}, in the workspace as it was before it; steps before that are not run. To edit the \
+             command first: `towpath resume {}/{job} --edit`. To look around there: `towpath shell {}/{job}`.",
+            run.title(),
+            run.title()
+        );
+        let resume = action(ActionKind::Resume, &format!("Resume {job} from step {step}"), consequence);
+        actions.push(Action { fields: vec![("job".to_owned(), job.clone())], ..resume });
     }
     actions
 }
@@ -276,6 +317,29 @@ pub(super) async fn rerun(
         let _permit = principal.may(Deed::ControlRun, Some(&project))?;
         let run = app.engine.rerun(&project, number, &act::person(&principal, &project)).await?;
         Ok(format!("{} is tried again.", run.title()))
+    };
+    finish(&app, &principal, (&project, number), done.await).await
+}
+
+/// Which Job shall go on.
+#[derive(Debug, Deserialize)]
+pub(super) struct Resumed {
+    job: String,
+}
+
+/// Lets a Job go on from the Step that failed.
+pub(super) async fn resume(
+    State(app): State<App>,
+    Path((project, number)): Path<(String, u64)>,
+    form: CheckedForm<Resumed>,
+) -> Response {
+    let CheckedForm { principal, fields } = form;
+    let done = async {
+        let project = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
+        let person = act::person(&principal, &project);
+        let run = app.engine.resume_job(&project, number, &fields.job, None, None, &person).await?;
+        Ok(format!("{} goes on with {}.", run.title(), fields.job))
     };
     finish(&app, &principal, (&project, number), done.await).await
 }

@@ -4,6 +4,7 @@ mod agents;
 mod doctor;
 mod environments;
 mod join_tokens;
+mod kept;
 mod me;
 mod page_of;
 mod places;
@@ -56,6 +57,13 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::allow))
         .routes(routes!(runs::log))
+        .routes(routes!(kept::list))
+        .routes(routes!(kept::show))
+        .routes(routes!(kept::revoke))
+        .routes(routes!(kept::reused))
+        .routes(routes!(kept::workspaces))
+        .routes(routes!(kept::blob))
+        .routes(routes!(kept::resume))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))
         .routes(routes!(environments::list))

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod documents;
 pub mod environments;
 pub mod gateways;
+pub mod kept;
 pub mod measurements;
 pub mod outbox;
 pub mod projects;

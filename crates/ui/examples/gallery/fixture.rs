@@ -293,6 +293,9 @@ impl Moment {
             ],
             log_bytes: 48_213,
             failing_line: failed.then_some(1871),
+            reuse: vec![
+                "cache `cargo-6c1f0d0b` missed: `Cargo.lock` changed (6c1f0d0b → 0a9d44e1) since shop#41 build".into(),
+            ],
         }
     }
 

@@ -164,6 +164,9 @@ fn steps(view: &RunView, job: &JobView, attempt: &AttemptView) -> Markup {
                 }
             }
         }
+        @if !attempt.reuse.is_empty() {
+            ul.reuse aria-label="Caches" { @for text in &attempt.reuse { li.reason { (prose(text)) } } }
+        }
         p.muted {
             (took(attempt.started, attempt.finished, view.shell.now))
             @if let Some(agent) = &attempt.agent { " on " (agent) }

@@ -91,6 +91,8 @@ pub struct AttemptView {
     pub log_bytes: u64,
     /// The line to jump to, counted from 1; see [`crate::log::FailingLine`].
     pub failing_line: Option<u64>,
+    /// What its caches did: hit, or why they missed.
+    pub reuse: Vec<String>,
 }
 
 /// One Step.

@@ -229,6 +229,7 @@ fn runner(executor: Executor, place: &Path, pipeline: &Pipeline) -> anyhow::Resu
         cache: caches().map(|caches| caches.join("towpath/run").join(project)),
         data: data.unwrap_or_else(|| place.join("data")),
         artifacts: place.join("artifacts"),
+        kept: caches().map(|caches| caches.join("towpath/kept").join(project)),
         limits: Limits::default(),
         sweeper: Sweeper::start().context("failed to start a thread")?,
         containers,

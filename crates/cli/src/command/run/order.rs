@@ -7,9 +7,11 @@ use jiff::SignedDuration;
 use towpath_agent::executor::Cancel;
 use towpath_api::agent::{ArtifactOrder, Input, Secret, StepOrder};
 use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
+use towpath_api::reuse::{CacheOrder, KeyOrder, ReuseOrder};
 use towpath_config::CelEvaluator;
 use towpath_model::container::Image;
 use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
+use towpath_model::reuse::{KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator as _, Run, Scope};
 use towpath_model::{AttemptId, JobName};
 
@@ -42,6 +44,8 @@ pub struct Work {
     pub containers: Containers,
     /// Its time.
     pub timeout: Duration,
+    /// What it reuses of earlier runs.
+    pub reuse: ReuseOrder,
     /// Ends it.
     pub cancel: Cancel,
 }
@@ -98,6 +102,7 @@ impl Orders<'_> {
             network: job.network == Network::Full,
             containers: self.containers(job, &scope)?,
             timeout: duration(job.timeout),
+            reuse: reuse(job, &scope)?,
             cancel: Cancel::new().map_err(|error| format!("it cannot be started: {error}"))?,
         })
     }
@@ -160,6 +165,24 @@ fn own_env(run: &Run) -> BTreeMap<String, String> {
     env
 }
 
+/// Workspaces are not kept: the person's own directory is at hand.
+fn reuse(job: &Job, scope: &Scope<'_>) -> Result<ReuseOrder, String> {
+    let text = |value: &EnvValue| CelEvaluator.value(value, scope);
+    let mut caches = Vec::with_capacity(job.caches.len());
+    for cache in &job.caches {
+        let mut key = Vec::with_capacity(cache.key.len());
+        for part in &cache.key {
+            key.push(match part {
+                KeyPart::Text(value) => KeyOrder::Text(text(value)?),
+                KeyPart::Files(files) => KeyOrder::Files(files.clone()),
+            });
+        }
+        let restore = cache.restore.iter().map(text).collect::<Result<_, _>>()?;
+        caches.push(CacheOrder { key, restore, paths: cache.paths.clone(), save: cache.save });
+    }
+    Ok(ReuseOrder { caches, workspace: KeepWorkspace::Never, resume: None })
+}
+
 fn values(env: &BTreeMap<String, EnvValue>, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, String> {
     let value = |(name, value): (&String, &EnvValue)| {
         // Plain text needs no view of the whole Run, which would be made for each value.
@@ -182,6 +205,7 @@ fn step_order(step: &Step, scope: &Scope<'_>) -> Result<StepOrder, String> {
         directory: step.directory.clone(),
         timeout_ms: step.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(0)),
         always: step.always,
+        inputs: step.inputs.clone(),
     })
 }
 

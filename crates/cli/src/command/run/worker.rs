@@ -69,6 +69,7 @@ pub fn work(
             network: work.network,
             containers: &work.containers,
             timeout: work.timeout,
+            reuse: &work.reuse,
         };
         let LocalEnd { ended: Ended { outcome, message, outputs }, artifacts, tests } =
             runner.run_job(&job, &work.cancel, &sink);
