@@ -87,6 +87,7 @@ jobs:
     secrets: [LICENSE_KEY]
     steps:
       - { name: Build, run: make, shell: [bash, -e], env: { B: x }, directory: sub, timeout: 5m, always: true }
+      - { run: make dist, inputs: { files: [src/**], env: [CC] }, outputs: [dist], verify: 5% }
     artifacts: { shop: { files: [out/shop] } }
     reports: { junit: [a.xml] }
     runs_on: { os: linux }
@@ -96,6 +97,8 @@ jobs:
     retry: { attempts: 2, attempts_lost: 4 }
     concurrency: group
     allow_failure: true
+    cache: [{ key: [deps, { file: lock }], restore: [deps], paths: [vendor, ~/.npm], save: always }]
+    workspace: always
   contained:
     image: { name: "debian@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", pull: always, user: root, username: robot, password: REGISTRY_TOKEN }
     services:
