@@ -21,6 +21,7 @@ pub mod file;
 pub mod fix;
 mod foresight;
 pub mod init;
+pub mod load;
 mod lower;
 mod parse;
 pub mod reference;

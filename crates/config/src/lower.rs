@@ -14,8 +14,8 @@ use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located, text, wrong_kind};
 use crate::tree::{Entry, Node, Value};
 
-mod container;
 mod cache;
+mod container;
 pub(crate) mod environment;
 mod gate;
 mod job;

@@ -7,6 +7,7 @@ use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
 
 use crate::diagnostic::{Diagnostic, Problem, Report};
+use crate::load::{Loader, Source};
 use crate::lower::{self, Places};
 use crate::{check, tree};
 
@@ -19,13 +20,25 @@ pub const MAX_FILE: usize = 1 << 20;
 /// Parses a pipeline file. There is a pipeline exactly where no diagnostic is an error.
 #[must_use]
 pub fn parse_pipeline(file: &str, text: &str) -> (Option<Pipeline>, Vec<Diagnostic>) {
-    let report = Report::new(file, text);
+    Loader::new(file, text.as_bytes()).finish()
+}
+
+/// Lowers the files of a pipeline, the pipeline file first, as one text: a place in it knows its file.
+pub(crate) fn lower_all(sources: Vec<Source>) -> (Option<Pipeline>, Vec<Diagnostic>) {
+    let mut text = String::new();
+    let mut files = Vec::with_capacity(sources.len());
+    let mut nodes = Vec::with_capacity(sources.len());
+    for Source { name, text: part, mut node } in sources {
+        node.shift(text.len());
+        files.push((text.len(), name));
+        nodes.push(node);
+        text.push_str(&part);
+        text.push('\n');
+    }
+    let report = Report::of(&files, &text);
     let mut places = Places::default();
-    let pipeline = single_document(&report).and_then(|node| {
-        let pipeline = lower::pipeline::lower(&node, &mut places, &report);
-        check::check(&places, &report);
-        pipeline
-    });
+    let pipeline = lower::pipeline::lower(&nodes, &mut places, &report);
+    check::check(&places, &report);
     let mut pipeline = pipeline.filter(|_| !report.has_errors());
     if let Some(checked) = &pipeline {
         check::check_route(checked, &places, &report);
@@ -73,7 +86,7 @@ pub fn parse_environments_bytes(file: &str, bytes: &[u8]) -> (Vec<EnvironmentDoc
 }
 
 /// Bytes to text, within the bound.
-fn decode<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
+pub(crate) fn decode<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
     let refuse = |problem| {
         let report = Report::new(file, "");
         report.file_wide(problem);
@@ -118,7 +131,7 @@ fn documents_of(report: &Report<'_>) -> Vec<tree::Node> {
     documents
 }
 
-fn single_document(report: &Report<'_>) -> Option<tree::Node> {
+pub(crate) fn single_document(report: &Report<'_>) -> Option<tree::Node> {
     let mut documents = documents_of(report).into_iter();
     let first = documents.next()?;
     if let Some(second) = documents.next() {

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use crate::spec::environment::ENVIRONMENT;
 use crate::spec::pipeline::PIPELINE;
+use crate::spec::reuse::INCLUDED;
 use crate::spec::{Kind, Object, Presence};
 
 /// The page of `towpath.yaml`.
 #[must_use]
 pub fn pipeline() -> String {
-    page("towpath.yaml", &PIPELINE, PIPELINE_NOTES)
+    let mut page = page("towpath.yaml", &PIPELINE, PIPELINE_NOTES);
+    section(&mut page, &INCLUDED);
+    page
 }
 
 /// The page of environment documents.

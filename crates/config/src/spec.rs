@@ -4,8 +4,8 @@
 //! tables do not list is unknown to all three; a key that the lowering forgets fails its tests.
 
 pub(crate) mod aliases;
-pub(crate) mod container;
 pub(crate) mod cache;
+pub(crate) mod container;
 pub(crate) mod environment;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;

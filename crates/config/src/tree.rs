@@ -57,6 +57,22 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// Moves it, and all in it, for a text that is part of a longer one.
+    pub(crate) fn shift(&mut self, by: usize) {
+        let move_span = |span: &mut Range<usize>| *span = span.start + by..span.end + by;
+        move_span(&mut self.span);
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    move_span(&mut entry.key_span);
+                    entry.value.shift(by);
+                }
+            }
+            Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Text(_) => {}
+        }
+    }
+
     /// What it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use towpath_config::diagnostic::{Colour, render_all};
-use towpath_config::{parse_environments, parse_pipeline, reference, schema};
+use towpath_config::load::Loader;
+use towpath_config::{parse_environments, reference, schema};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -67,6 +68,7 @@ on:
       target: { type: choice, options: [staging, production], required: true }
 env: { A: 1 }
 cancel_superseded: false
+include: [{ project: platform, file: ci/rust.yaml, commit: "0123456789012345678901234567890123456789", digest: "sha256:9119353bafa97bb9afdd96fa9c2e412bd876432f3d93d297aac1a384908e2be0" }]
 defaults: { shell: bash }
 templates:
   rust:
@@ -188,7 +190,11 @@ fn check_all_keys_are_taken(schema: &Value, text: &str) {
 
 #[test]
 fn every_key_of_the_schema_is_read() {
-    let (pipeline, diagnostics) = parse_pipeline("towpath.yaml", EVERYTHING);
+    let mut loader = Loader::new("towpath.yaml", EVERYTHING.as_bytes());
+    let wanted = loader.wanted().expect("it includes a file");
+    assert_eq!(wanted.path, "ci/rust.yaml");
+    loader.take(Ok(b"share: all\nx-note: 1\n".to_vec()));
+    let (pipeline, diagnostics) = loader.finish();
     assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
     check_all_keys_are_taken(&schema::pipeline(), EVERYTHING);
     // No value in the file is a default, so what was lowered holds none of them either.

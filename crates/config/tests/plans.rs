@@ -180,7 +180,7 @@ jobs:
         .map(|step| format!("{} in {:?} by {:?} with {:?}\n", step.run, step.directory, step.shell, step.env))
         .collect();
     expect![[r#"
-        test-b {"A": EnvValue("own"), "B": EnvValue("default"), "MATRIX_DIR": EnvValue("b")} {"dir": "b"} [ArtifactDeclaration { name: "out-b", files: ["dist"] }] PT5M
+        test-b {"A": EnvValue("own"), "B": EnvValue("default"), "MATRIX_DIR": EnvValue("b")} {"dir": "b"} [ArtifactDeclaration { name: "out-b", files: ["dist"], image: None }] PT5M
         cargo test in None by Some(["bash"]) with {"PARAM_DIRECTORY": EnvValue("crates/${{ matrix.dir }}"), "PARAM_LOCKED": EnvValue("true"), "PARAM_TOOLCHAIN": EnvValue("stable")}
         ./more in Some("crates/b") by Some(["bash"]) with {"FLAGS": EnvValue("${{ true ? '--locked' : '' }}"), "PARAM_DIRECTORY": EnvValue("crates/${{ matrix.dir }}"), "PARAM_LOCKED": EnvValue("true"), "PARAM_TOOLCHAIN": EnvValue("stable")}
         echo in None by Some(["python3"]) with {}

@@ -107,6 +107,14 @@ impl Repository {
         }
     }
 
+    /// The branches and tags that contain a commit.
+    pub(crate) async fn refs_with(&self, commit: &str) -> Result<Vec<String>, EngineError> {
+        let contains = format!("--contains={commit}");
+        let refs = ["for-each-ref", "--format=%(refname)", &contains, "refs/heads", "refs/tags"];
+        let out = self.ask(&refs).await?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&out).lines().map(str::to_owned).collect())
+    }
+
     /// The newest tag `vX.Y.Z` that a commit contains.
     pub(crate) async fn newest_version_tag(&self, commit: &str) -> Result<Option<String>, EngineError> {
         // A pre-release is not what a patch follows.

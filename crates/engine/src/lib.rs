@@ -21,6 +21,7 @@ mod live;
 mod order;
 mod people;
 mod perform;
+mod pipeline;
 mod promote;
 mod push;
 mod query;

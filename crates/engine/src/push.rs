@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors, parse_pipeline_bytes};
+use towpath_config::PIPELINE_FILE;
 use towpath_model::input;
 use towpath_model::origin::Origin;
 use towpath_model::pattern::fits;
@@ -15,7 +15,7 @@ use towpath_store::core::projects::{self, Project};
 use towpath_store::core::{environments, runs};
 use towpath_store::git_refs;
 
-use crate::git::{self, CommitFacts, PipelineFile, Repository};
+use crate::git::{self, CommitFacts};
 use crate::unit::Unit;
 use crate::{Engine, EngineError, Person};
 
@@ -97,7 +97,7 @@ impl Engine {
         // Told late, of two pushes at once: the newer one says what the ref is now.
         let newest = repository.resolve(&change.name).await?.as_ref() == Some(&commit);
         let facts = repository.commit(&commit).await?;
-        let checked = read_pipeline(&repository, project, &commit).await?;
+        let checked = self.read_pipeline(&repository, project, &commit).await?;
         let why_not = match &checked {
             Ok((pipeline, _)) => self.not_triggered(project, pipeline, change, &commit).await?,
             Err(_) => None,
@@ -184,7 +184,7 @@ impl Engine {
         let commit = repository.resolve(&full).await?;
         let commit = commit.ok_or_else(|| EngineError::not_found(format!("{full} of {}", project.name)))?;
         let facts = repository.commit(&commit).await?;
-        let checked = read_pipeline(&repository, &project, &commit).await?;
+        let checked = self.read_pipeline(&repository, &project, &commit).await?;
         if checked.as_ref().is_ok_and(|(pipeline, _)| !pipeline.triggers.manual) {
             return Err(EngineError::refused(
                 "the pipeline has no `on: manual`; add it to start Runs by hand",
@@ -329,30 +329,6 @@ impl Unit<'_> {
             }
         }
         Ok(lines)
-    }
-}
-
-pub(crate) async fn read_pipeline(
-    repository: &Repository,
-    project: &Project,
-    commit: &str,
-) -> Result<Checked, EngineError> {
-    let path = if project.directory.is_empty() {
-        PIPELINE_FILE.to_owned()
-    } else {
-        format!("{}/{PIPELINE_FILE}", project.directory)
-    };
-    let bytes = match repository.pipeline_file(commit, &path).await? {
-        PipelineFile::Bytes(bytes) => bytes,
-        PipelineFile::Missing => {
-            return Ok(Err(vec![format!("{path} is not in this commit; `towpath init` writes one")]));
-        }
-        PipelineFile::NotAFile(what) => return Ok(Err(vec![format!("{path} is {what}, not a plain file")])),
-    };
-    let (pipeline, diagnostics) = parse_pipeline_bytes(&path, &bytes);
-    match pipeline {
-        Some(pipeline) if !has_errors(&diagnostics) => Ok(Ok((pipeline, Digest::of(&bytes)))),
-        _ => Ok(Err(diagnostics.iter().map(|d| diagnostic::render(d, Colour::No)).collect())),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::container::{Image, ImageBuild, Service};
 use crate::input::Input;
 use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
-use crate::schedule::ScheduleTrigger;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
+use crate::schedule::ScheduleTrigger;
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
 
 /// The checked pipeline file.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use towpath_config::has_errors;
 
+use super::include::IncludeArgs;
 use super::local::{Local, find_project, print_diagnostics, project_files, read_files};
 
 mod diff;
@@ -16,6 +17,8 @@ mod mend;
 pub struct Args {
     /// Files to check; without any, towpath.yaml here or above, and .towpath/*.yaml beside it.
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    include: IncludeArgs,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -38,12 +41,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     if args.fix || args.diff {
         let write = if args.fix { mend::Write::Yes } else { mend::Write::No };
-        mend::mend(&files, write, args.diff)?;
+        mend::mend(&files, &args.include, write, args.diff)?;
         if !args.fix {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let Local { pipeline, documents, diagnostics } = read_files(&files)?;
+    let Local { pipeline, documents, diagnostics } = read_files(&files, &args.include)?;
     let broken = has_errors(&diagnostics);
     if args.json {
         let report = json!({ "clean": !broken, "diagnostics": diagnostics });

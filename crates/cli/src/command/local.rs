@@ -7,9 +7,11 @@ use anyhow::{Context as _, bail};
 use towpath_config::diagnostic::{Colour, Diagnostic, render_all, summary};
 use towpath_config::dockerfile::{ContextFacts, lint_dockerfile};
 use towpath_config::file::read_pipeline_file;
-use towpath_config::{PIPELINE_FILE, check_together, parse_environments_bytes, parse_pipeline_bytes};
+use towpath_config::{PIPELINE_FILE, check_together, parse_environments_bytes};
 use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
+
+use super::include::IncludeArgs;
 
 /// Where environment documents stand beside the pipeline file.
 pub const ENVIRONMENTS: &str = ".towpath";
@@ -47,8 +49,8 @@ pub fn find_project(from: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// Fails where a file cannot be read; what is wrong inside is a diagnostic.
-pub fn read_project(directory: &Path) -> anyhow::Result<Local> {
-    read_files(&project_files(directory)?)
+pub fn read_project(directory: &Path, include: &IncludeArgs) -> anyhow::Result<Local> {
+    read_files(&project_files(directory)?, include)
 }
 
 /// The pipeline file and the environment documents of a project.
@@ -66,7 +68,7 @@ pub fn project_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Fails where a file cannot be read.
-pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
+pub fn read_files(files: &[PathBuf], include: &IncludeArgs) -> anyhow::Result<Local> {
     let mut local = Local { pipeline: None, documents: Vec::new(), diagnostics: Vec::new() };
     let mut filed = Vec::new();
     for file in files {
@@ -81,7 +83,7 @@ pub fn read_files(files: &[PathBuf]) -> anyhow::Result<Local> {
         let bytes = read_pipeline_file(file)?;
         let name = shown(file);
         if is_pipeline(file, &bytes) {
-            let (pipeline, diagnostics) = parse_pipeline_bytes(&name, &bytes);
+            let (pipeline, diagnostics) = include.load(file, &name, &bytes);
             let beside = file.parent().unwrap_or(Path::new("."));
             local.diagnostics.extend(pipeline.iter().flat_map(|pipeline| lint_images(pipeline, beside)));
             local.pipeline = local.pipeline.or(pipeline);

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod doctor;
 pub mod env;
 pub mod gateway;
+mod include;
 pub mod init;
 pub mod lint;
 pub mod load;

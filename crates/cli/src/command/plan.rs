@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towpath_config::render;
 
+use super::include::IncludeArgs;
 use super::local::{find_project, print_diagnostics, read_project};
 use super::occasion::OccasionArgs;
 
@@ -13,6 +14,8 @@ use super::occasion::OccasionArgs;
 pub struct Args {
     #[command(flatten)]
     occasion: OccasionArgs,
+    #[command(flatten)]
+    include: IncludeArgs,
     /// How the plan is shown.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -37,7 +40,7 @@ pub enum Format {
 /// Fails where a file cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let directory = find_project(&std::env::current_dir()?)?;
-    let local = read_project(&directory)?;
+    let local = read_project(&directory, &args.include)?;
     print_diagnostics(&local.diagnostics);
     let Some(pipeline) = local.pipeline else { return Ok(ExitCode::from(1)) };
     if towpath_config::has_errors(&local.diagnostics) {

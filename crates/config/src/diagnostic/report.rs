@@ -73,14 +73,30 @@ impl Problem {
 
 /// The mistakes of one file so far.
 pub(crate) struct Report<'a> {
-    file: &'a str,
+    /// Where each file begins in the text, and its name.
+    files: Vec<(usize, &'a str)>,
     text: &'a str,
-    diagnostics: RefCell<Vec<Diagnostic>>,
+    /// Each with the place in the whole text that it is sorted by.
+    diagnostics: RefCell<Vec<(Option<usize>, Diagnostic)>>,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text, diagnostics: RefCell::new(Vec::new()) }
+        Self { files: vec![(0, file)], text, diagnostics: RefCell::new(Vec::new()) }
+    }
+
+    /// Several files, one after the other in one text.
+    pub(crate) fn of(files: &'a [(usize, String)], text: &'a str) -> Self {
+        let files = files.iter().map(|(start, name)| (*start, name.as_str())).collect();
+        Self { files, text, diagnostics: RefCell::new(Vec::new()) }
+    }
+
+    /// The file that an offset is in: its name, where it begins and where it ends.
+    fn file_of(&self, offset: usize) -> (&'a str, Range<usize>) {
+        let index = self.files.iter().rposition(|(start, _)| *start <= offset).unwrap_or(0);
+        let end = self.files.get(index + 1).map_or(self.text.len(), |(next, _)| next - 1);
+        let (start, name) = self.files[index];
+        (name, start..end)
     }
 
     /// The file's text.
@@ -90,49 +106,61 @@ impl<'a> Report<'a> {
 
     /// Records a mistake at a place.
     pub(crate) fn at(&self, span: &Range<usize>, problem: Problem) {
-        let place = self.place(span, problem.label.clone());
-        self.push(problem, Some(place));
+        let (file, bounds) = self.file_of(span.start);
+        let text = &self.text[bounds.clone()];
+        let within = |span: &Range<usize>| {
+            span.start.saturating_sub(bounds.start)
+                ..span.end.saturating_sub(bounds.start).max(span.start - bounds.start)
+        };
+        let Problem { severity, code, message, label, hints, edits } = problem;
+        let edits = edits.into_iter().map(|edit| Edit { span: within(&edit.span), text: edit.text });
+        let place = Some(place(text, &within(span), label));
+        let (code, file) = (code.to_owned(), file.to_owned());
+        let diagnostic = Diagnostic { severity, code, message, file, place, hints, edits: edits.collect() };
+        self.push(Some(span.start), diagnostic);
     }
 
     /// Records a mistake of the file as a whole.
     pub(crate) fn file_wide(&self, problem: Problem) {
-        self.push(problem, None);
+        let Problem { severity, code, message, label: _, hints, edits } = problem;
+        let (code, file) = (code.to_owned(), self.file_of(0).0.to_owned());
+        self.push(None, Diagnostic { severity, code, message, file, place: None, hints, edits });
     }
 
     /// How many mistakes so far make the file unusable.
     pub(crate) fn errors(&self) -> usize {
         let diagnostics = self.diagnostics.borrow();
-        diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+        diagnostics.iter().filter(|(_, diagnostic)| diagnostic.severity == Severity::Error).count()
     }
 
     /// Whether a mistake so far makes the file unusable.
     pub(crate) fn has_errors(&self) -> bool {
-        super::has_errors(&self.diagnostics.borrow())
+        self.errors() > 0
     }
 
-    /// The mistakes in the order of the file, each once.
+    /// The mistakes in the order of the files, each once.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics.into_inner();
-        diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span.start));
+        diagnostics.sort_by_key(|(offset, _)| *offset);
+        let mut diagnostics: Vec<Diagnostic> =
+            diagnostics.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         diagnostics.dedup();
         diagnostics
     }
 
-    fn push(&self, problem: Problem, place: Option<Place>) {
-        let Problem { severity, code, message, label: _, hints, edits } = problem;
+    fn push(&self, offset: Option<usize>, diagnostic: Diagnostic) {
         let mut diagnostics = self.diagnostics.borrow_mut();
         if diagnostics.len() < MAX_DIAGNOSTICS {
-            let (code, file) = (code.to_owned(), self.file.to_owned());
-            diagnostics.push(Diagnostic { severity, code, message, file, place, hints, edits });
+            diagnostics.push((offset, diagnostic));
         }
     }
+}
 
-    fn place(&self, span: &Range<usize>, label: String) -> Place {
-        let span = visible(self.text, span);
-        let (line, column) = line_and_column(self.text, span.start);
-        let (excerpt, mark) = excerpt(self.text, &span);
-        Place { line, column, span, excerpt, mark, label }
-    }
+fn place(text: &str, span: &Range<usize>, label: String) -> Place {
+    let span = visible(text, span);
+    let (line, column) = line_and_column(text, span.start);
+    let (excerpt, mark) = excerpt(text, &span);
+    Place { line, column, span, excerpt, mark, label }
 }
 
 /// Line and column, both from 1, the column in characters.

@@ -2,49 +2,48 @@
 
 use std::ops::Range;
 
-use towpath_model::pipeline::{Job, Pipeline};
-use towpath_model::{JobName, ProjectName};
+use towpath_model::pipeline::{Job, Pipeline, Stage, Workload};
+use towpath_model::{JobName, ProjectName, WorkloadName};
 
 use super::reuse::{Defaults, Templates};
-use super::{Places, env, matrix, stage, trigger, workload};
+use super::{Places, env, job, matrix, stage, trigger, workload};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, parse_name};
+use crate::load::open_included;
 use crate::spec::pipeline::PIPELINE;
 use crate::tree::Node;
 
-/// Lowers the document. `None` where not even a name is there; mistakes are in the report.
-pub(crate) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Option<Pipeline> {
+/// Lowers the pipeline file and those that it includes. `None` where not even a name is there; mistakes are in the report.
+pub(crate) fn lower(nodes: &[Node], places: &mut Places, report: &Report<'_>) -> Option<Pipeline> {
+    let (main, included) = nodes.split_first()?;
     let top = 0..report.text().find('\n').unwrap_or(report.text().len());
-    let mut fields = Fields::open(node, &top, &PIPELINE, report)?;
+    let mut fields = Fields::open(main, &top, &PIPELINE, report)?;
+    let mut included: Vec<Fields<'_, '_>> =
+        included.iter().filter_map(|node| open_included(node, report)).collect();
+    // The templates of all files, before any Job asks for one.
+    let mut templates = Templates::default();
+    templates.read(&mut fields);
+    included.iter_mut().for_each(|fields| templates.read(fields));
     let name = fields.name::<ProjectName>("name");
     let triggers = trigger::lower(&mut fields, name.as_ref().map(|name| &name.value));
     places.inputs = triggers.inputs.iter().map(|input| input.name.clone()).collect();
     let env = env(&mut fields, None, places);
-    let defaults = Defaults::read(&mut fields);
-    let mut templates = Templates::default();
-    templates.read(&mut fields);
+    fields.pass_over("include");
     let cancel_superseded = fields.boolean("cancel_superseded", true);
-    let mut jobs = Vec::new();
-    for entry in fields.map("jobs") {
-        if let Some(name) = parse_name(&entry.key, &entry.key_span, report) {
-            let entry = templates.unfold(entry, &defaults, report);
-            jobs.extend(matrix::lower(&name, &entry, places, report));
-        }
-    }
-    let mut workloads = Vec::new();
-    for entry in fields.map("workloads") {
-        if let Some(name) = parse_name(&entry.key, &entry.key_span, report) {
-            workloads.extend(workload::lower(name, entry, places, report));
-        }
-    }
-    let stages = fields.list("stages").iter().filter_map(|node| stage::lower(node, places, report)).collect();
+    let defaults = Defaults::read(&mut fields);
+    let mut parts = Parts::default();
+    parts.read(&mut fields, &templates, &defaults, places);
     fields.close();
-    for entry in templates.each_alone() {
-        let unfolded = templates.unfold(&entry, &Defaults::default(), report);
-        let name = JobName::try_from(entry.key.clone()).ok()?;
-        let _looked_at =
-            super::job::lower(&name, name.clone(), None, &unfolded, &mut Places::default(), report);
+    for mut fields in included {
+        let mut defaults = Defaults::read(&mut fields);
+        if let Some(env) = fields.entry("env") {
+            defaults.add_env(env);
+        }
+        parts.read(&mut fields, &templates, &defaults, places);
+        fields.close();
     }
+    look_at_each(&templates, report);
+    let Parts { mut jobs, workloads, stages } = parts;
     need_cells(&mut jobs, places, &top, report);
     if jobs.is_empty() && !report.has_errors() {
         let problem = Problem::error("no-jobs", "the pipeline has no Jobs")
@@ -52,6 +51,61 @@ pub(crate) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
         report.at(&top, problem);
     }
     Some(Pipeline { name: name?.value, triggers, env, cancel_superseded, jobs, workloads, stages })
+}
+
+/// What every file may hold.
+#[derive(Default)]
+struct Parts {
+    jobs: Vec<Job>,
+    workloads: Vec<Workload>,
+    stages: Vec<Stage>,
+}
+
+impl Parts {
+    fn read(
+        &mut self,
+        fields: &mut Fields<'_, '_>,
+        templates: &Templates,
+        defaults: &Defaults,
+        places: &mut Places,
+    ) {
+        let report = fields.report;
+        for entry in fields.map("jobs") {
+            let Some(name) = parse_name::<JobName>(&entry.key, &entry.key_span, report) else { continue };
+            if places.jobs.contains_key(&name) {
+                report.at(&entry.key_span, twice("jobs", name.as_str()));
+                continue;
+            }
+            let entry = templates.unfold(entry, defaults, report);
+            self.jobs.extend(matrix::lower(&name, &entry, places, report));
+        }
+        for entry in fields.map("workloads") {
+            let Some(name) = parse_name::<WorkloadName>(&entry.key, &entry.key_span, report) else {
+                continue;
+            };
+            if self.workloads.iter().any(|known| known.name == name) {
+                report.at(&entry.key_span, twice("workloads", name.as_str()));
+                continue;
+            }
+            self.workloads.extend(workload::lower(name, entry, places, report));
+        }
+        let stages = fields.list("stages").iter();
+        self.stages.extend(stages.filter_map(|node| stage::lower(node, places, report)));
+    }
+}
+
+fn twice(what: &str, name: &str) -> Problem {
+    Problem::error("duplicate-name", format!("there are two {what} `{name}`, in different files"))
+        .hint("rename one of them")
+}
+
+/// Reads templates that nothing uses, too, so that a mistake in one is found before somebody needs it.
+fn look_at_each(templates: &Templates, report: &Report<'_>) {
+    for entry in templates.each_alone() {
+        let Ok(name) = JobName::try_from(entry.key.clone()) else { continue };
+        let unfolded = templates.unfold(&entry, &Defaults::default(), report);
+        let _looked_at = job::lower(&name, name.clone(), None, &unfolded, &mut Places::default(), report);
+    }
 }
 
 /// The most Jobs, cells counted.

@@ -57,6 +57,14 @@ impl Defaults {
         defaults
     }
 
+    /// Adds environment under that of every Job.
+    pub(super) fn add_env(&mut self, entry: &Entry) {
+        match self.job.iter_mut().find(|known| known.key == "env") {
+            Some(known) => under(&mut known.value, &entry.value),
+            None => self.job.push(Entry { key: "env".to_owned(), ..entry.clone() }),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.job.is_empty() && self.step.is_empty()
     }

@@ -1,8 +1,8 @@
 //! The keys of `towpath.yaml`.
 
-use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::cache::{CACHE, INPUTS};
-use super::reuse::{DEFAULTS, MATRIX, STEP_ITEM, TEMPLATE};
+use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
+use super::reuse::{DEFAULTS, INCLUDES, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
@@ -39,6 +39,13 @@ pub(crate) static PIPELINE: Object = Object {
             Default("{}"),
             "Environment of every Job. A value may hold `${{ }}`.",
             "{ RUST_BACKTRACE: 1 }",
+        ),
+        key(
+            "include",
+            INCLUDES,
+            Default("[]"),
+            "Files of this repository, or of other Projects at a commit, whose content is part of this pipeline.",
+            "[ci/lint.yaml]",
         ),
         key(
             "defaults",

@@ -1,7 +1,7 @@
-//! The keys for what is written once and used often: matrix, defaults, templates.
+//! The keys for what is written once and used often: matrix, defaults, templates, included files.
 
 use super::pipeline::{JOB, STEP};
-use super::{Key, Kind, Object, Presence};
+use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
 const fn key(
@@ -116,3 +116,106 @@ pub(crate) static USE: Object = Object {
 
 /// An item of `steps`.
 pub(crate) const STEP_ITEM: Kind = Kind::Any(&[Kind::Text, Kind::Object(&STEP), Kind::Object(&USE)]);
+
+pub(crate) static INCLUDE: Object = Object {
+    name: "include",
+    doc: "A file whose Jobs, templates, Workloads and Stages are part of this pipeline. A text is short for `file`.",
+    keys: &[
+        key(
+            "file",
+            Kind::Text,
+            Required,
+            "Its path, from the Project's directory; of another Project, from the root of its repository.",
+            "ci/lint.yaml",
+        ),
+        key("project", Kind::Name, Default("this one"), "Another Project of the same server.", "platform"),
+        key(
+            "commit",
+            Kind::Text,
+            Default("-"),
+            "The full id of a commit of that Project; a must with `project`. A branch or a tag will not do: it can be moved.",
+            "5f1c9d0e6a7b8c9d0e1f2a3b4c5d6e7f8a9b0c1d",
+        ),
+        key(
+            "digest",
+            Kind::Text,
+            Default("not checked"),
+            "SHA-256 of the file: it is refused if it has any other.",
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        ),
+    ],
+    foreign: &[
+        ("local", "write `file`"),
+        ("path", "write `file`"),
+        ("ref", "write `commit`, with the full id of a commit: a branch or a tag can be moved"),
+        ("sha", "write `commit`"),
+        ("remote", "a file of another server is not included: keep it in a Project of this one"),
+        ("template", "write `project`, `file` and `commit`"),
+        ("component", "write `project`, `file` and `commit`"),
+    ],
+};
+
+/// The value of `include`.
+pub(crate) const INCLUDES: Kind = one_or_many!(Kind::Any(&[Kind::Text, Kind::Object(&INCLUDE)]));
+
+pub(crate) static INCLUDED: Object = Object {
+    name: "included file",
+    doc: "A file named under `include`. Its `env` and `defaults` hold for its own Jobs only.",
+    keys: &[
+        key("include", INCLUDES, Default("[]"), "More files.", "[ci/more.yaml]"),
+        key(
+            "share",
+            one_or_many!(Kind::Text),
+            Default("no other Project"),
+            "Projects that may include this file; `all` for all of the server.",
+            "[shop, cart]",
+        ),
+        key(
+            "env",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Environment of its Jobs. A value may hold `${{ }}`.",
+            "{ RUST_BACKTRACE: 1 }",
+        ),
+        key(
+            "defaults",
+            DEFAULTS,
+            Default("{}"),
+            "What holds for its Jobs where they say nothing else.",
+            "{ timeout: 20m }",
+        ),
+        key(
+            "templates",
+            Kind::Map(&Kind::Object(&TEMPLATE)),
+            Default("{}"),
+            "Steps for any Job of the pipeline, by name.",
+            "{ rust: { steps: [rustup show] } }",
+        ),
+        key(
+            "jobs",
+            Kind::Map(&Kind::Object(&JOB)),
+            Default("{}"),
+            "Jobs by name.",
+            "{ lint: { steps: [make lint] } }",
+        ),
+        key(
+            "workloads",
+            Kind::Map(&Kind::Object(&super::pipeline::WORKLOAD)),
+            Default("{}"),
+            "Workloads by name.",
+            "{ shop: { command: ./shop } }",
+        ),
+        key(
+            "stages",
+            Kind::List(&Kind::Object(&super::pipeline::STAGE)),
+            Default("[]"),
+            "Stages of the route.",
+            "[{ name: dev, environments: dev }]",
+        ),
+    ],
+    foreign: &[
+        ("name", "the including file has the name; leave it out here"),
+        ("on", "only the including file says what starts a Run; leave it out here"),
+        ("variables", "write `env`"),
+    ],
+};

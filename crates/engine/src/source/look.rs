@@ -15,7 +15,6 @@ use towpath_store::git_refs;
 use super::Hint;
 use super::mirror::{Listed, Mirror};
 use crate::error::chain;
-use crate::push::read_pipeline;
 use crate::{Engine, EngineError, RefChange, git};
 
 /// How many sources are looked at at once.
@@ -181,7 +180,7 @@ impl Engine {
         let repository = git::repository(&self.0.parts.repositories, &project.name);
         let default = repository.default_branch().await?;
         let checked = match repository.resolve(&default).await? {
-            Some(commit) => Some(read_pipeline(&repository, project, &commit).await?),
+            Some(commit) => Some(self.read_pipeline(&repository, project, &commit).await?),
             None => None,
         };
         let here = repository.branches_and_tags().await?;

@@ -10,6 +10,7 @@ mod delivery;
 mod documents;
 mod forge;
 mod gateway;
+mod includes;
 mod kept;
 mod pushes;
 mod runs;

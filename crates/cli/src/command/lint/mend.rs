@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use towpath_config::file::read_pipeline_file;
-use towpath_config::{fix, parse_environments, parse_pipeline};
+use towpath_config::{fix, parse_environments};
 
+use super::super::include::IncludeArgs;
 use super::super::local::{is_pipeline, shown};
 use super::diff::diff;
 
@@ -24,14 +25,19 @@ pub enum Write {
 ///
 /// # Errors
 /// Fails where a file cannot be read or written.
-pub fn mend(files: &[PathBuf], write: Write, show: bool) -> anyhow::Result<()> {
+pub fn mend(files: &[PathBuf], include: &IncludeArgs, write: Write, show: bool) -> anyhow::Result<()> {
     for file in files {
         let bytes = read_pipeline_file(file)?;
         // What is no text is a diagnostic, and nothing to mend.
         let Ok(text) = std::str::from_utf8(&bytes) else { continue };
         let name = shown(file);
         let mended = match is_pipeline(file, &bytes) {
-            true => fix::mend(text, |text| parse_pipeline(&name, text).1),
+            true => fix::mend(text, |text| {
+                let mut found = include.load(file, &name, text.as_bytes()).1;
+                // Each file is mended by its own name.
+                found.retain(|found| found.file == name);
+                found
+            }),
             false => fix::mend(text, |text| parse_environments(&name, text).1),
         };
         if mended == text {

@@ -37,6 +37,7 @@ use self::drive::{Drive, Finished};
 use self::order::{Contained, Orders};
 use self::show::Show;
 use self::surroundings::{Known, Surroundings};
+use super::include::IncludeArgs;
 use super::local::{find_project, print_diagnostics, read_project};
 use super::occasion::OccasionArgs;
 use crate::failure::{Failure, Kind};
@@ -53,6 +54,8 @@ pub struct Args {
     names: Vec<String>,
     #[command(flatten)]
     occasion: OccasionArgs,
+    #[command(flatten)]
+    include: IncludeArgs,
     /// How jobs are confined; without it, as the file says: in a container where a job has an image, else in a sandbox.
     #[arg(long, value_enum)]
     executor: Option<Executor>,
@@ -106,7 +109,7 @@ enum Executor {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let directory = find_project(&std::env::current_dir()?)?;
     let surroundings = Surroundings::look_up(&directory);
-    let local = read_project(&directory)?;
+    let local = read_project(&directory, &args.include)?;
     print_diagnostics(&local.diagnostics);
     let pipeline = local.pipeline.filter(|_| !has_errors(&local.diagnostics));
     let Some(pipeline) = pipeline else { return Ok(ExitCode::from(Kind::Usage.code())) };
