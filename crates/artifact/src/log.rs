@@ -3,12 +3,12 @@
 //! `<logs>/<attempt>/<fence>.<base>.log` is an open log. Offsets of an agent count from `base`, the
 //! length at which its lease began: an Attempt that is given to another agent goes on in the same
 //! file, under a new name, and nothing that was acknowledged is lost. `<logs>/<attempt>/sealed.json`
-//! names the blob that a sealed log has become. Every step is one rename, so a crash between two
+//! names the blob that a sealed log has become, and `index` helps to find lines in it. Every step is one rename, so a crash between two
 //! leaves a state from which the next call goes on.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,14 @@ use towpath_model::{AttemptId, Digest};
 
 use crate::content::{ContentError, ContentStore};
 use crate::files;
+use crate::log_index::{Builder, LogIndex};
 
 /// How many logs are kept open; beyond it, those that nobody uses just now are closed.
 const MAX_OPEN: usize = 512;
 
 const SEALED: &str = "sealed.json";
+
+const INDEX: &str = "index";
 
 /// All logs of a server.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub enum LogError {
         source: ContentError,
     },
 }
+
+type IndexBuilder = Builder<BufWriter<tempfile::NamedTempFile>>;
 
 #[derive(Debug)]
 struct OpenLog {
@@ -245,6 +250,10 @@ impl LogStore {
         let store = |source| LogError::Store { attempt, source };
         let bytes = log.map_or(0, |log| log.length.load(Ordering::Acquire));
         let mut writer = self.content.writer(bytes).map_err(store)?;
+        let directory = self.path(attempt);
+        let failed = |action, error| self.failed(attempt, action, error);
+        fs::create_dir_all(&directory).map_err(|error| failed("seal", error))?;
+        let mut index = self.new_index(attempt)?;
         let mut lines = 0;
         let mut offset = 0;
         while let Some(log) = log.filter(|_| offset < bytes) {
@@ -252,16 +261,60 @@ impl LogStore {
                 read_at(&log.file, offset, 1 << 20, bytes).map_err(|e| self.failed(attempt, "read", e))?;
             lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
             offset += chunk.len() as u64;
-            writer.write_all(&chunk).map_err(|error| self.failed(attempt, "copy", error))?;
+            writer.write_all(&chunk).map_err(|error| failed("copy", error))?;
+            index.take(&chunk).map_err(|error| failed("index", error))?;
         }
         let sealed = SealedLog { bytes, lines, digest: writer.finish(None).map_err(store)? };
-        let directory = self.path(attempt);
+        self.keep_index(attempt, index)?;
         let json = serde_json::to_vec(&sealed).expect("a sealed log is plain JSON");
-        fs::create_dir_all(&directory)
-            .and_then(|()| files::replace(&directory.join(SEALED), &json))
+        files::replace(&directory.join(SEALED), &json)
             .and_then(|()| files::sync_directory(&self.directory))
-            .map_err(|error| self.failed(attempt, "seal", error))?;
+            .map_err(|error| failed("seal", error))?;
         Ok(sealed)
+    }
+
+    fn new_index(&self, attempt: AttemptId) -> Result<IndexBuilder, LogError> {
+        let file = tempfile::NamedTempFile::new_in(self.path(attempt));
+        file.map(|file| Builder::new(BufWriter::new(file)))
+            .map_err(|error| self.failed(attempt, "index", error))
+    }
+
+    /// Puts an index in its place. It is not synced: one that a crash has cut off is made again.
+    fn keep_index(&self, attempt: AttemptId, index: IndexBuilder) -> Result<File, LogError> {
+        let kept = index.finish().and_then(|out| {
+            let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.persist(self.path(attempt).join(INDEX)).map_err(|error| error.error)
+        });
+        kept.map_err(|error| self.failed(attempt, "index", error))
+    }
+
+    /// The index of a sealed log; `None` while it is open. Made again from the log where it is missing.
+    ///
+    /// # Errors
+    /// Fails if the log cannot be read, or a new index cannot be written.
+    pub fn index(&self, attempt: AttemptId) -> Result<Option<LogIndex>, LogError> {
+        let Some(sealed) = self.sealed(attempt)? else { return Ok(None) };
+        let failed = |error| self.failed(attempt, "index", error);
+        match File::open(self.path(attempt).join(INDEX)) {
+            Ok(file) => {
+                if let Some(index) = LogIndex::open(file, sealed.bytes).map_err(failed)? {
+                    return Ok(Some(index));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let mut index = self.new_index(attempt)?;
+        let mut offset = 0;
+        while offset < sealed.bytes {
+            let chunk = self.read_sealed(attempt, sealed, offset, 1 << 20)?;
+            if chunk.is_empty() {
+                break;
+            }
+            offset += chunk.len() as u64;
+            index.take(&chunk).map_err(failed)?;
+        }
+        LogIndex::open(self.keep_index(attempt, index)?, sealed.bytes).map_err(failed)
     }
 
     fn remove_open_files(&self, attempt: AttemptId) -> io::Result<()> {
@@ -339,7 +392,7 @@ impl LogStore {
         self.directory.join(attempt.to_string())
     }
 
-    fn failed(&self, attempt: AttemptId, action: &'static str, error: io::Error) -> LogError {
+    pub(crate) fn failed(&self, attempt: AttemptId, action: &'static str, error: io::Error) -> LogError {
         LogError::Store { attempt, source: ContentError::io(action, &self.path(attempt), error) }
     }
 }
@@ -390,7 +443,10 @@ mod tests {
     fn names(directory: &TempDir) -> Vec<String> {
         let attempt = directory.path().join("logs").join(ATTEMPT.to_string());
         let entries = fs::read_dir(attempt).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     #[test]
@@ -435,7 +491,7 @@ mod tests {
         assert_eq!(logs.length(ATTEMPT).unwrap(), 8);
         assert!(matches!(logs.append(ATTEMPT, 1, 8, b"x"), Err(LogError::Sealed { .. })));
         assert!(matches!(logs.append(ATTEMPT, 2, 0, b"x"), Err(LogError::Sealed { .. })));
-        assert_eq!(names(&directory), ["sealed.json"]);
+        assert_eq!(names(&directory), ["index", "sealed.json"]);
         let never = AttemptId(Uuid::from_u128(2));
         assert_eq!(logs.seal(never).unwrap().bytes, 0);
     }
@@ -452,12 +508,12 @@ mod tests {
         let logs = open(&directory);
         let log = logs.entry(ATTEMPT, None).unwrap().unwrap();
         let sealed = logs.write_seal(ATTEMPT, Some(&log)).unwrap();
-        assert_eq!(names(&directory).len(), 2);
+        assert_eq!(names(&directory).len(), 3);
         let logs = open(&directory);
         assert!(matches!(logs.append(ATTEMPT, 1, 8, b"x"), Err(LogError::Sealed { .. })));
         assert_eq!(logs.read(ATTEMPT, 0, 100).unwrap(), b"one\ntwo\n");
         assert_eq!(logs.seal(ATTEMPT).unwrap(), sealed);
-        assert_eq!(names(&directory), ["sealed.json"]);
+        assert_eq!(names(&directory), ["index", "sealed.json"]);
     }
 
     #[test]
@@ -489,7 +545,7 @@ mod tests {
                 writer.join().unwrap()
             });
             assert_eq!(logs.length(ATTEMPT).unwrap(), acknowledged);
-            assert_eq!(names(&directory), ["sealed.json"]);
+            assert_eq!(names(&directory), ["index", "sealed.json"]);
         }
     }
 

@@ -92,6 +92,20 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Looks for a text in the logs of a project, newest run first. Exits with 1 where nothing was found.
+    Search {
+        #[command(flatten)]
+        args: command::search::Search,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Shows what fails in a project, the most frequent first.
+    Failures {
+        #[command(flatten)]
+        args: command::search::Failures,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Shows who did what, newest first.
     Timeline {
         #[command(flatten)]
@@ -343,6 +357,8 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Project { args, remote } => command::project::run(args, &remote).await,
         RemoteCommand::User { args, remote } => command::user::run(args, &remote).await,
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
+        RemoteCommand::Search { args, remote } => command::search::search(args, &remote).await,
+        RemoteCommand::Failures { args, remote } => command::search::failures(args, &remote).await,
         RemoteCommand::Timeline { args, remote } => command::timeline::run(args, &remote).await,
         RemoteCommand::Runs { project, run: Some(run), limit: _, remote } => {
             command::runs::show(&project, run, &remote).await

@@ -16,6 +16,7 @@ use towpath_store::core::attempts::{self, Owner, QueuedAttempt};
 use towpath_store::core::environments;
 
 use crate::error::{blocking, chain};
+use crate::failures::{LastWords, last_words};
 use crate::live::STORE_EVERY;
 use crate::unit::Unit;
 use crate::{Engine, EngineError, LEASE, containers, instances};
@@ -155,11 +156,20 @@ impl Engine {
         report: AttemptReport,
     ) -> Result<(), EngineError> {
         self.check_lease(agent, id, report.fence).await?;
-        let ends = report.events.iter().any(|event| matches!(event.event, AttemptEvent::Finished { .. }));
-        if ends {
+        let outcome = report.events.iter().find_map(|event| match &event.event {
+            AttemptEvent::Finished { outcome, .. } => Some(*outcome),
+            _ => None,
+        });
+        let mut words = LastWords::new();
+        if let Some(outcome) = outcome {
             let logs = Arc::clone(self.logs());
+            let failed = matches!(outcome, AttemptOutcome::Failed | AttemptOutcome::TimedOut);
             // Sealed before the end is acknowledged: a crash in between makes the agent say it again.
-            blocking("sealing a log", move || logs.seal(id)).await?;
+            words = blocking("sealing a log", move || {
+                logs.seal(id)?;
+                if failed { last_words(&logs, id) } else { Ok(LastWords::new()) }
+            })
+            .await?;
         }
         let mut unit = self.begin().await?;
         let held = unit.held(agent, id, report.fence).await?;
@@ -169,6 +179,7 @@ impl Engine {
             unit.reported(&held, report.fence, event.sequence, event.at, model_report(event.event)).await?;
         }
         if ended {
+            unit.note_failure(&held, words).await?;
             attempts::done(&mut unit.tx, id).await?;
         }
         unit.commit().await?;

@@ -6,6 +6,7 @@
 
 mod contract;
 mod coverage;
+mod error_line;
 mod failure;
 mod findings;
 mod json;
@@ -16,6 +17,7 @@ mod xml;
 
 pub use contract::{Contract, Interaction};
 pub use coverage::{Coverage, FileCoverage, Share};
+pub use error_line::{ErrorLine, Found, signature};
 pub use failure::place;
 pub use findings::{Finding, Findings, Level};
 pub use load::{Load, LoadTool};

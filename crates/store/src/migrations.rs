@@ -18,6 +18,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (19, "standing triggers", include_str!("../migrations/0019_standing_triggers.sql")),
     (21, "sources", include_str!("../migrations/0021_sources.sql")),
     (22, "commit statuses", include_str!("../migrations/0022_commit_statuses.sql")),
+    (23, "failures", include_str!("../migrations/0023_failures.sql")),
 ];
 
 /// Every step, ready to run.

@@ -56,48 +56,6 @@ pub fn lines<'a>(first: u64, raw: impl IntoIterator<Item = &'a str>) -> Markup {
     }
 }
 
-/// Finds the line that a reader wants to see first in the log of a failed Attempt.
-///
-/// That is the first line of the failed step that speaks of an error, else the step's last line.
-/// It is given the lines one after the other, so that no log has to be held as a whole.
-#[derive(Debug, Clone)]
-pub struct FailingLine {
-    step: u32,
-    speaks: Option<u64>,
-    last: Option<u64>,
-}
-
-impl FailingLine {
-    /// Looks for the line of a step, counted from 0.
-    #[must_use]
-    pub const fn of_step(step: u32) -> Self {
-        Self { step, speaks: None, last: None }
-    }
-
-    /// Takes in one line with its number.
-    pub fn look(&mut self, number: u64, raw: &str) {
-        const WORDS: [&str; 6] = ["error:", "error[", "panicked at", "failed", "fatal:", "traceback"];
-        if self.speaks.is_some() {
-            return;
-        }
-        let line = Line::parse(raw);
-        if line.step.parse() != Ok(self.step) || line.stream == 's' {
-            return;
-        }
-        let text = line.text.to_lowercase();
-        if WORDS.iter().any(|word| text.contains(word)) {
-            self.speaks = Some(number);
-        }
-        self.last = Some(number);
-    }
-
-    /// The line, from 1, as far as the log was looked at.
-    #[must_use]
-    pub const fn found(&self) -> Option<u64> {
-        if self.speaks.is_some() { self.speaks } else { self.last }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,14 +82,5 @@ mod tests {
         let long = "x".repeat(MAX_LINE * 3);
         let html = lines(1, [long.as_str()]).0;
         assert!(html.len() < MAX_LINE * 2 && html.contains("line cut"));
-    }
-
-    #[test]
-    fn finds_the_line_to_jump_to() {
-        for (step, expected) in [(1, Some(3)), (0, Some(1)), (5, None)] {
-            let mut failing = FailingLine::of_step(step);
-            (1..).zip(LOG).for_each(|(number, line)| failing.look(number, line));
-            assert_eq!(failing.found(), expected, "step {step}");
-        }
     }
 }

@@ -62,6 +62,7 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/env/{environment}/resume",
     "/p/{project}/env/{environment}/rollback",
     "/p/{project}/env/{environment}/release",
+    "/p/{project}/logs",
     "/promotions/{promotion}",
     "/promotions/{promotion}/series",
     "/promotions/{promotion}/approve",
@@ -102,6 +103,20 @@ pub fn job(project: &str, number: u64, job: &str) -> String {
 #[must_use]
 pub fn attempt(project: &str, number: u64, job: &str, attempt: u32) -> String {
     format!("{}?job={}&attempt={attempt}#job", run(project, number), encode(job))
+}
+
+/// One line of an Attempt's log, from 1.
+#[must_use]
+pub fn log_line(project: &str, number: u64, job: &str, attempt: u32, line: u64) -> String {
+    format!("{}?job={}&attempt={attempt}#L{line}", run(project, number), encode(job))
+}
+
+/// A search in the logs of a Project, in Runs below a number; without a text, what fails in it.
+#[must_use]
+pub fn logs(project: &str, text: &str, below: Option<u64>) -> String {
+    let below = below.map(|below| format!("&below={below}")).unwrap_or_default();
+    let query = if text.is_empty() { String::new() } else { format!("?text={}{below}", encode(text)) };
+    format!("/p/{}/logs{query}", encode(project))
 }
 
 /// A Release.

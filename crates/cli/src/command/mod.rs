@@ -27,6 +27,7 @@ pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod search;
 pub mod secret;
 pub mod serve;
 pub mod shell;

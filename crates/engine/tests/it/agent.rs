@@ -7,7 +7,7 @@ use towpath_api::agent::{
     Assignment, AttemptEvent, AttemptOutcome, AttemptReport, InstanceOrder, InstancePhase, InstanceReport,
     InstanceStatus, Lease, Poll, SequencedEvent, StepOutcome,
 };
-use towpath_artifact::ContentStore;
+use towpath_artifact::{ContentStore, Stream, format_line};
 use towpath_engine::{Engine, EngineError};
 use towpath_model::{AgentId, InstanceId};
 use uuid::Uuid;
@@ -134,7 +134,11 @@ impl SimAgent {
         let lease = assignment.lease;
         let fate = self.fates.iter().find(|(end, _)| assignment.title.ends_with(end.as_str()));
         let fate = fate.map_or(Fate::Passes, |(_, fate)| *fate);
-        let log = format!("log of {}\n", assignment.title).into_bytes();
+        let mut log = format!("log of {}\n", assignment.title).into_bytes();
+        if let Fate::Fails = fate {
+            let words = format!("error: the sluice of {} is stuck", assignment.title);
+            format_line(&mut log, now, 0, Stream::Err, words.as_bytes());
+        }
         let length = engine.agent_log(Some(self.id), lease.attempt, lease.fence, 0, log.clone()).await?;
         assert_eq!(length, log.len() as u64);
         self.acknowledged.insert(lease.attempt, log);

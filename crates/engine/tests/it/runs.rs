@@ -109,3 +109,32 @@ fn a_missing_secret_is_named_and_setting_it_helps() {
     let told = world.timeline().iter().any(|(_, _, text)| text.contains("s3cret"));
     assert!(!told, "a secret is in the timeline");
 }
+
+#[test]
+fn a_failure_is_known_when_it_comes_again_and_its_words_are_found() {
+    let mut world = World::start::<29>();
+    world.agent.fates.insert("test".to_owned(), Fate::Fails);
+    world.push(&[("towpath.yaml", PIPELINE)]);
+    world.ended_run(1);
+    let first = world.find_run(1).cause.commit;
+    world.push(&[("README", "another try")]);
+    world.ended_run(2);
+    let known = world.run(world.engine.failures_of_run(&shop(), 2)).unwrap();
+    let [(failure, seen)] = known.as_slice() else { panic!("{known:?}") };
+    assert_eq!((failure.words.as_str(), failure.line), ("error: the sluice of shop#2 test is stuck", 2));
+    assert_eq!((seen.count, seen.commits, seen.first.commit.as_str()), (2, 2, first.as_str()));
+    let alone = world.run(world.engine.failures_of_run(&shop(), 1)).unwrap();
+    assert_eq!(alone[0].1.count, 1, "what came later does not count for what came before");
+    let frequent = world.run(world.engine.frequent_failures(&shop(), 30, 10)).unwrap();
+    assert_eq!(frequent.iter().map(|found| found.count).collect::<Vec<_>>(), [2]);
+
+    let search = |text: &str, below, limit| world.run(world.engine.search_logs(&shop(), text, below, limit));
+    let found = search("SLUICE of shop#", None, 10).unwrap();
+    assert_eq!(found.hits.iter().map(|hit| (hit.run, hit.line)).collect::<Vec<_>>(), [(2, 2), (1, 2)]);
+    assert_eq!(found.below, None);
+    let newest = search("sluice", None, 1).unwrap();
+    assert_eq!((newest.hits.len(), newest.below), (1, Some(2)));
+    let older = search("sluice", newest.below, 1).unwrap();
+    assert_eq!(older.hits[0].run, 1);
+    assert!(search(" ", None, 1).unwrap_err().to_string().contains("what to look for"));
+}

@@ -1,13 +1,12 @@
 //! Where the lines of a log begin, so that a page of a long log costs no more than one of a short log.
 //!
-//! Every 256th line is remembered. A log that grows is read on from where the last look ended.
+//! Of a log that grows every 256th line is remembered, and it is read on from where the last look ended. A sealed one has an index of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use towpath_artifact::{LogError, LogStore};
+use towpath_artifact::{LogError, LogStore, SealedLog};
 use towpath_model::AttemptId;
-use towpath_ui::log::FailingLine;
 
 /// One line in so many is remembered.
 const STRIDE: u64 = 256;
@@ -36,10 +35,6 @@ struct Lines {
     count: u64,
     /// How far the log was read.
     read: u64,
-    /// The bytes behind the last line feed.
-    rest: u64,
-    /// The line to jump to, once it was asked for.
-    failing: Option<Option<u64>>,
 }
 
 /// Some lines of a log.
@@ -65,49 +60,18 @@ impl LogIndex {
         limit: usize,
     ) -> Result<Lined, LogError> {
         // Asked first: what comes between the two is read with the next look.
-        let open = logs.sealed(attempt)?.is_none();
+        if let Some(sealed) = logs.sealed(attempt)? {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+            return sealed_lines(logs, attempt, sealed, from, limit);
+        }
         let known = self.known(attempt);
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         known.read_on(logs, attempt)?;
         // What has no line feed yet may still grow.
-        let total = known.count + u64::from(!open && known.rest > 0);
-        let first = match u64::try_from(from) {
-            Ok(from) => from.max(1),
-            Err(_) => total.saturating_sub(from.unsigned_abs() - 1).max(1),
-        };
-        let lines = if first > total {
-            Vec::new()
-        } else {
-            let limit = limit.min(usize::try_from(total - first + 1).unwrap_or(usize::MAX));
-            known.fetch(logs, attempt, first, limit)?
-        };
-        Ok(Lined { first, lines, total, open })
-    }
-
-    /// The line to jump to in the log of a failed Attempt. Asked of a log that no longer grows.
-    pub(crate) fn failing(
-        &self,
-        logs: &LogStore,
-        attempt: AttemptId,
-        step: u32,
-    ) -> Result<Option<u64>, LogError> {
-        if logs.sealed(attempt)?.is_none() {
-            return Ok(None);
-        }
-        let known = self.known(attempt);
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failing) = known.failing {
-            return Ok(failing);
-        }
-        let mut failing = FailingLine::of_step(step);
-        let mut number = 0;
-        walk(logs, attempt, 0, |line| {
-            number += 1;
-            failing.look(number, &String::from_utf8_lossy(line));
-            true
-        })?;
-        known.failing = Some(failing.found());
-        Ok(failing.found())
+        let total = known.count;
+        let (first, limit) = range(from, limit, total);
+        let lines = if limit == 0 { Vec::new() } else { known.fetch(logs, attempt, first, limit)? };
+        Ok(Lined { first, lines, total, open: true })
     }
 
     fn known(&self, attempt: AttemptId) -> Arc<Mutex<Lines>> {
@@ -118,6 +82,54 @@ impl LogIndex {
         }
         Arc::clone(known.entry(attempt).or_default())
     }
+}
+
+/// The lines of a log that no longer grows.
+fn sealed_lines(
+    logs: &LogStore,
+    attempt: AttemptId,
+    sealed: SealedLog,
+    from: i64,
+    limit: usize,
+) -> Result<Lined, LogError> {
+    let last = logs.read(attempt, sealed.bytes.saturating_sub(1), 1)?;
+    let total = sealed.lines + u64::from(last.first().is_some_and(|byte| *byte != b'\n'));
+    let (first, limit) = range(from, limit, total);
+    let (offset, before) = logs.index(attempt)?.map_or((0, 0), |index| index.before(first - 1));
+    let lines =
+        if limit == 0 { Vec::new() } else { collect(logs, attempt, offset, first - 1 - before, limit)? };
+    Ok(Lined { first, lines, total, open: false })
+}
+
+/// The number of the first line, from 1, and how many lines there are from it on, `limit` at most.
+fn range(from: i64, limit: usize, total: u64) -> (u64, usize) {
+    let first = match u64::try_from(from) {
+        Ok(from) => from.max(1),
+        Err(_) => total.saturating_sub(from.unsigned_abs() - 1).max(1),
+    };
+    let there = (total + 1).saturating_sub(first);
+    (first, limit.min(usize::try_from(there).unwrap_or(usize::MAX)))
+}
+
+/// Reads lines from an offset on, but for the first few.
+fn collect(
+    logs: &LogStore,
+    attempt: AttemptId,
+    offset: u64,
+    mut skip: u64,
+    limit: usize,
+) -> Result<Vec<String>, LogError> {
+    let (mut lines, mut size) = (Vec::new(), 0);
+    walk(logs, attempt, offset, |line| {
+        if skip > 0 {
+            skip -= 1;
+            return true;
+        }
+        size += line.len();
+        lines.push(String::from_utf8_lossy(line).into_owned());
+        lines.len() < limit && size < PAGE
+    })?;
+    Ok(lines)
 }
 
 impl Lines {
@@ -136,8 +148,6 @@ impl Lines {
                     self.offsets.push(self.read + at as u64 + 1);
                 }
             }
-            let behind = chunk.iter().rev().take_while(|byte| **byte != b'\n').count();
-            self.rest = if behind == chunk.len() { self.rest + behind as u64 } else { behind as u64 };
             self.read += chunk.len() as u64;
         }
     }
@@ -151,18 +161,7 @@ impl Lines {
     ) -> Result<Vec<String>, LogError> {
         let block = (first - 1) / STRIDE;
         let offset = usize::try_from(block).ok().and_then(|block| self.offsets.get(block)).copied();
-        let mut skip = (first - 1) % STRIDE;
-        let (mut lines, mut size) = (Vec::new(), 0);
-        walk(logs, attempt, offset.unwrap_or(0), |line| {
-            if skip > 0 {
-                skip -= 1;
-                return true;
-            }
-            size += line.len();
-            lines.push(String::from_utf8_lossy(line).into_owned());
-            lines.len() < limit && size < PAGE
-        })?;
-        Ok(lines)
+        collect(logs, attempt, offset.unwrap_or(0), (first - 1) % STRIDE, limit)
     }
 }
 
@@ -241,17 +240,5 @@ mod tests {
         assert_eq!((end.first, end.total, end.open), (20_001, 20_002, false));
         assert_eq!(end.lines, ["begun and done", "last"]);
         assert_eq!(index.lines(&logs, attempt, 20_003, 5).unwrap().lines, [""; 0]);
-    }
-
-    #[test]
-    fn the_failing_line_is_told_once_the_log_is_whole() {
-        let (_directory, logs, attempt) = store();
-        let index = LogIndex::default();
-        let text = format!("{}\n2026-11-21T14:03:08.000001Z 01e error: no\n{}\n", line(1), line(3));
-        logs.append(attempt, 1, 0, text.as_bytes()).unwrap();
-        assert_eq!(index.failing(&logs, attempt, 1).unwrap(), None);
-        logs.seal(attempt).unwrap();
-        assert_eq!(index.failing(&logs, attempt, 1).unwrap(), Some(2));
-        assert_eq!(LogIndex::default().failing(&logs, attempt, 7).unwrap(), None);
     }
 }

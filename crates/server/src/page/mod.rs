@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod log;
 mod log_index;
+mod logs;
 mod overview;
 mod project;
 mod promotion;
@@ -67,6 +68,7 @@ fn work() -> Router<App> {
     Router::new()
         .route("/p/{project}", get(project::show))
         .route("/p/{project}/start", form(post(triggers::start)))
+        .route("/p/{project}/logs", get(logs::show))
         .route("/p/{project}/runs/{number}", get(run::show))
         .route("/p/{project}/runs/{number}/allow", form(post(run::allow)))
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))

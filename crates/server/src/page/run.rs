@@ -10,6 +10,7 @@ use towpath_artifact::ContentStore;
 use towpath_model::attempt::Attempt;
 use towpath_model::run::{JobRun, Run, RunState};
 use towpath_model::{AgentId, ArtifactName, AttemptId, Digest};
+use towpath_store::core::failures::{Failure, Recurring};
 use towpath_ui::view::{
     Action, ActionKind, ArtifactRow, AttemptView, JobView, Notice, RunView, StepView, TestCounts,
 };
@@ -33,7 +34,7 @@ pub(super) struct Asked {
 /// What a page of a Run needs besides the Run.
 struct Around {
     agents: BTreeMap<AgentId, String>,
-    failing: BTreeMap<AttemptId, u64>,
+    failing: BTreeMap<AttemptId, (Failure, Recurring)>,
     lengths: BTreeMap<AttemptId, u64>,
     artifacts: BTreeMap<Digest, ArtifactRow>,
     /// What each Attempt reused, or missed: of a Step by its index, of the whole Job without one.
@@ -95,31 +96,24 @@ async fn render(
 async fn around(app: &App, run: &Run) -> Result<Around, Problem> {
     let agents = app.engine.agents().await?;
     let agents = agents.into_iter().map(|(agent, _)| (agent.id, agent.hostname)).collect();
-    let attempts: Vec<(AttemptId, Option<u32>)> = run
-        .jobs
-        .iter()
-        .flat_map(|job| &job.attempts)
-        .map(|attempt| (attempt.id, words::failed_step(attempt)))
-        .collect();
+    let attempts: Vec<AttemptId> =
+        run.jobs.iter().flat_map(|job| &job.attempts).map(|attempt| attempt.id).collect();
+    let failures = app.engine.failures_of_run(&run.project, run.number).await?;
+    let failing = failures.into_iter().map(|known| (known.0.attempt, known)).collect();
     let manifests: Vec<(ArtifactName, Digest)> = run
         .jobs
         .iter()
         .flat_map(|job| &job.artifacts)
         .map(|(name, digest)| (name.clone(), *digest))
         .collect();
-    let (shared, logs, content) = (app.clone(), Arc::clone(app.engine.logs()), app.engine.content().clone());
+    let (logs, content) = (Arc::clone(app.engine.logs()), app.engine.content().clone());
     let read = tokio::task::spawn_blocking(move || {
-        let (mut failing, mut lengths) = (BTreeMap::new(), BTreeMap::new());
-        for (id, step) in attempts {
-            // A log that cannot be read is told where it is shown; the page does without.
-            lengths.insert(id, logs.length(id).unwrap_or(0));
-            let line = step.and_then(|step| shared.log_index.failing(&logs, id, step).ok().flatten());
-            failing.extend(line.map(|line| (id, line)));
-        }
+        // A log that cannot be read is told where it is shown; the page does without.
+        let lengths = attempts.into_iter().map(|id| (id, logs.length(id).unwrap_or(0))).collect();
         let artifacts = manifests.iter().map(|(name, digest)| (*digest, artifact(&content, name, *digest)));
-        (failing, lengths, artifacts.collect())
+        (lengths, artifacts.collect())
     });
-    let (failing, lengths, artifacts) = read.await.map_err(|error| Problem::internal(&error))?;
+    let (lengths, artifacts) = read.await.map_err(|error| Problem::internal(&error))?;
     let uses = app.engine.kept_uses(&run.project, run.id).await?;
     let reused = uses.iter().map(|(used, entry)| {
         let by = entry.as_ref().map(towpath_engine::kept::writer);
@@ -197,9 +191,24 @@ fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
         finished: attempt.finished_at,
         steps: steps.collect(),
         log_bytes: around.lengths.get(&attempt.id).copied().unwrap_or(attempt.log_bytes),
-        failing_line: around.failing.get(&attempt.id).copied(),
+        failing_line: around.failing.get(&attempt.id).map(|(failure, _)| failure.line),
+        seen: around.failing.get(&attempt.id).and_then(|(_, known)| seen(known)),
         reuse: said(None).collect(),
     }
+}
+
+/// How often something failed like that.
+fn seen(known: &Recurring) -> Option<String> {
+    if known.count < 2 {
+        return None;
+    }
+    let commit = known.first.commit.get(..8).unwrap_or(&known.first.commit);
+    let host = if known.first.agent.is_empty() {
+        String::new()
+    } else {
+        format!(", first on {}", known.first.agent)
+    };
+    Some(format!("`{}`: seen {} times since commit {commit}{host}.", known.last.signature, known.count))
 }
 
 /// The first Job that can go on from the Step that failed, and which Step that is, counted from 1.

@@ -15,6 +15,15 @@ use towpath_ui::view::{
 };
 use url::Url;
 
+/// The number of the Step that failed, from 0.
+pub(super) fn failed_step(attempt: &Attempt) -> Option<u32> {
+    let failed = |step: &StepState| {
+        matches!(step, StepState::Failed { .. } | StepState::Killed { .. } | StepState::TimedOut)
+    };
+    let index = attempt.steps.iter().position(|step| failed(&step.state))?;
+    u32::try_from(index).ok()
+}
+
 /// Text, or nothing where there is none.
 pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
@@ -68,15 +77,6 @@ pub(super) fn step_state(state: &StepState) -> (State, Option<String>) {
         StepState::TimedOut => (State::Failed, Some("its time was up".to_owned())),
         StepState::Skipped => (State::Skipped, None),
     }
-}
-
-/// The number of the Step that failed, from 0.
-pub(super) fn failed_step(attempt: &Attempt) -> Option<u32> {
-    let failed = |step: &StepState| {
-        matches!(step, StepState::Failed { .. } | StepState::Killed { .. } | StepState::TimedOut)
-    };
-    let index = attempt.steps.iter().position(|step| failed(&step.state))?;
-    u32::try_from(index).ok()
 }
 
 pub(super) const fn instance_state(health: InstanceHealth) -> State {

@@ -5,6 +5,7 @@ mod doctor;
 mod environments;
 mod join_tokens;
 mod kept;
+mod logs;
 mod me;
 mod page_of;
 mod places;
@@ -64,6 +65,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(kept::workspaces))
         .routes(routes!(kept::blob))
         .routes(routes!(kept::resume))
+        .routes(routes!(logs::search))
+        .routes(routes!(logs::failures))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))
         .routes(routes!(environments::list))

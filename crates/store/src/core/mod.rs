@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod counters;
 pub mod documents;
 pub mod environments;
+pub mod failures;
 pub mod gateways;
 pub mod kept;
 pub mod measurements;

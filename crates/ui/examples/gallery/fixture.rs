@@ -296,6 +296,9 @@ impl Moment {
             reuse: vec![
                 "cache `cargo-6c1f0d0b` missed: `Cargo.lock` changed (6c1f0d0b → 0a9d44e1) since shop#41 build".into(),
             ],
+            seen: failed.then(|| {
+                "`error: lock # is stuck`: seen 14 times since commit 4f1c2ab0, first on build-7.".to_owned()
+            }),
         }
     }
 

@@ -17,6 +17,7 @@ pub fn project(view: &ProjectView) -> Markup {
     let body = html! {
         div.title {
             h1 { (view.name) }
+            a.button.plain href=(routes::logs(&view.name, "", None)) { "Logs" }
             a.button.plain href=(routes::timeline(&view.name, "", "", None)) { "Timeline" }
         }
         section #route.large data-region aria-label="Environments" {

@@ -153,6 +153,7 @@ fn steps(view: &RunView, job: &JobView, attempt: &AttemptView) -> Markup {
     let reason = attempt.reason.as_ref().filter(|reason| job.reason.as_ref() != Some(reason));
     html! {
         @if let Some(reason) = reason { p.why { (prose(reason)) } }
+        @if let Some(seen) = &attempt.seen { p.why { (prose(seen)) " " a href=(routes::logs(&view.project, "", None)) { "What fails" } } }
         ol.steps start="0" {
             @for (index, step) in attempt.steps.iter().enumerate() {
                 @let StepView { name, state, note, started, finished } = step;

@@ -89,10 +89,12 @@ pub struct AttemptView {
     pub steps: Vec<StepView>,
     /// Bytes of log so far.
     pub log_bytes: u64,
-    /// The line to jump to, counted from 1; see [`crate::log::FailingLine`].
+    /// The line to jump to, counted from 1.
     pub failing_line: Option<u64>,
     /// What its caches did: hit, or why they missed.
     pub reuse: Vec<String>,
+    /// How often it failed like that: `seen 14 times since 4f1c2ab, first on build-7`. Absent the first time.
+    pub seen: Option<String>,
 }
 
 /// One Step.
