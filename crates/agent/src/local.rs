@@ -12,7 +12,7 @@ use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Input, Sec
 use towpath_api::containers::Containers;
 use towpath_api::reuse::ReuseOrder;
 use towpath_artifact::{BlobSink, ContentError, ContentStore, extract};
-use towpath_model::{ArtifactName, AttemptId, Digest};
+use towpath_model::{ArtifactName, AttemptId, Digest, JobLimits};
 
 use crate::container::{Build, Built, ContainerHost, Wait};
 use crate::executor::{
@@ -76,6 +76,8 @@ pub struct LocalJob<'a> {
     pub network: bool,
     /// The image of its Steps, and the Services beside them.
     pub containers: &'a Containers,
+    /// What it may use.
+    pub limits: JobLimits,
     /// The time of all Steps together.
     pub timeout: Duration,
     /// What it reuses of earlier runs, and leaves for later ones.
@@ -138,7 +140,10 @@ impl LocalRunner {
     }
 
     fn prepare(&self, place: &AttemptDirectory, job: &LocalJob<'_>) -> Result<Policy, PrepareError> {
-        let policy = Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network);
+        let policy = Policy {
+            limits: job.limits,
+            ..Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network)
+        };
         job.source.copy_into(&place.source)?;
         if !job.inputs.is_empty() {
             let store = ContentStore::open(&self.artifacts).map_err(PrepareError::Store)?;
@@ -149,7 +154,7 @@ impl LocalRunner {
         }
         std::fs::create_dir_all(&place.scratch)
             .map_err(|source| PrepareError::Directory { path: place.scratch.clone(), source })?;
-        if self.isolation != Isolation::Host || job.containers.image.is_some() {
+        if !self.isolation.is_host() || job.containers.image.is_some() {
             policy.prepare_cache().map_err(PrepareError::Cache)?;
         }
         Ok(policy)

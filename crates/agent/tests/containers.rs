@@ -10,15 +10,20 @@ use support::containers::{BUSYBOX, command_of, engines, output};
 use support::{Bench, Recorder, eventually, step};
 use towpath_agent::container::{ContainerHost, Engine, Owner};
 use towpath_agent::executor::{Cancel, CancelReason};
-use towpath_agent::sandbox::Isolation;
+use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOutcome};
 use towpath_api::containers::{Containers, ServiceOrder};
 use towpath_model::AttemptId;
 use towpath_model::container::{HealthCheck, Image, Probe, Pull, ServiceSource};
 
 /// A place to run Jobs in containers of one engine.
+/// Steps run by containers need no sandbox.
+fn host() -> Isolation {
+    Isolation::host(&support::helper(), Watch::Go)
+}
+
 fn bench(engine: &Engine) -> Bench {
-    let mut bench = Bench::new(Isolation::Host);
+    let mut bench = Bench::new(host());
     bench.runner.containers =
         ContainerHost { engine: Ok(engine.clone()), owner: Owner::agent(bench.root.path()) };
     bench.containers.image = Some(image(BUSYBOX));
@@ -327,7 +332,7 @@ fn an_image_that_cannot_be_had_is_no_fault_of_the_job() {
 
 #[test]
 fn without_an_engine_the_message_says_what_to_install() {
-    let mut bench = Bench::new(Isolation::Host);
+    let mut bench = Bench::new(host());
     bench.containers = Containers { image: Some(image(BUSYBOX)), ..Containers::default() };
     let (ended, _) = bench.run(&[step("echo never")]);
     assert_eq!(ended.outcome, AttemptOutcome::Errored);
@@ -340,7 +345,7 @@ fn redis_as_a_command_beside_a_sandboxed_step() {
         eprintln!("SKIPPED: redis-server is not installed; `apt install redis-server`");
         return;
     }
-    for isolation in [Isolation::Host, Isolation::detect(&support::helper()).unwrap_or(Isolation::Host)] {
+    for isolation in [host(), Isolation::detect(&support::helper()).unwrap_or_else(|_none| host())] {
         let mut bench = Bench::new(isolation);
         let run =
             "exec redis-server --port $PORT --bind $HOST --save '' --appendonly no --dir $TMPDIR".to_owned();

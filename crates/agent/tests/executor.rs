@@ -7,15 +7,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use support::{Bench, Recorder, eventually, step};
+use support::{Bench, Recorder, eventually, helper, step};
 use towpath_agent::executor::{Cancel, CancelReason};
 use towpath_agent::processes::{ATTEMPT_MARKER, Marker};
-use towpath_agent::sandbox::Isolation;
+use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOrder, StepOutcome};
 use towpath_model::AttemptId;
 
 fn bench() -> Bench {
-    Bench::new(Isolation::Host)
+    Bench::new(Isolation::host(&helper(), Watch::Go))
 }
 
 fn new_attempt() -> (AttemptId, Marker) {

@@ -10,7 +10,7 @@ use support::{Bench, Recorder, step};
 use towpath_agent::container::{ContainerHost, Engine, Owner};
 use towpath_agent::executor::Cancel;
 use towpath_agent::local::{LocalEnd, LocalJob, SourceTree};
-use towpath_agent::sandbox::Isolation;
+use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Input};
 use towpath_api::containers::{Containers, ImageOrder};
 use towpath_artifact::{ContentStore, image};
@@ -20,8 +20,13 @@ use towpath_model::{ArtifactName, AttemptId, Digest};
 const DOCKERFILE: &str = "ARG BASE\nFROM ${BASE} AS build\nCOPY lock /lock\nRUN sleep 0.1 && date +%s%N > /installed\nCOPY . /src\n\
                           FROM build AS runtime\nENV MODE=production\nCMD [\"cat\", \"/src/hello\"]\n";
 
+/// Steps run by containers need no sandbox.
+fn host() -> Isolation {
+    Isolation::host(&support::helper(), Watch::Go)
+}
+
 fn bench(engine: &Engine) -> Bench {
-    let mut bench = Bench::new(Isolation::Host);
+    let mut bench = Bench::new(host());
     bench.runner.containers =
         ContainerHost { engine: Ok(engine.clone()), owner: Owner::agent(bench.root.path()) };
     let source = bench.source();
@@ -68,6 +73,8 @@ fn run(bench: &Bench, orders: &[ArtifactOrder], inputs: &[Input], script: &str) 
         junit: &[],
         network: true,
         containers: &Containers::default(),
+        limits: Default::default(),
+        reuse: &Default::default(),
         timeout: bench.timeout,
     };
     let end = bench.runner.run_job(&job, &Cancel::new().unwrap(), &recorder);

@@ -10,14 +10,14 @@ use std::path::PathBuf;
 use support::{Bench, Recorder, step};
 use towpath_agent::executor::Cancel;
 use towpath_agent::reuse::{Depot as _, LocalDepot};
-use towpath_agent::sandbox::Isolation;
+use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_api::agent::{AttemptOutcome, Secret, StepOrder};
 use towpath_api::reuse::{CacheOrder, Find, KeyOrder, ResumeOrder};
 use towpath_model::AttemptId;
 use towpath_model::reuse::{EntryKind, KeepWorkspace, Save, StepInputs};
 
 fn bench() -> Bench {
-    let bench = Bench::new(Isolation::Host);
+    let bench = Bench::new(Isolation::host(&support::helper(), Watch::Go));
     fs::write(bench.source().join("Cargo.lock"), "one").unwrap();
     bench
 }

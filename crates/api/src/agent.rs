@@ -22,7 +22,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use towpath_model::container::ImageUsed;
 use towpath_model::{
-    AgentId, ArtifactName, AttemptId, Digest, EnvironmentKey, InstanceId, JobName, ProjectName, WorkloadName,
+    AgentId, ArtifactName, AttemptId, Digest, EnvironmentKey, InstanceId, JobLimits, JobName, ProjectName,
+    WorkloadName,
 };
 use uuid::Uuid;
 
@@ -161,6 +162,9 @@ pub struct Assignment {
     pub executor: ExecutorKind,
     /// Whether the Steps may use the network.
     pub network: bool,
+    /// What the Attempt may use.
+    #[serde(default)]
+    pub limits: JobLimits,
     /// The whole Attempt's time, in milliseconds.
     pub timeout_ms: u64,
     /// The image of its Steps and the Services beside them.
@@ -277,7 +281,7 @@ pub struct SequencedEvent {
 pub enum AttemptEvent {
     /// The agent has taken it and prepares the workspace.
     Started {
-        /// The confinement in use, as `bubblewrap`, `landlock`, `host`.
+        /// The confinement in use: executor, layers and limits, as `bubblewrap, landlock 6, seccomp, no network, memory 2 GiB`.
         isolation: String,
     },
     /// The images that it uses, by the bytes that they are on this agent.

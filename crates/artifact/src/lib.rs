@@ -29,6 +29,8 @@ pub mod release;
 mod select;
 pub mod sign;
 pub mod snapshot;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tree;
 pub mod unpack;
 pub mod vault;

@@ -120,7 +120,10 @@ impl Client {
 pub fn http(authority: Option<&str>) -> anyhow::Result<reqwest::Client> {
     // Another part of the process may have chosen the same provider before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        // A token belongs to one server: nobody sends it to another.
+        .redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = authority {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes())
             .context("the kept certificate authority is damaged")?;

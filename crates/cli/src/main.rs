@@ -12,6 +12,7 @@ mod client;
 mod command;
 mod context;
 mod demo;
+mod escape;
 mod failure;
 mod output;
 mod prompt;

@@ -4,6 +4,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use crate::escape;
+
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     anstream::println!("{}", serde_json::to_string_pretty(value)?);
@@ -19,7 +21,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.map(str::to_uppercase));
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.map(|cell| escape::for_stdout(&cell))));
     anstream::println!("{table}");
 }
 

@@ -19,6 +19,7 @@ mod container;
 pub(crate) mod environment;
 mod gate;
 mod job;
+mod limits;
 mod matrix;
 pub(crate) mod pipeline;
 mod reuse;

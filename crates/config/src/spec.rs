@@ -7,6 +7,7 @@ pub(crate) mod aliases;
 pub(crate) mod cache;
 pub(crate) mod container;
 pub(crate) mod environment;
+pub(crate) mod limits;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;
 pub(crate) mod trigger;

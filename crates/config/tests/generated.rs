@@ -95,6 +95,7 @@ jobs:
     runs_on: { os: linux }
     executor: sandbox
     network: none
+    limits: { memory: 4GiB, cpu: 2, processes: 500, disk: 10GiB }
     timeout: 20m
     retry: { attempts: 2, attempts_lost: 4 }
     concurrency: group

@@ -6,7 +6,7 @@ use towpath_api::agent::{ArtifactOrder, Assignment, Poll};
 use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
 use towpath_artifact::ReleaseManifest;
 use towpath_model::container::ServiceSource;
-use towpath_model::pipeline::{ArtifactDeclaration, Job, Limits, SecretName};
+use towpath_model::pipeline::{ArtifactDeclaration, Job, SecretName};
 use towpath_model::run::{Scope, Trust};
 use towpath_store::core::releases;
 
@@ -68,7 +68,7 @@ pub(crate) fn of_job(engine: &Engine, job: &Job, scope: &Scope<'_>) -> Result<Co
         image: job.image.clone(),
         services,
         passwords: BTreeMap::new(),
-        limits: Limits::default(),
+        limits: job.limits.of_container(),
     })
 }
 

@@ -65,6 +65,9 @@ impl Engine {
             });
         }
         for (agent, connected) in &agents {
+            if *connected && agent.runner {
+                findings.extend(confinement(&agent.hostname, &agent.labels));
+            }
             if !connected {
                 let text = format!("not heard of since {:.0}", agent.seen_at);
                 findings.push(problem(
@@ -156,6 +159,63 @@ fn hosts(
     }
 }
 
+/// What an agent confines Jobs with, from the labels that it gives itself, and what it lacks.
+fn confinement(host: &str, labels: &BTreeMap<String, String>) -> Vec<Finding> {
+    let label = |name: &str| labels.get(name).map_or("", String::as_str);
+    let subject = format!("isolation on {host}");
+    let lacks: Vec<(&str, &str, Weight)> = [
+        (label("sandbox") == "host").then_some((
+            "jobs run unconfined",
+            "install bubblewrap on it (`apt install bubblewrap`) and start it without --allow-unsandboxed",
+            Weight::Problem,
+        )),
+        (label("sandbox") == "landlock").then_some((
+            "bubblewrap does not work there, so jobs see the host's processes",
+            "install it (`apt install bubblewrap`); on Ubuntu allow it user namespaces with an AppArmor profile, in a container \
+             with fewer restrictions",
+            Weight::Warning,
+        )),
+        (label("nesting") == "filtered").then_some((
+            "its bubblewrap cannot forbid nested user namespaces, only the filter of system calls does",
+            "install bubblewrap 0.8 or newer",
+            Weight::Warning,
+        )),
+        label("landlock").parse().map_or(label("landlock") == "none", |abi: u32| abi < 6).then_some((
+            "its kernel's Landlock cannot keep jobs from abstract sockets of the host",
+            "run Linux 6.12 or newer with `landlock` in CONFIG_LSM",
+            Weight::Warning,
+        )),
+        (label("seccomp") == "none").then_some((
+            "system calls are not filtered",
+            "run a kernel with CONFIG_SECCOMP_FILTER on x86-64, ARM64 or RISC-V",
+            Weight::Warning,
+        )),
+        (label("cgroup") == "none").then_some((
+            "there are no control groups, so limits of memory hold for each process only and `limits.cpu` is refused",
+            "run the agent as root or as a service with `Delegate=yes`",
+            Weight::Warning,
+        )),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut findings: Vec<Finding> = lacks
+        .into_iter()
+        .map(|(text, advice, weight)| Finding {
+            subject: subject.clone(),
+            weight,
+            text: text.to_owned(),
+            advice: advice.to_owned(),
+        })
+        .collect();
+    if findings.is_empty() && !label("sandbox").is_empty() {
+        let layers =
+            ["sandbox", "landlock", "seccomp", "cgroup"].map(|name| format!("{name} {}", label(name)));
+        findings.push(fine(&subject, layers.join(", ")));
+    }
+    findings
+}
+
 fn fine(subject: &str, text: String) -> Finding {
     Finding { subject: subject.to_owned(), weight: Weight::Fine, text, advice: String::new() }
 }
@@ -166,5 +226,38 @@ fn problem(subject: &str, text: &str, advice: &str) -> Finding {
         weight: Weight::Problem,
         text: text.to_owned(),
         advice: advice.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(labels: &[(&str, &str)]) -> Vec<(Weight, String)> {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        confinement("web-1", &labels).into_iter().map(|finding| (finding.weight, finding.text)).collect()
+    }
+
+    #[test]
+    fn says_which_layers_are_there_and_which_are_missing() {
+        let all = [
+            ("sandbox", "bubblewrap"),
+            ("nesting", "forbidden"),
+            ("landlock", "6"),
+            ("seccomp", "yes"),
+            ("cgroup", "v2"),
+        ];
+        assert_eq!(
+            check(&all),
+            [(Weight::Fine, "sandbox bubblewrap, landlock 6, seccomp yes, cgroup v2".to_owned())]
+        );
+        let poor = [("sandbox", "landlock"), ("landlock", "3"), ("seccomp", "none"), ("cgroup", "none")];
+        let found = check(&poor);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found.iter().all(|(weight, _)| *weight == Weight::Warning), "{found:?}");
+        let none = check(&[("sandbox", "host"), ("landlock", "6"), ("seccomp", "yes"), ("cgroup", "v2")]);
+        assert_eq!(none, [(Weight::Problem, "jobs run unconfined".to_owned())]);
+        // An agent of an older version says nothing of it.
+        assert_eq!(check(&[]), []);
     }
 }

@@ -12,7 +12,7 @@ use towpath_model::environment::{Environment, Promotion};
 use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
 use towpath_model::reuse::{CacheDeclaration, KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator, Run, Scope, Trust};
-use towpath_model::{AttemptId, JobName};
+use towpath_model::{AttemptId, JobLimits, JobName};
 use towpath_store::core::attempts::{Owner, QueuedAttempt};
 
 use crate::{Engine, EngineError, containers};
@@ -66,8 +66,9 @@ pub(crate) fn for_job(
         inputs: inputs(run, job),
         artifacts: job.artifacts.iter().map(containers::artifact).collect(),
         junit: job.junit.clone(),
-        executor: executor(engine, job)?,
+        executor: executor(engine, run, job)?,
         network: job.network == Network::Full,
+        limits: job.limits,
         timeout_ms: millis(job.timeout),
         containers: containers::of_job(engine, job, &scope)?,
         reuse,
@@ -139,6 +140,7 @@ pub(crate) fn for_check(
         junit: check.junit.clone(),
         executor: ExecutorKind::Sandbox,
         network: true,
+        limits: JobLimits::default(),
         timeout_ms: millis(check.timeout),
         containers: Containers::default(),
         reuse: ReuseOrder { workspace: KeepWorkspace::Never, ..ReuseOrder::default() },
@@ -251,14 +253,19 @@ fn inputs(run: &Run, job: &Job) -> Vec<Input> {
         .collect()
 }
 
-fn executor(engine: &Engine, job: &Job) -> Result<ExecutorKind, EngineError> {
+fn executor(engine: &Engine, run: &Run, job: &Job) -> Result<ExecutorKind, EngineError> {
     match job.executor {
         Executor::Sandbox => Ok(ExecutorKind::Sandbox),
         Executor::Container => Ok(ExecutorKind::Container),
+        Executor::Host if run.trust == Trust::Fork => Err(EngineError::invalid(format!(
+            "job `{}` asks for `executor: host`, and this Run is of a contribution from outside: its code would have all \
+             rights of the agent's user. Remove `executor: host`, or push the commit to a branch of this repository after a review",
+            job.name
+        ))),
         Executor::Host if engine.0.parts.allow_host_executor => Ok(ExecutorKind::Host),
         Executor::Host => Err(EngineError::invalid(format!(
             "job `{}` asks for `executor: host`, which this server does not allow; remove it, or start the server \
-             with `--allow-host-executor`",
+             with `--allow-unsandboxed`",
             job.name
         ))),
     }

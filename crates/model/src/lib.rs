@@ -11,6 +11,7 @@ pub mod digest;
 pub mod environment;
 pub mod ids;
 pub mod input;
+mod job_limits;
 pub mod matrix;
 pub mod names;
 pub mod origin;
@@ -29,5 +30,6 @@ pub mod weight;
 
 pub use digest::Digest;
 pub use ids::*;
+pub use job_limits::JobLimits;
 pub use names::*;
 pub use weight::Weight;

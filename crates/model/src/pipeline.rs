@@ -14,7 +14,9 @@ use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::schedule::ScheduleTrigger;
-use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
+use crate::{
+    ArtifactName, EnvironmentName, JobLimits, JobName, ProjectName, StageName, Weight, WorkloadName,
+};
 
 /// The checked pipeline file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +153,9 @@ pub struct Job {
     pub services: Vec<Service>,
     /// Whether it has the network.
     pub network: Network,
+    /// What an Attempt may use.
+    #[serde(default, skip_serializing_if = "JobLimits::is_empty")]
+    pub limits: JobLimits,
     /// The time of one Attempt.
     pub timeout: SignedDuration,
     /// What happens after a failed Attempt.

@@ -11,6 +11,7 @@ mod options;
 mod process;
 mod report;
 mod rollback;
+mod sandbox;
 mod world;
 
 /// What there is to measure.
@@ -30,18 +31,21 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
       a snapshot of 1 GiB in 50,000 files, taken and restored, against tar | zstd
   cargo xtask bench rollback [--binary FILE] [--rounds N]
       a decision to the last request on the bad version
+  cargo xtask bench sandbox [--binary FILE] [--rounds N]
+      the start of a Step behind all walls over a plain fork
   cargo xtask bench memory [--binary FILE]
       idle memory of server, agent and gateway";
 
 type Bench = fn(&[&str]) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("gateway", gateway::run),
     ("jobs", jobs::run),
     ("first-line", first_line::run),
     ("log", log::run),
     ("cache", cache::run),
     ("rollback", rollback::run),
+    ("sandbox", sandbox::run),
     ("memory", memory::run),
 ];
 

@@ -1,11 +1,13 @@
 //! A Service that is a command beside Steps which run without a container: confined as they are, on ports of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,6 +19,7 @@ use super::http::Wait;
 use super::service::Faulty;
 use crate::executor::{Attempt, base_environment};
 use crate::processes::{Marker, SERVICE_MARKER};
+use crate::sandbox::{Cell, Group, Isolation, Policy, Refusal};
 
 /// How much of a failed Service's log is shown.
 const TAIL: usize = 8 * 1024;
@@ -28,7 +31,7 @@ pub(super) struct ProcessService {
     marker: Marker,
     log: PathBuf,
     ports: Vec<(u16, u16)>,
-    env: BTreeMap<std::ffi::OsString, std::ffi::OsString>,
+    env: BTreeMap<OsString, OsString>,
     grace: Duration,
     probe: PathBuf,
     confine: Confine,
@@ -36,8 +39,10 @@ pub(super) struct ProcessService {
 
 /// How to start another command as confined as the Service.
 struct Confine {
-    isolation: crate::sandbox::Isolation,
-    policy: crate::sandbox::Policy,
+    isolation: Isolation,
+    policy: Policy,
+    /// Its own: that of the Steps is emptied after each of them.
+    group: Option<Arc<Group>>,
     directory: PathBuf,
 }
 
@@ -61,13 +66,18 @@ impl ProcessService {
         );
         env.extend(order.env.iter().map(|(name, value)| (name.into(), value.into())));
         env.insert(SERVICE_MARKER.into(), marker.clone().into());
+        let policy = Policy { scripts: Some(place.clone()), ..attempt.policy.clone() };
+        let name = format!("{}-{}", attempt.id, order.name);
+        let group =
+            Cell::new(attempt.isolation, &policy, &name).map_err(|error| broken(&error))?.into_group();
         let confine = Confine {
             isolation: attempt.isolation.clone(),
-            policy: attempt.policy.clone(),
+            policy,
+            group,
             directory: attempt.directory.to_owned(),
         };
-        let mut command = confine.command(&script).map_err(|error| broken(&error))?;
-        command.env_clear().envs(&env).stdout(output).stderr(errors);
+        let mut command = confine.command(&script, &env).map_err(|error| broken(&error))?;
+        command.stdout(output).stderr(errors);
         let child = command.spawn().map_err(|error| broken(&error))?;
         let (name, grace) = (order.name.clone(), attempt.limits.grace);
         let marker = Marker::new(SERVICE_MARKER, &marker);
@@ -100,8 +110,8 @@ impl ProcessService {
     fn probe_by_command(&self, run: &str, wait: Wait<'_>) -> Result<(), String> {
         let failed = |error: &dyn std::error::Error| format!("`{run}`: {error}");
         std::fs::write(&self.probe, run).map_err(|error| failed(&error))?;
-        let mut command = self.confine.command(&self.probe).map_err(|error| failed(&error))?;
-        command.env_clear().envs(&self.env).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = self.confine.command(&self.probe, &self.env).map_err(|error| failed(&error))?;
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         loop {
             match child.try_wait() {
@@ -139,7 +149,7 @@ impl ProcessService {
 impl Drop for ProcessService {
     fn drop(&mut self) {
         // The first process of a sandbox would take the others down without grace.
-        let wrapper = matches!(self.confine.isolation, crate::sandbox::Isolation::Bubblewrap { .. });
+        let wrapper = matches!(self.confine.isolation, Isolation::Bubblewrap { .. });
         self.marker.signal(Signal::TERM, wrapper.then(|| Pid::from_child(&self.child)));
         let until = Instant::now() + self.grace;
         while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
@@ -152,10 +162,11 @@ impl Drop for ProcessService {
 }
 
 impl Confine {
-    fn command(&self, script: &std::path::Path) -> Result<std::process::Command, crate::sandbox::Refusal> {
+    fn command(&self, script: &Path, env: &BTreeMap<OsString, OsString>) -> Result<Command, Refusal> {
         let words = ["-eu".to_owned(), script.to_string_lossy().into_owned()];
-        let mut command = self.isolation.command(&self.policy, &self.directory, "sh", &words)?;
-        command.current_dir(&self.directory).stdin(Stdio::null()).process_group(0);
+        let cell = Cell::beside(&self.isolation, &self.policy, self.group.clone())?;
+        let mut command = cell.command(&self.directory, "/bin/sh", &words, env)?;
+        command.process_group(0);
         Ok(command)
     }
 }

@@ -10,6 +10,8 @@ use rustix::event::{EventfdFlags, eventfd};
 pub enum CancelReason {
     /// A person or the server wants it to end; the text says why.
     Cancelled(String),
+    /// It used more than it may; the text says of what.
+    Exceeded(String),
     /// Somebody else may hold the Attempt by now: it ends and nothing more is said about it.
     Abandoned(String),
 }

@@ -64,7 +64,7 @@ fn words(
         return Ok(words);
     }
     let script = attempt.scratch.join(format!("{index}.sh"));
-    std::fs::write(&script, &step.run)
+    super::step::write_new(&script, &step.run)
         .map_err(|source| StepError::Script { path: script.clone(), source })?;
     words.push(room.inside(&script));
     Ok(words)

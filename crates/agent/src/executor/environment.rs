@@ -9,7 +9,7 @@ use towpath_api::agent::StepOrder;
 use crate::container;
 use crate::executor::Attempt;
 use crate::processes::ATTEMPT_MARKER;
-use crate::sandbox::{CACHES, Isolation};
+use crate::sandbox::CACHES;
 
 /// Variables that a Step inherits from the agent, where they are set.
 ///
@@ -64,7 +64,7 @@ pub(super) fn of_step(
 
 /// What every process beside and in an unconfined or sandboxed Attempt has.
 pub(crate) fn base(attempt: &Attempt<'_>) -> BTreeMap<OsString, OsString> {
-    let host = matches!(attempt.isolation, Isolation::Host);
+    let host = attempt.isolation.is_host();
     let inherited = SHARED_VARIABLES.iter().chain(HOST_VARIABLES.iter().filter(|_| host));
     let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
     let mut env: BTreeMap<OsString, OsString> = inherited.collect();

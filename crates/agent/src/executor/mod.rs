@@ -7,6 +7,7 @@
 mod bound;
 mod cancel;
 mod contained;
+mod disk;
 mod environment;
 mod lines;
 mod mask;
@@ -25,6 +26,7 @@ use towpath_model::AttemptId;
 use self::bound::LogBound;
 pub use self::cancel::{Cancel, CancelReason};
 use self::contained::ContainedStep;
+use self::disk::DiskWatch;
 pub use self::environment::SHARED_VARIABLES;
 pub(crate) use self::environment::base as base_environment;
 pub use self::lines::{LONGEST_LINE, Lines};
@@ -34,7 +36,7 @@ use self::step::{StepEnd, StepRun};
 use crate::container::{ContainerHost, Opening, Room};
 use crate::processes::{ATTEMPT_MARKER, Marker};
 use crate::reuse::{Reuse, Session};
-use crate::sandbox::{Isolation, Policy};
+use crate::sandbox::{Cell, Isolation, Policy};
 
 /// Which of a process's outputs a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,27 +133,31 @@ pub struct Ended {
 
 /// Runs every Step and reports to `sink`. No process of the Attempt is left when it returns.
 pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
-    let mut running = match Running::start(attempt, cancel, sink) {
+    let errored = |message| Ended { outcome: AttemptOutcome::Errored, message, outputs: BTreeMap::new() };
+    let cell = match attempt.containers.image {
+        Some(_) => Ok(Cell::elsewhere(attempt.isolation, attempt.policy)),
+        None => Cell::new(attempt.isolation, attempt.policy, &attempt.id.to_string()),
+    };
+    let cell = match cell {
+        Ok(cell) => cell,
+        Err(refusal) => return errored(format!("{} was not run: {}", attempt.title, chain(&refusal))),
+    };
+    let mut running = match Running::start(attempt, &cell, cancel, sink) {
         Ok(running) => running,
         Err(error) => {
-            return Ended {
-                outcome: AttemptOutcome::Errored,
-                message: format!(
-                    "{} could not be prepared in {}: {error}",
-                    attempt.title,
-                    attempt.scratch.display()
-                ),
-                outputs: BTreeMap::new(),
-            };
+            let place = attempt.scratch.display();
+            return errored(format!("{} could not be prepared in {place}: {error}", attempt.title));
         }
     };
     running.begin_reuse();
+    let _watch = DiskWatch::start(attempt, cancel);
     running.open_room();
     for (index, step) in attempt.steps.iter().enumerate() {
         running.step(u32::try_from(index).unwrap_or(u32::MAX), step);
     }
     running.close_room();
     running.end_reuse();
+    running.say_what_was_enforced();
     let (outcome, message) =
         running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
     Ended { outcome, message, outputs: running.outputs }
@@ -159,6 +165,7 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
 
 struct Running<'a> {
     attempt: &'a Attempt<'a>,
+    cell: &'a Cell<'a>,
     cancel: &'a Cancel,
     sink: &'a dyn Sink,
     bound: LogBound<'a>,
@@ -171,11 +178,16 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    fn start(attempt: &'a Attempt<'a>, cancel: &'a Cancel, sink: &'a dyn Sink) -> std::io::Result<Self> {
+    fn start(
+        attempt: &'a Attempt<'a>,
+        cell: &'a Cell<'a>,
+        cancel: &'a Cancel,
+        sink: &'a dyn Sink,
+    ) -> std::io::Result<Self> {
         // Unconfined Steps keep the home of their user.
-        let own_home = *attempt.isolation != Isolation::Host || attempt.containers.image.is_some();
+        let own_home = !attempt.isolation.is_host() || attempt.containers.image.is_some();
         let home = own_home.then_some("home");
-        for directory in std::iter::once("tmp").chain(home) {
+        for directory in ["tmp", "outputs"].into_iter().chain(home) {
             make_directory(&attempt.scratch.join(directory))?;
         }
         let secrets = attempt.secrets.values().chain(attempt.containers.passwords.values());
@@ -183,6 +195,7 @@ impl<'a> Running<'a> {
         let reuse = attempt.reuse.as_ref().map(|reuse| Session::new(attempt, reuse));
         Ok(Self {
             attempt,
+            cell,
             cancel,
             sink,
             bound: LogBound::new(masker, attempt.limits.log_bytes, sink),
@@ -296,7 +309,7 @@ impl<'a> Running<'a> {
     /// Whether the Attempt ends before this Step begins.
     fn stopped_before(&mut self, step: &StepOrder) -> bool {
         if let Some(reason) = self.cancel.reason() {
-            self.fail(AttemptOutcome::Cancelled, cancelled(reason, &step.name));
+            self.fail(outcome_of(self.cancel), cancelled(reason, &step.name));
             return true;
         }
         if Instant::now() >= self.deadline {
@@ -316,7 +329,7 @@ impl<'a> Running<'a> {
             return contained.run(&mut self.outputs);
         }
         let services = self.room.as_ref().map(Room::env);
-        let mut prepared = step::prepare(self.attempt, index, step, services)?;
+        let mut prepared = step::prepare(self.attempt, self.cell, index, step, services)?;
         let child = prepared.spawn()?;
         self.sink.event(AttemptEvent::StepStarted { step: index });
         let run = StepRun {
@@ -326,7 +339,7 @@ impl<'a> Running<'a> {
             grace: self.attempt.limits.grace,
             cancel: self.cancel,
             marker: &self.marker,
-            group_is_wrapper: matches!(self.attempt.isolation, Isolation::Bubblewrap { .. }),
+            cell: self.cell,
         };
         let end = run.supervise(&mut self.bound)?;
         self.bound.finish_step(index);
@@ -374,7 +387,7 @@ impl<'a> Running<'a> {
                 let message =
                     self.cancel.reason().map_or_else(String::new, |reason| cancelled(reason, &step.name));
                 self.bound.notice(&message);
-                self.fail(AttemptOutcome::Cancelled, message);
+                self.fail(outcome_of(self.cancel), message);
                 StepOutcome::Killed { signal }
             }
         }
@@ -387,6 +400,15 @@ impl<'a> Running<'a> {
                 limit >> 20
             ),
             None => format!("step `{step}` ran out of memory: the kernel killed a process of its container"),
+        }
+    }
+
+    /// A process that was killed for want of memory leaves no word of its own.
+    fn say_what_was_enforced(&mut self) {
+        let Some(words) = self.cell.enforced() else { return };
+        self.bound.notice(&words);
+        if let Some((AttemptOutcome::Failed, message)) = &mut self.verdict {
+            message.push_str(&format!(" ({words})"));
         }
     }
 
@@ -412,8 +434,20 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 }
 
 fn cancelled(reason: &CancelReason, step: &str) -> String {
-    let (CancelReason::Cancelled(why) | CancelReason::Abandoned(why)) = reason;
-    format!("cancelled at step `{step}`: {why}")
+    match reason {
+        CancelReason::Cancelled(why) | CancelReason::Abandoned(why) => {
+            format!("cancelled at step `{step}`: {why}")
+        }
+        CancelReason::Exceeded(why) => format!("step `{step}` was ended: {why}"),
+    }
+}
+
+/// What becomes of an Attempt that was ended: using too much is its own failure.
+fn outcome_of(cancel: &Cancel) -> AttemptOutcome {
+    match cancel.reason() {
+        Some(CancelReason::Exceeded(_)) => AttemptOutcome::Failed,
+        Some(CancelReason::Cancelled(_) | CancelReason::Abandoned(_)) | None => AttemptOutcome::Cancelled,
+    }
 }
 
 fn seconds(time: Duration) -> String {

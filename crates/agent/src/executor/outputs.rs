@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// The most bytes that a Step may write as outputs.
 pub const OUTPUT_LIMIT: u64 = 256 * 1024;
@@ -34,7 +37,7 @@ pub enum OutputError {
 ///
 /// See [`OutputError`].
 pub fn read(file: &Path, outputs: &mut BTreeMap<String, String>) -> Result<(), OutputError> {
-    let file = match std::fs::File::open(file) {
+    let file = match open(file) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OutputError::Unreadable(error)),
@@ -59,6 +62,19 @@ pub fn read(file: &Path, outputs: &mut BTreeMap<String, String>) -> Result<(), O
         };
     }
     Ok(())
+}
+
+/// Opens what a Step left as its outputs, unless it is something else by now: a link to a file of the host, a pipe on
+/// which the reader would wait for ever.
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(openat(CWD, path, flags, Mode::empty())?);
+    let data = file.metadata()?;
+    if data.is_file() && data.nlink() == 1 {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("it is no longer the file that the step was given"))
+    }
 }
 
 fn is_name(name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -10,14 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use towpath_api::agent::StepOrder;
 
 use crate::container::EngineError;
 use crate::executor::bound::LogBound;
-use crate::executor::{Attempt, Cancel, OutputError, Stream, environment};
+use crate::executor::{Attempt, Cancel, OutputError, Stream, environment, make_directory};
 use crate::processes::Marker;
-use crate::sandbox::{Isolation, Refusal};
+use crate::sandbox::{self, Cell, Refusal};
 
 /// How long output is awaited after every process of the Step was killed.
 ///
@@ -26,6 +26,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long the kernel may take to end a process after SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the supervisor of a Step may take to kill what the Step left.
+const SUPERVISOR: Duration = Duration::from_secs(6);
 
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
@@ -93,27 +96,22 @@ pub(super) struct Prepared {
 /// Puts the command together, and writes the script where it has to be a file.
 pub(super) fn prepare(
     attempt: &Attempt<'_>,
+    cell: &Cell<'_>,
     index: u32,
     step: &StepOrder,
     services: Option<&BTreeMap<String, String>>,
 ) -> Result<Prepared, StepError> {
-    let output_file = attempt.scratch.join(format!("{index}.outputs"));
+    let output_file = attempt.scratch.join(format!("outputs/{index}"));
     let directory = directory_of(attempt.directory, step.directory.as_deref())?;
     let environment = environment::of_step(attempt, step, &output_file, services);
+    write_new(&output_file, "").map_err(|source| StepError::Script { path: output_file.clone(), source })?;
     let (program, words) = command_line(attempt, index, step)?;
-    let program = match attempt.isolation {
-        Isolation::Host => full_path(program, environment.get(OsStr::new("PATH"))),
-        Isolation::Bubblewrap { .. } | Isolation::Landlock { .. } => program,
+    let program = match cell.starts_directly() {
+        true => full_path(program, environment.get(OsStr::new("PATH"))),
+        false => program,
     };
-    let mut command = attempt.isolation.command(attempt.policy, &directory, &program, &words)?;
-    command
-        .env_clear()
-        .envs(environment)
-        .current_dir(&directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    let mut command = cell.command(&directory, &program, &words, &environment)?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     Ok(Prepared { command, output_file })
 }
 
@@ -134,8 +132,10 @@ fn command_line(
         words.extend(["-c".to_owned(), step.run.clone(), "sh".to_owned()]);
         return Ok((program, words));
     }
-    let script = attempt.scratch.join(format!("{index}.sh"));
-    std::fs::write(&script, &step.run)
+    let scripts = attempt.scratch.join("steps");
+    let script = scripts.join(format!("{index}.sh"));
+    make_directory(&scripts)
+        .and_then(|()| write_new(&script, &step.run))
         .map_err(|source| StepError::Script { path: script.clone(), source })?;
     words.push(script.to_string_lossy().into_owned());
     Ok((program, words))
@@ -151,6 +151,17 @@ fn full_path(program: String, path: Option<&OsString>) -> String {
         .map(|directory| directory.join(&program))
         .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file());
     found.and_then(|file| file.into_os_string().into_string().ok()).unwrap_or(program)
+}
+
+/// Writes a file in the place of whatever an earlier Step left there: a link would lead this hand elsewhere.
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            std::fs::File::create_new(path)?.write_all(text.as_bytes())
+        }
+        made => made?.write_all(text.as_bytes()),
+    }
 }
 
 pub(super) fn directory_of(root: &Path, relative: Option<&str>) -> Result<PathBuf, StepError> {
@@ -182,8 +193,7 @@ pub(super) struct StepRun<'a> {
     pub(super) grace: Duration,
     pub(super) cancel: &'a Cancel,
     pub(super) marker: &'a Marker,
-    /// The started process is the sandbox, which would take its content down without grace.
-    pub(super) group_is_wrapper: bool,
+    pub(super) cell: &'a Cell<'a>,
 }
 
 /// Who wanted the Step to end.
@@ -273,8 +283,8 @@ impl StepRun<'_> {
 
     /// Asks every process of the Step to end.
     fn terminate(&self) {
-        let wrapper = self.group_is_wrapper.then(|| self.pid());
-        if !self.group_is_wrapper {
+        let wrapper = self.cell.wraps().then(|| self.pid());
+        if !self.cell.wraps() {
             let _gone = kill_process_group(self.pid(), Signal::TERM);
         }
         self.marker.signal(Signal::TERM, wrapper);
@@ -282,8 +292,19 @@ impl StepRun<'_> {
 
     /// Kills the group, and what has left it.
     fn kill(&self) {
+        if self.cell.watches() && kill_process(self.pid(), sandbox::END).is_ok() {
+            // It kills what no group and no marker shows, and ends itself; where it cannot, the next lines do.
+            self.wait_for_exit(SUPERVISOR);
+        }
         let _gone = kill_process_group(self.pid(), Signal::KILL);
+        self.cell.kill();
         self.marker.kill_all_since(self.pid().as_raw_nonzero().get());
+    }
+
+    fn wait_for_exit(&self, within: Duration) {
+        let Ok(exit) = pidfd_open(self.pid(), PidfdFlags::empty()) else { return };
+        let time = Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let _ended = poll(&mut [PollFd::new(&exit, PollFlags::IN)], Some(&time));
     }
 
     fn drain(&self, pipes: &mut Pipes, bound: &mut LogBound<'_>) {

@@ -11,6 +11,7 @@ use towpath_api::agent::{
 };
 use towpath_artifact::ContentStore;
 use towpath_artifact::extract::{self, Symlinks};
+use towpath_model::run::Trust;
 use towpath_model::{ArtifactName, Digest};
 
 use super::client::{CallError, Client};
@@ -48,6 +49,8 @@ pub(super) struct Runner {
     pub(super) data: PathBuf,
     /// What this host offers; `None` where it offers nothing and that was accepted.
     pub(super) sandbox: Option<Isolation>,
+    /// For Jobs that ask not to be confined.
+    pub(super) host: Isolation,
     pub(super) allow_unsandboxed: bool,
     pub(super) limits: Limits,
     pub(super) containers: Arc<ContainerHost>,
@@ -130,7 +133,13 @@ impl Runner {
             Ok(isolation) => isolation,
             Err(reason) => return errored(reason),
         };
-        let confinement = self.containers.confinement(&assignment.containers, &isolation);
+        let confinement = match isolation.describe(&assignment.limits, assignment.network) {
+            _ if assignment.containers.image.is_some() => {
+                self.containers.confinement(&assignment.containers, &isolation)
+            }
+            Ok(description) => description,
+            Err(refusal) => return errored(format!("{} was not run: {refusal}", assignment.title)),
+        };
         spool.event(AttemptEvent::Started { isolation: confinement });
         let begun = std::time::Instant::now();
         let timeout = Duration::from_millis(assignment.timeout_ms);
@@ -172,7 +181,8 @@ impl Runner {
     }
 
     fn isolation(&self, assignment: &Assignment) -> Result<Isolation, String> {
-        let from_outside = assignment.env.get("TOWPATH_TRUST").is_some_and(|trust| trust == "fork");
+        let from_outside =
+            assignment.env.get("TOWPATH_TRUST").is_some_and(|trust| trust == Trust::Fork.word());
         let builds = assignment.artifacts.iter().any(|artifact| artifact.image.is_some());
         if (builds || assignment.containers.need_engine()) && from_outside && !self.allow_fork_containers {
             return Err("the job wants a container, and this agent gives none to contributions from outside: its \
@@ -181,10 +191,15 @@ impl Runner {
         }
         match (assignment.executor, &self.sandbox) {
             // What runs beside the container is confined as strongly as this host can.
-            (ExecutorKind::Container, sandbox) => Ok(sandbox.clone().unwrap_or(Isolation::Host)),
+            (ExecutorKind::Container, sandbox) => Ok(sandbox.clone().unwrap_or_else(|| self.host.clone())),
+            (ExecutorKind::Sandbox, None) | (ExecutorKind::Host, _) if from_outside => Err(
+                "this run is of a contribution from outside, whose jobs run in a sandbox only, and this one would run \
+                 unconfined, with --allow-unsandboxed or without"
+                    .to_owned(),
+            ),
             (ExecutorKind::Sandbox, Some(sandbox)) => Ok(sandbox.clone()),
             (ExecutorKind::Sandbox, None) | (ExecutorKind::Host, _) if self.allow_unsandboxed => {
-                Ok(Isolation::Host)
+                Ok(self.host.clone())
             }
             (ExecutorKind::Sandbox, None) => Err("this agent has no sandbox".to_owned()),
             (ExecutorKind::Host, _) => Err(
@@ -215,7 +230,10 @@ impl Runner {
         };
         let in_use = downloads::hold(&cache)
             .map_err(|error| format!("{} cannot be used: {error}", cache.display()))?;
-        let policy = Policy::for_attempt(&place.root, &self.data, Some(cache), assignment.network);
+        let policy = Policy {
+            limits: assignment.limits,
+            ..Policy::for_attempt(&place.root, &self.data, Some(cache), assignment.network)
+        };
         let (store, place, assignment, prepared) =
             (self.store.clone(), place.clone(), assignment.clone(), policy.clone());
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -397,7 +415,12 @@ async fn execute(
 
 async fn cancelled(cancel: &Cancel) -> String {
     loop {
-        if let Some(CancelReason::Cancelled(reason) | CancelReason::Abandoned(reason)) = cancel.reason() {
+        if let Some(
+            CancelReason::Cancelled(reason)
+            | CancelReason::Abandoned(reason)
+            | CancelReason::Exceeded(reason),
+        ) = cancel.reason()
+        {
             return reason.clone();
         }
         sleep(Duration::from_millis(50)).await;

@@ -330,6 +330,8 @@ pub(super) fn http_client(tls: ClientConfig) -> Result<reqwest::Client, String> 
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT)
+        // A credential belongs to one server: nobody sends an agent to another.
+        .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
         .pool_max_idle_per_host(4)
         .no_proxy()

@@ -15,7 +15,7 @@ pub(crate) fn count(root: &Path, files: &[String], mut complain: impl FnMut(Stri
     let mut total = None;
     for name in files {
         let path = root.join(name);
-        match std::fs::metadata(&path) {
+        match inside(root, &path).and_then(|()| std::fs::metadata(&path)) {
             Ok(metadata) if metadata.is_file() && metadata.len() <= LIMIT => {}
             Ok(_) => {
                 complain(format!(
@@ -34,6 +34,15 @@ pub(crate) fn count(root: &Path, files: &[String], mut complain: impl FnMut(Stri
         }
     }
     total
+}
+
+/// A link may lead to another file of the workspace, never to one of the host: the agent reads more than a Step can.
+fn inside(root: &Path, path: &Path) -> std::io::Result<()> {
+    if path.canonicalize()?.starts_with(root.canonicalize()?) {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("it is a link to a file outside of the workspace"))
+    }
 }
 
 const fn add(total: &mut TestCounts, more: TestCounts) {

@@ -38,7 +38,7 @@ use crate::container::{ContainerHost, Owner};
 use crate::executor::{Cancel, CancelReason, Limits};
 use crate::instances::{Instances, InstancesOptions};
 use crate::processes::{ATTEMPT_MARKER, Marker, SERVICE_MARKER};
-use crate::sandbox::{Isolation, NoIsolation};
+use crate::sandbox::{self, Isolation, Missing, NoIsolation, Watch};
 
 /// How long the server may hold a poll.
 const POLL_WAIT: Duration = Duration::from_secs(20);
@@ -163,6 +163,7 @@ fn clear_work(work: &Path) -> std::io::Result<()> {
         if let Some(attempt) = name.to_str().filter(|name| name.parse::<AttemptId>().is_ok()) {
             let killed = Marker::new(ATTEMPT_MARKER, attempt).kill_all()
                 + Marker::beginning(SERVICE_MARKER, attempt).kill_all();
+            sandbox::clear_attempt(attempt);
             tracing::warn!(attempt, killed, "an attempt of an earlier agent process was cleared away");
         }
         fs::remove_dir_all(entry.path())?;
@@ -211,6 +212,11 @@ impl Agent {
         let engine = engine.map(|engine| format!("{} {}", engine.kind().word(), engine.version()));
         let store = ContentStore::open(&options.directory.join("blobs"))?;
         let kept = ContentStore::open_replaceable(&reuse::kept(&options.directory))?;
+        if let Some(sandbox) = &sandbox {
+            for Missing { layer, why, advice } in &sandbox.means().missing {
+                tracing::warn!(layer, "jobs are confined without one of the layers: {why}; {advice}");
+            }
+        }
         let client = Client::new(options.credentials.clone());
         let runner = Arc::new(Runner {
             kept,
@@ -219,6 +225,7 @@ impl Agent {
             work: options.directory.join("work"),
             caches: options.directory.join("cache"),
             data: options.data.clone(),
+            host: Isolation::host(&options.program, Watch::Stay),
             sandbox,
             allow_unsandboxed: options.allow_unsandboxed,
             limits: options.limits,
@@ -336,7 +343,7 @@ impl Agent {
             session: self.session,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: self.hostname.clone(),
-            labels: self.options.labels.clone(),
+            labels: self.labels(),
             runner: self.options.runner,
             deployer: self.options.deployer,
             address: self.options.address,
@@ -346,6 +353,16 @@ impl Agent {
             instances_generation: self.instances.as_ref().map_or(0, Instances::generation),
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
         }
+    }
+
+    /// What the person gave, and, where they did not say otherwise, what this host confines Jobs with.
+    fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        if self.options.runner {
+            labels = self.runner.sandbox.as_ref().unwrap_or(&self.runner.host).labels();
+        }
+        labels.extend(self.options.labels.clone());
+        labels
     }
 
     fn obey(&mut self, orders: Orders, sent: Instant) {

@@ -21,7 +21,6 @@ use towpath_model::reuse::Part;
 pub use self::local::LocalDepot;
 use self::step::Remembered;
 use crate::executor::{Attempt, Masker};
-use crate::sandbox::Isolation;
 
 /// The name of the Project's directory in snapshots.
 const WORK: &str = "work";
@@ -122,7 +121,7 @@ impl<'a> Session<'a> {
     /// The directories that patterns are relative to: that of the Project, and the Steps' home where they have their own.
     fn roots(&self) -> Vec<Root> {
         let mut roots = vec![Root { name: WORK, path: self.attempt.directory.to_owned() }];
-        if !matches!(self.attempt.isolation, Isolation::Host) {
+        if !self.attempt.isolation.is_host() {
             roots.push(Root { name: HOME, path: self.attempt.scratch.join("home") });
         }
         roots

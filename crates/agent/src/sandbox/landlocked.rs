@@ -1,9 +1,6 @@
 //! Confinement by Landlock: this program restricts itself, then becomes the Step's.
 
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
@@ -14,7 +11,7 @@ use rustix::thread::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::{Policy, Refusal};
+use crate::sandbox::Policy;
 
 /// Devices that programs expect.
 const DEVICES: &[&str] = &[
@@ -29,19 +26,14 @@ const DEVICES: &[&str] = &[
     "/dev/tty",
 ];
 
-/// The hidden command that applies the rules.
-pub(super) const SUBCOMMAND: &str = "sandbox-exec";
-
-/// The exit code for "the sandbox could not be made", as shells use it for "could not be executed".
-const CANNOT_EXECUTE: u8 = 126;
-
-/// The rules as the helper gets them.
-#[derive(Debug, Serialize, Deserialize)]
-struct Rules {
-    readable: Vec<PathBuf>,
-    writable: Vec<PathBuf>,
-    network: bool,
-    abi: i32,
+/// What may be touched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Rules {
+    pub(super) abi: i32,
+    pub(super) readable: Vec<PathBuf>,
+    pub(super) writable: Vec<PathBuf>,
+    /// Whether TCP is allowed.
+    pub(super) network: bool,
 }
 
 /// Asks the kernel what it offers.
@@ -70,54 +62,27 @@ pub(super) fn supported_abi() -> Result<i32, String> {
         .ok_or_else(|| "the kernel has no Landlock".to_owned())
 }
 
-/// The helper with its rules; the caller adds `--` and the program.
-pub(super) fn command(helper: &Path, abi: i32, policy: &Policy) -> Result<Command, Refusal> {
-    if !policy.network && abi < 4 {
-        return Err(Refusal::Network { abi });
-    }
-    let mut readable = policy.carved_readable();
+/// The rules where Landlock stands alone.
+pub(super) fn alone(abi: i32, policy: &Policy) -> Rules {
+    let mut readable = policy.carved_for_landlock();
     readable.push(PathBuf::from("/proc"));
+    readable.extend(policy.scripts.clone());
     let mut writable = policy.writable.clone();
     writable.extend(DEVICES.iter().map(PathBuf::from));
-    let rules = Rules { readable, writable, network: policy.network, abi };
-    let json = serde_json::to_string(&rules).map_err(Refusal::Policy)?;
-    let mut command = Command::new(helper);
-    command.args([SUBCOMMAND, "--policy", &json]);
-    Ok(command)
+    Rules { abi, readable, writable, network: policy.network }
 }
 
-/// What the hidden command `sandbox-exec --policy JSON -- PROGRAM ARGUMENT…` does; `arguments` are those
-/// after `sandbox-exec`. Returns only when it fails.
-#[must_use]
-pub fn exec_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let reason = match restrict_and_exec(arguments.into_iter().collect()) {
-        Ok(never) => match never {},
-        Err(reason) => reason,
-    };
-    eprintln!("towpath: the sandbox could not be entered, so the step was not run: {reason}");
-    ExitCode::from(CANNOT_EXECUTE)
-}
-
-fn restrict_and_exec(arguments: Vec<OsString>) -> Result<std::convert::Infallible, String> {
-    let [flag, json, dashes, program, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: sandbox-exec --policy JSON -- PROGRAM [ARGUMENT…]".to_owned());
-    };
-    if flag != "--policy" || dashes != "--" {
-        return Err("usage: sandbox-exec --policy JSON -- PROGRAM [ARGUMENT…]".to_owned());
-    }
-    let json = json.to_str().ok_or("the policy is not UTF-8")?;
-    let rules: Rules =
-        serde_json::from_str(json).map_err(|error| format!("the policy cannot be read: {error}"))?;
-    drop_capabilities().map_err(|error| format!("capabilities cannot be dropped: {error}"))?;
-    restrict(&rules).map_err(|error| format!("Landlock refused: {error}"))?;
-    let error = Command::new(program).args(rest).exec();
-    Err(format!("`{}` cannot be executed: {error}", program.to_string_lossy()))
+/// The rules inside bubblewrap, which has left out what must not be read.
+pub(super) fn inside_bubblewrap(abi: i32, policy: &Policy) -> Rules {
+    let mut writable = policy.writable.clone();
+    writable.extend(["/tmp", "/dev"].map(PathBuf::from));
+    Rules { abi, readable: vec![PathBuf::from("/")], writable, network: policy.network }
 }
 
 /// Gives up what root may do: a capability to trace others would read `/proc/*/environ` past Landlock.
 ///
 /// The bounding set goes too, because a program that root starts would get everything back from it.
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(super) fn drop_capabilities() -> rustix::io::Result<()> {
     let held = capabilities(None)?;
     if held.effective.contains(CapabilitySet::SETPCAP) {
         for capability in CapabilitySet::all().iter() {
@@ -132,13 +97,14 @@ fn drop_capabilities() -> rustix::io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
 }
 
-fn restrict(rules: &Rules) -> Result<(), landlock::RulesetError> {
+/// Restricts this process and all that it becomes or starts.
+pub(super) fn restrict(rules: &Rules) -> Result<(), landlock::RulesetError> {
     let abi = ABI::from(rules.abi);
     // What was found at the start must hold now: no silent weakening.
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))?;
-    if !rules.network {
+    if !rules.network && rules.abi >= 4 {
         ruleset = ruleset.handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?;
     }
     if rules.abi >= 6 {

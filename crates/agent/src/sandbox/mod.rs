@@ -1,38 +1,70 @@
 //! Confines what a Step's processes may touch.
 //!
-//! Bubblewrap gives a Step its own process, IPC and network namespaces; Landlock, the floor, needs
-//! no privilege and no program. Both start from nothing and add: the system and the toolchains
-//! are readable, the Attempt's own directory and the Project's cache are writable, the rest does not
-//! exist. Towpath's own data is denied even where it lies below something readable.
+//! Bubblewrap gives a Step its own user, process, IPC and network namespaces; Landlock, the floor, needs no privilege and
+//! no program, and stands inside bubblewrap too. A filter of system calls and limits come on top. All start from
+//! nothing and add: the system and the toolchains are readable, the Attempt's own directories and the Project's cache are
+//! writable, the rest does not exist. Towpath's own data is denied even where it lies below something readable.
+//!
+//! Nothing of a Step, its environment least of all, reaches a process that is not yet confined: what the Step gets is
+//! handed over by a descriptor and taken up behind the last wall ([`entry`]).
 
 mod bubblewrap;
+mod cell;
+mod cgroup;
+mod entry;
 mod landlocked;
+mod limits;
+mod means;
 mod policy;
+mod seccomp;
+mod supervise;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::Arc;
 
-pub use self::landlocked::exec_main;
+pub(crate) use self::cell::Cell;
+pub use self::cgroup::ControlGroups;
+pub(crate) use self::cgroup::Group;
+pub use self::entry::exec_main;
+pub use self::means::{Means, Missing, clear_attempt};
 pub(crate) use self::policy::CACHES;
 pub use self::policy::Policy;
+pub(crate) use self::supervise::END;
 
 /// How Steps are confined on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isolation {
-    /// By the program `bwrap`, which was seen to work.
+    /// By the program `bwrap`, which was seen to work, with what else this host has.
     Bubblewrap {
         /// Where it is.
         program: PathBuf,
+        /// What else there is.
+        means: Arc<Means>,
     },
     /// By Landlock, applied by this program itself before it becomes the Step's.
     Landlock {
-        /// What the kernel offers; 4 and more can deny the network, 6 and more can deny signals.
+        /// What the kernel offers; 6 and more can deny signals.
         abi: i32,
-        /// The program whose hidden command `sandbox-exec` calls [`exec_main`].
-        helper: PathBuf,
+        /// What else there is.
+        means: Arc<Means>,
     },
-    /// Not at all.
-    Host,
+    /// Not at all: a Step has the rights of the agent's user. Limits hold here too.
+    Host {
+        /// Whether somebody stays to end what a Step leaves behind.
+        watch: Watch,
+        /// What else there is.
+        means: Arc<Means>,
+    },
+}
+
+/// Whether a process stays with each unconfined Step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// It catches every process of the Step, whatever it did to its session and environment.
+    Stay,
+    /// A Step's processes are found by their environment. For `towpath run`, where Jobs are the person's own and a start
+    /// shall cost no more than that of a shell.
+    Go,
 }
 
 /// Neither way to confine Steps works on this host.
@@ -48,21 +80,38 @@ pub struct NoIsolation {
     landlock: String,
 }
 
-/// A Step asks for what the confinement in use cannot give.
+/// A Step asks for what this host cannot give.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// `network: none` on an old kernel without bubblewrap.
+    /// `network: none` where nothing can deny the network.
     #[error(
-        "the job says `network: none`, and Landlock ABI {abi} of this kernel cannot deny the network (4 can); \
+        "the job says `network: none`, and this host has neither bubblewrap nor a filter of system calls to deny it; \
          install bubblewrap on this host or let the job run elsewhere"
     )]
-    Network {
-        /// What the kernel offers.
-        abi: i32,
+    Network,
+    /// A limit that cannot be kept.
+    #[error(
+        "the job asks for `limits.{key}`, and this host has no control groups that the agent may use: {why}. Run the agent \
+         as root or as a service with `Delegate=yes`, let the job run elsewhere, or remove the limit"
+    )]
+    Limit {
+        /// Which.
+        key: &'static str,
+        /// Why nothing else keeps it.
+        why: &'static str,
     },
-    /// The rules could not be written for the helper.
+    /// The control group could not be made, though others could when the agent started.
+    #[error("the attempt's control group could not be made, so its limits would not hold")]
+    Group(#[source] std::io::Error),
+    /// The filter of system calls does not exist for this processor.
+    #[error("there is no filter of system calls for this processor")]
+    NoFilter,
+    /// The kernel refused the filter.
+    #[error("the filter of system calls was not taken")]
+    Filter(#[source] seccompiler::Error),
+    /// What the Step gets could not be handed over.
     #[error("failed to describe the sandbox")]
-    Policy(#[source] serde_json::Error),
+    HandOver(#[source] std::io::Error),
 }
 
 impl Isolation {
@@ -74,14 +123,16 @@ impl Isolation {
     ///
     /// Says what is missing and how to get it.
     pub fn detect(helper: &Path) -> Result<Self, NoIsolation> {
+        let mut means = Means::detect(helper);
         let bubblewrap = match bubblewrap::probe() {
-            Ok(program) => return Ok(Self::Bubblewrap { program }),
+            Ok(found) => {
+                means.found_bubblewrap(&found);
+                return Ok(Self::Bubblewrap { program: found.program, means: Arc::new(means) });
+            }
             Err(reason) => reason,
         };
-        match landlocked::supported_abi() {
-            Ok(abi) => Ok(Self::Landlock { abi, helper: helper.to_owned() }),
-            Err(landlock) => Err(NoIsolation { bubblewrap, landlock }),
-        }
+        means.lacks_bubblewrap(&bubblewrap);
+        Self::landlock_of(means, bubblewrap)
     }
 
     /// Landlock if the kernel has it, even where bubblewrap is there.
@@ -90,10 +141,20 @@ impl Isolation {
     ///
     /// Says why not.
     pub fn landlock(helper: &Path) -> Result<Self, NoIsolation> {
-        match landlocked::supported_abi() {
-            Ok(abi) => Ok(Self::Landlock { abi, helper: helper.to_owned() }),
-            Err(landlock) => Err(NoIsolation { bubblewrap: "was not asked for".to_owned(), landlock }),
+        Self::landlock_of(Means::detect(helper), "was not asked for".to_owned())
+    }
+
+    fn landlock_of(means: Means, bubblewrap: String) -> Result<Self, NoIsolation> {
+        match means.landlock {
+            Some(abi) => Ok(Self::Landlock { abi, means: Arc::new(means) }),
+            None => Err(NoIsolation { bubblewrap, landlock: "the kernel has no Landlock".to_owned() }),
         }
+    }
+
+    /// No confinement, on purpose.
+    #[must_use]
+    pub fn host(helper: &Path, watch: Watch) -> Self {
+        Self::Host { watch, means: Arc::new(Means::detect(helper)) }
     }
 
     /// The name that logs and pages show.
@@ -102,32 +163,21 @@ impl Isolation {
         match self {
             Self::Bubblewrap { .. } => "bubblewrap",
             Self::Landlock { .. } => "landlock",
-            Self::Host => "host",
+            Self::Host { .. } => "host",
         }
     }
 
-    /// A command that runs `program` with `arguments` in `directory`, confined.
-    ///
-    /// # Errors
-    ///
-    /// Fails closed where `policy` asks for more than this confinement can do.
-    pub fn command(
-        &self,
-        policy: &Policy,
-        directory: &Path,
-        program: &str,
-        arguments: &[String],
-    ) -> Result<Command, Refusal> {
-        let mut command = match self {
-            Self::Bubblewrap { program: bwrap } => bubblewrap::command(bwrap, policy, directory),
-            Self::Landlock { abi, helper } => landlocked::command(helper, *abi, policy)?,
-            Self::Host => {
-                let mut command = Command::new(program);
-                command.args(arguments);
-                return Ok(command);
-            }
-        };
-        command.arg("--").arg(program).args(arguments);
-        Ok(command)
+    /// Whether Steps have the rights of the agent's user.
+    #[must_use]
+    pub const fn is_host(&self) -> bool {
+        matches!(self, Self::Host { .. })
+    }
+
+    /// What this host offers.
+    #[must_use]
+    pub fn means(&self) -> &Means {
+        match self {
+            Self::Bubblewrap { means, .. } | Self::Landlock { means, .. } | Self::Host { means, .. } => means,
+        }
     }
 }

@@ -1,7 +1,13 @@
 //! What a confined Step may touch.
 
 use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use towpath_model::JobLimits;
 
 /// System directories that every Step may read.
 ///
@@ -21,6 +27,28 @@ const SYSTEM: &[&str] = &[
     "/run/systemd/resolve",
 ];
 
+/// What system directories hold that no Step needs. It is denied where the agent's user could read it: root mostly.
+const PRIVATE: &[&str] = &[
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/sudoers",
+    "/etc/security/opasswd",
+    "/etc/krb5.keytab",
+    "/etc/ssl/private",
+    "/etc/pki/tls/private",
+    "/etc/letsencrypt",
+    "/etc/docker",
+    "/etc/kubernetes",
+    "/etc/rancher",
+    "/etc/wireguard",
+    "/etc/NetworkManager/system-connections",
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
+];
+
 /// Where version managers keep their tools, below the home of the agent's user. What PATH names of
 /// theirs are only shims.
 ///
@@ -31,6 +59,8 @@ const VERSION_MANAGERS: &[&str] =
 /// Where package managers are told to keep their downloads, below the Project's cache.
 pub(crate) const CACHES: &[(&str, &str)] =
     &[("CARGO_HOME", "cargo"), ("GOPATH", "go"), ("npm_config_cache", "npm"), ("XDG_CACHE_HOME", "xdg")];
+/// The directories of an Attempt that its Steps may write.
+const WRITABLE: &[&str] = &["source", "scratch/home", "scratch/tmp", "scratch/outputs"];
 
 /// The rules for one Attempt. A path that does not exist is left out.
 #[derive(Debug, Clone, Default)]
@@ -43,28 +73,37 @@ pub struct Policy {
     pub hidden: Vec<PathBuf>,
     /// Where the Step's `/tmp` is (bubblewrap) or its `TMPDIR` (Landlock).
     pub tmp: PathBuf,
+    /// The scripts of the Steps: readable, so that no Step changes what the next one runs.
+    pub scripts: Option<PathBuf>,
     /// A directory that outlives the Attempt, for downloads of package managers.
     pub cache: Option<PathBuf>,
     /// Whether the network may be used.
     pub network: bool,
+    /// What the Attempt may use.
+    pub limits: JobLimits,
 }
 
 impl Policy {
     /// The usual rules: read the system and the toolchains of this user, write the Attempt's own
-    /// directory and the cache, never see `data`.
+    /// directories and the cache, never see `data`.
+    ///
+    /// Not writable, though they are the Attempt's: its log and the scripts, which the agent writes; and the directory
+    /// above, in which a link in their place would lead the agent's own hand elsewhere.
     #[must_use]
     pub fn for_attempt(attempt: &Path, data: &Path, cache: Option<PathBuf>, network: bool) -> Self {
         let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         readable.extend(toolchains());
-        let mut writable = vec![attempt.to_owned()];
+        let mut writable: Vec<PathBuf> = WRITABLE.iter().map(|path| attempt.join(path)).collect();
         writable.extend(cache.clone());
         Self {
             readable,
             writable,
             hidden: vec![data.to_owned()],
             tmp: attempt.join("scratch/tmp"),
+            scripts: Some(attempt.join("scratch/steps")),
             cache,
             network,
+            limits: JobLimits::default(),
         }
     }
 
@@ -95,15 +134,27 @@ impl Policy {
     /// Fails when the cache cannot be written.
     pub fn prepare_cache(&self) -> std::io::Result<()> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        let cargo = cache.join("cargo");
-        std::fs::create_dir_all(&cargo)?;
-        std::fs::create_dir_all(cache.join("container"))?;
-        if let Some(config) =
-            cargo_home().map(|home| home.join("config.toml")).filter(|config| config.is_file())
-        {
-            std::fs::copy(config, cargo.join("config.toml"))?;
-        }
-        Ok(())
+        std::fs::create_dir_all(cache)?;
+        let config = cargo_home().and_then(|home| std::fs::read(home.join("config.toml")).ok());
+        make_beneath(cache, "container")?;
+        config.map_or(Ok(()), |config| write_beneath(cache, "cargo", "config.toml", &config))
+    }
+
+    /// What is denied in system directories that the agent's user could read.
+    pub(super) fn masked(&self) -> Vec<PathBuf> {
+        let readable = |path: &PathBuf| match path.is_dir() {
+            true => path.read_dir().is_ok(),
+            false => std::fs::File::open(path).is_ok(),
+        };
+        let is_shown = |path: &PathBuf| self.readable.iter().any(|shown| path.starts_with(shown));
+        PRIVATE.iter().map(PathBuf::from).filter(|path| is_shown(path) && readable(path)).collect()
+    }
+
+    /// As [`Self::carved_readable`], for rules that can only allow.
+    pub(super) fn carved_for_landlock(&self) -> Vec<PathBuf> {
+        let mut hidden = self.hidden.clone();
+        hidden.extend(self.masked());
+        Self { hidden, ..self.clone() }.carved_readable()
     }
 
     /// What may be read, with every hidden path cut out: a directory above a hidden one is replaced
@@ -116,6 +167,32 @@ impl Policy {
         }
         carved
     }
+}
+
+/// Makes a directory below one that Steps can write, and opens it; a link in its place is refused.
+fn make_beneath(root: &Path, directory: &str) -> std::io::Result<OwnedFd> {
+    let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = openat(CWD, root, open, Mode::empty())?;
+    match mkdirat(&root, directory, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(openat(&root, directory, open, Mode::empty())?)
+}
+
+/// Writes a file two levels below a directory that Steps can write, following no link that one of them may have left.
+fn write_beneath(root: &Path, directory: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = make_beneath(root, directory)?;
+    let new = format!(".{name}.new");
+    match unlinkat(&directory, &new, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&directory, &new, create, Mode::from_raw_mode(0o644))?;
+    std::fs::File::from(file).write_all(bytes)?;
+    renameat(&directory, &new, &directory, name)?;
+    Ok(())
 }
 
 fn carve(path: &Path, hidden: &[PathBuf], carved: &mut Vec<PathBuf>) {
@@ -171,6 +248,24 @@ fn toolchains() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn follows_no_link_that_an_earlier_job_left_in_the_cache() {
+        let root = tempfile::tempdir().unwrap();
+        let (cache, outside) = (root.path().join("cache"), root.path().join("outside"));
+        std::fs::create_dir_all(cache.join("cargo")).unwrap();
+        std::fs::write(&outside, "untouched").unwrap();
+        for name in ["config.toml", ".config.toml.new"] {
+            std::os::unix::fs::symlink(&outside, cache.join("cargo").join(name)).unwrap();
+        }
+        write_beneath(&cache, "cargo", "config.toml", b"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&outside).unwrap(), "untouched");
+        assert_eq!(std::fs::read_to_string(cache.join("cargo/config.toml")).unwrap(), "new");
+        std::fs::remove_dir_all(cache.join("cargo")).unwrap();
+        std::os::unix::fs::symlink(root.path(), cache.join("cargo")).unwrap();
+        assert!(write_beneath(&cache, "cargo", "outside", b"new").is_err());
+        assert_eq!(std::fs::read_to_string(&outside).unwrap(), "untouched");
+    }
 
     #[test]
     fn cuts_hidden_paths_out_of_readable_ones() {

@@ -21,7 +21,7 @@ use towpath_agent::sweep::Sweeper;
 use towpath_api::agent::{AttemptEvent, Secret, StepOrder};
 use towpath_api::containers::Containers;
 use towpath_api::reuse::ReuseOrder;
-use towpath_model::AttemptId;
+use towpath_model::{AttemptId, JobLimits};
 
 /// The program with the hidden commands.
 pub fn helper() -> PathBuf {
@@ -68,13 +68,15 @@ pub struct Bench {
     pub secrets: BTreeMap<String, Secret>,
     pub network: bool,
     pub containers: Containers,
+    pub job_limits: JobLimits,
     pub timeout: Duration,
     pub reuse: ReuseOrder,
 }
 
 impl Bench {
     pub fn new(isolation: Isolation) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        // Not in `/tmp`, of which a Step sees one of its own, nor in a repository, whose ignored files are left out.
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
         let data = root.path().join("data");
         std::fs::create_dir_all(data.join("keys")).unwrap();
         std::fs::write(data.join("keys/release.key"), "top secret").unwrap();
@@ -97,6 +99,7 @@ impl Bench {
             secrets: BTreeMap::new(),
             network: true,
             containers: Containers::default(),
+            job_limits: JobLimits::default(),
             timeout: Duration::from_secs(60),
             reuse: ReuseOrder::default(),
         }
@@ -137,6 +140,7 @@ impl Bench {
             junit: &[],
             network: self.network,
             containers: &self.containers,
+            limits: self.job_limits,
             timeout: self.timeout,
             reuse: &self.reuse,
         };

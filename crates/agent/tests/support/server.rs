@@ -106,6 +106,7 @@ impl Server {
             executor: ExecutorKind::Host,
             containers: Default::default(),
             network: true,
+            limits: Default::default(),
             timeout_ms: 60_000,
             reuse: Default::default(),
         };

@@ -8,6 +8,7 @@ use towpath_artifact::parse_line;
 
 use crate::client::{Client, LogPiece, part};
 use crate::context::Remote;
+use crate::escape;
 use crate::failure::is_unreachable;
 
 /// How long the server may hold back an answer until the log has grown, in seconds.
@@ -127,10 +128,11 @@ fn print(lines: &[u8], timestamps: bool) -> std::io::Result<()> {
                 if timestamps {
                     write!(out, "{} ", line.at)?;
                 }
-                out.write_all(line.text)?;
+                let text = String::from_utf8_lossy(line.text);
+                out.write_all(escape::for_stdout(&text).as_bytes())?;
                 out.write_all(b"\n")?;
             }
-            None => out.write_all(line)?,
+            None => out.write_all(escape::for_stdout(&String::from_utf8_lossy(line)).as_bytes())?,
         }
     }
     out.flush()

@@ -7,8 +7,8 @@ use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry
 
 use super::matrix;
 use super::{
-    DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, neither,
-    patterns, script, script_text, small,
+    DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, limits,
+    neither, patterns, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
@@ -44,6 +44,7 @@ pub(super) fn lower(
         _ => Network::Full,
     };
     check_services(&services, image.is_some(), network, &fields);
+    let limits = limits::lower(&mut fields);
     let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(HOUR);
     let retry = retry(&mut fields);
     let concurrency = fields.text("concurrency").map(|group| group.value);
@@ -67,6 +68,7 @@ pub(super) fn lower(
         image,
         services,
         network,
+        limits,
         timeout,
         retry,
         concurrency,

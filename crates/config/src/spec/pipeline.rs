@@ -2,12 +2,13 @@
 
 use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
+use super::limits::JOB_LIMITS;
 use super::reuse::{DEFAULTS, INCLUDES, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     presence: Presence,
@@ -288,6 +289,13 @@ pub(crate) static JOB: Object = Object {
             "Whether Steps have the network.",
             "none",
         ),
+        key(
+            "limits",
+            Kind::Object(&JOB_LIMITS),
+            Default("{}"),
+            "What an Attempt may use. Where the agent cannot keep one, the Job is refused.",
+            "{ memory: 4GiB, cpu: 2, processes: 500, disk: 10GiB }",
+        ),
         key("timeout", Kind::Duration, Default("1h"), "The time of one Attempt, 1s to 24h.", "20m"),
         key(
             "retry",
@@ -355,6 +363,7 @@ pub(crate) static JOB: Object = Object {
         ("dependencies", "write `needs`"),
         ("environment", "write `env`"),
         ("variables", "write `env`"),
+        ("resources", "write `limits`"),
         ("timeout_minutes", "write `timeout: 30m`"),
         ("continue_on_error", "write `allow_failure: true`"),
         ("tags", "write `runs_on`"),

@@ -10,6 +10,7 @@ mod delivery;
 mod documents;
 mod forge;
 mod gateway;
+mod incidents;
 mod includes;
 mod kept;
 mod pushes;

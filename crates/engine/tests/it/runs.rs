@@ -89,7 +89,7 @@ fn jobs_that_cannot_be_put_together_fail_with_the_reason() {
     let run = world.ended_run(1);
     for job in &run.jobs {
         assert_eq!(job.state, JobState::Failed, "{job:?}");
-        assert!(job.reason.contains("--allow-host-executor"), "{}", job.reason);
+        assert!(job.reason.contains("--allow-unsandboxed"), "{}", job.reason);
     }
 }
 

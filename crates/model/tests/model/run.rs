@@ -39,6 +39,7 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         image: None,
         services: Vec::new(),
         network: Network::Full,
+        limits: Default::default(),
         timeout: seconds(60),
         retry: Retry { attempts: 2, attempts_lost: 2 },
         concurrency: group.map(str::to_owned),

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use towpath_agent::container::{ContainerHost, Owner};
 use towpath_agent::executor::Limits;
 use towpath_agent::local::LocalRunner;
-use towpath_agent::sandbox::Isolation;
+use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_agent::sweep::Sweeper;
 use towpath_config::{has_errors, render};
 use towpath_model::input;
@@ -216,10 +216,12 @@ fn runner(executor: Executor, place: &Path, pipeline: &Pipeline) -> anyhow::Resu
     let program = std::env::current_exe().context("failed to find this program itself")?;
     let isolation = match executor {
         // What runs beside a container, a command as a service, is in the sandbox where there is one.
-        Executor::Container => Ok(Isolation::detect(&program).unwrap_or(Isolation::Host)),
+        Executor::Container => {
+            Ok(Isolation::detect(&program).unwrap_or_else(|_none| Isolation::host(&program, Watch::Stay)))
+        }
         Executor::Sandbox => Isolation::detect(&program),
         Executor::Landlock => Isolation::landlock(&program),
-        Executor::Host => Ok(Isolation::Host),
+        Executor::Host => Ok(Isolation::host(&program, Watch::Go)),
     };
     let isolation = isolation.map_err(|error| {
         Failure::new(Kind::Usage, error.to_string())

@@ -13,7 +13,7 @@ use towpath_model::container::Image;
 use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
 use towpath_model::reuse::{KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator as _, Run, Scope};
-use towpath_model::{AttemptId, JobName};
+use towpath_model::{AttemptId, JobLimits, JobName};
 
 use super::secrets::Secrets;
 
@@ -42,6 +42,8 @@ pub struct Work {
     pub network: bool,
     /// The image of its Steps, and the Services beside them.
     pub containers: Containers,
+    /// What it may use.
+    pub limits: JobLimits,
     /// Its time.
     pub timeout: Duration,
     /// What it reuses of earlier runs.
@@ -101,6 +103,7 @@ impl Orders<'_> {
             junit: job.junit.clone(),
             network: job.network == Network::Full,
             containers: self.containers(job, &scope)?,
+            limits: job.limits,
             timeout: duration(job.timeout),
             reuse: reuse(job, &scope)?,
             cancel: Cancel::new().map_err(|error| format!("it cannot be started: {error}"))?,
@@ -116,7 +119,9 @@ impl Orders<'_> {
             let (ports, health) = (service.ports.clone(), service.health.clone());
             services.push(ServiceOrder { name, source, env: values(&service.env, scope)?, ports, health });
         }
-        let mut containers = Containers { image: self.image_of(job)?, services, ..Containers::default() };
+        let limits = job.limits.of_container();
+        let mut containers =
+            Containers { image: self.image_of(job)?, services, limits, ..Containers::default() };
         let asked = containers.images().filter_map(|image| image.credentials.as_ref());
         let given =
             asked.filter_map(|by| Some((by.password.clone(), self.secrets.get(&by.password)?.clone())));

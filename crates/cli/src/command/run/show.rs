@@ -14,6 +14,7 @@ use towpath_model::pipeline::Pipeline;
 use towpath_model::run::{JobRun, JobState};
 
 use super::between;
+use crate::escape;
 
 /// The colours of Jobs, in turn. Red is for failures.
 const COLOURS: [AnsiColor; 6] = [
@@ -65,6 +66,7 @@ impl Show {
         }
         // Of a line that was written over, as progress bars do, the end is what a terminal would show.
         let text = text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or("");
+        let text = escape::for_stdout(text);
         let close = if text.contains('\u{1b}') { "\u{1b}[0m" } else { "" };
         self.prefixed(job, &format!("{text}{close}"));
     }

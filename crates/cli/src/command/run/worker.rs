@@ -54,7 +54,12 @@ pub fn work(
     while let Some(work) = queue.take() {
         let sink = Reporter::new(&work, show, to);
         sink.tell(Message::Taken(work.attempt));
-        sink.event(AttemptEvent::Started { isolation: runner.confinement(&work.containers) });
+        let isolation = match runner.isolation.describe(&work.limits, work.network) {
+            Ok(description) if work.containers.image.is_none() => description,
+            // A limit that cannot be kept is refused where the Attempt begins.
+            Ok(_) | Err(_) => runner.confinement(&work.containers),
+        };
+        sink.event(AttemptEvent::Started { isolation });
         let job = LocalJob {
             attempt: work.attempt,
             title: work.job.as_str(),
@@ -68,6 +73,7 @@ pub fn work(
             junit: &work.junit,
             network: work.network,
             containers: &work.containers,
+            limits: work.limits,
             timeout: work.timeout,
             reuse: &work.reuse,
         };
