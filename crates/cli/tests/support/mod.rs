@@ -1,0 +1,132 @@
+//! A whole Towpath on this machine for a test: server, agent and gateway of the real program, in a directory of its own.
+
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running server with its agent and gateway. All of it ends with the test.
+pub struct World {
+    root: tempfile::TempDir,
+    server: Child,
+}
+
+impl World {
+    /// Starts it and waits until it answers.
+    pub fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let log = File::create(root.path().join("server.log")).unwrap();
+        let mut command = program(root.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        let server = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let world = Self { root, server };
+        world.eventually("the server answers", || world.run(&["whoami"]).status.success());
+        world
+    }
+
+    /// A path in the directory of the test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The server's process.
+    pub fn server(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Runs a command of the program.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        program(self.root.path(), arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs a command that must succeed, and reads the JSON that it printed.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// Waits for something, and shows the server's log where it waits in vain.
+    pub fn eventually(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            let log = || std::fs::read_to_string(self.path("server.log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "did not happen within {PATIENCE:?}: {what}\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes `files` into the working copy of `shop`, commits and pushes all of it to `main`.
+    pub fn push(&self, files: &[(&str, &str)]) {
+        let work = self.path("work");
+        if !work.exists() {
+            std::fs::create_dir(&work).unwrap();
+            self.git(&["init", "-q", "-b", "main"]);
+        }
+        for (name, content) in files {
+            std::fs::write(work.join(name), content).unwrap();
+        }
+        self.git(&["add", "."]);
+        self.git(&["commit", "-q", "-m", "a change"]);
+        let access: Value =
+            serde_json::from_slice(&std::fs::read(self.path("data/run/local.json")).unwrap()).unwrap();
+        let header = format!("http.extraHeader=Authorization: Bearer {}", access["token"].as_str().unwrap());
+        let url = format!("{}git/shop.git", access["url"].as_str().unwrap());
+        self.git(&["-c", &header, "push", "-q", &url, "main"]);
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"])
+            .args(arguments)
+            .current_dir(self.path("work"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Agent, gateway and supervisors outlive the server that started them.
+        let _ended = self.run(&["shutdown"]);
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn program(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", home)
+        .env("TOWPATH_DATA_DIR", home.join("data"))
+        .env("TOWPATH_ALLOW_UNSANDBOXED", "true")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a process printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A port on which nobody listens just now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
