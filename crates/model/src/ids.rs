@@ -80,7 +80,7 @@ mod tests {
     fn a_derived_identity_stays_what_it_was() {
         // What is in databases was made this way: it must come out the same for ever.
         let owner = Uuid::from_u128(1);
-        let known = "attempt\00000";
+        let known = "attempt\x000000";
         assert_ne!(derived("attempt", "a"), derived("instance", "a"));
         assert_eq!(
             derived("attempt", &format!("{owner}\0test\01")),
