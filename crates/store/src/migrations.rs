@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (5, "core", include_str!("../migrations/0005_core.sql")),
     (6, "agent certificates", include_str!("../migrations/0006_agent_certificates.sql")),
     (7, "gateway sessions", include_str!("../migrations/0007_gateway_sessions.sql")),
+    (8, "invitations", include_str!("../migrations/0008_invitations.sql")),
     (13, "kept", include_str!("../migrations/0013_kept.sql")),
     (19, "standing triggers", include_str!("../migrations/0019_standing_triggers.sql")),
     (21, "sources", include_str!("../migrations/0021_sources.sql")),

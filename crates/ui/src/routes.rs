@@ -15,6 +15,8 @@ pub const AGENTS: &str = "/agents";
 pub const AGENTS_JOIN: &str = "/agents/join";
 /// People and roles.
 pub const USERS: &str = "/users";
+/// Invites somebody, by POST.
+pub const USERS_INVITE: &str = "/users/invite";
 /// My account.
 pub const ACCOUNT: &str = "/account";
 /// Changes my password, by POST.
@@ -36,6 +38,7 @@ pub const TEMPLATES: &[&str] = &[
     "/agents",
     "/agents/join",
     "/users",
+    "/users/invite",
     "/users/{login}/grant",
     "/users/{login}/revoke",
     "/users/{login}/disable",

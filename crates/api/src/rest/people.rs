@@ -51,6 +51,34 @@ pub struct NewUser {
     pub roles: Vec<RoleGrant>,
 }
 
+/// Invites a person: makes the user if there is none, and a link by which they choose their password.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewInvitation {
+    /// The name by which they will sign in.
+    pub login: String,
+    /// Their name; the login if absent. Not used where the user is there already.
+    #[serde(default)]
+    pub display_name: String,
+    /// Their e-mail address. Not used where the user is there already.
+    #[serde(default)]
+    pub email: String,
+    /// What they may do, beside what they may already.
+    #[serde(default)]
+    pub roles: Vec<RoleGrant>,
+}
+
+/// An invitation. Whoever opens its address first chooses the password.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Invitation {
+    /// Whom it is for.
+    pub login: String,
+    /// The address; shown this once.
+    pub url: String,
+    /// When it ends, if nobody used it.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
 /// Changes a user. What is absent stays.
 #[derive(Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct UserChange {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use reqwest::Method;
-use towpath_api::rest::{NewUser, RoleGrant, User, UserChange};
+use towpath_api::rest::{Invitation, NewInvitation, NewUser, RoleGrant, User, UserChange};
 
 use crate::client::{Client, part};
 use crate::context::Remote;
@@ -28,6 +28,20 @@ pub enum Args {
         /// Makes an account without a password, which uses tokens only.
         #[arg(long)]
         no_password: bool,
+    },
+    /// Makes a user, if there is none by that login, and a link by which they choose their password. It works once, within a day.
+    Invite {
+        /// The login.
+        login: String,
+        /// Their name.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Their e-mail address, as in their commits.
+        #[arg(long, default_value = "")]
+        email: String,
+        /// A role, as `developer@shop` or `admin`; may be repeated.
+        #[arg(long = "role", value_parser = grant)]
+        roles: Vec<RoleGrant>,
     },
     /// Lists users.
     List,
@@ -91,6 +105,11 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
             let user: User = client.send(Method::POST, "/api/v1/users", &new).await?;
             show(&user, remote.json)?;
         }
+        Args::Invite { login, name, email, roles } => {
+            let new = NewInvitation { login, display_name: name, email, roles };
+            let made: Invitation = client.send(Method::POST, "/api/v1/invitations", &new).await?;
+            invited(&made, remote.json)?;
+        }
         Args::Grant { login, role } => {
             change(&client, remote, &login, UserChange { give: vec![role], ..UserChange::default() }).await?;
         }
@@ -130,6 +149,19 @@ async fn list(client: &Client, json: bool) -> anyhow::Result<()> {
     };
     let empty = "there is no user yet; open the link that the server printed at its start";
     output::table(["login", "name", "roles", ""], users.into_iter().map(row).collect(), empty);
+    Ok(())
+}
+
+fn invited(made: &Invitation, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(made);
+    }
+    let Invitation { login, url, expires_at } = made;
+    anstream::println!("{url}");
+    anstream::eprintln!(
+        "Give this link to {login}, and to nobody else: whoever opens it first chooses the password. It works once, until {}.",
+        output::time(*expires_at)
+    );
     Ok(())
 }
 

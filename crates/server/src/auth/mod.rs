@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod csrf;
+pub mod invitation;
 pub mod limiter;
 pub mod password;
 pub mod principal;

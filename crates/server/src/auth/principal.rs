@@ -238,7 +238,7 @@ pub async fn by_password(
     if let Some(wait) = app.limiter.wait(login, address, now) {
         return Err(Problem::too_many("too many wrong passwords", wait));
     }
-    let found = users::with_password(&mut app.db.reader().await?, login).await?;
+    let found = users::with_password(&mut *app.db.reader().await?, login).await?;
     let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
     let right = password::verify(given.to_owned(), stored).await;
     match user {

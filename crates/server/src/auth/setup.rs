@@ -61,5 +61,5 @@ pub async fn accept(app: &App, link: &str, login: Login, chosen: String) -> Resu
 #[must_use]
 pub fn dead_link() -> Problem {
     Problem::not_found("this link was used, has expired, or never was one")
-        .hint("restart the server: while there is no user, each start prints a new link")
+        .hint("ask an admin for another; while there is no user at all, each start of the server prints one")
 }

@@ -53,6 +53,7 @@ pub(crate) fn router() -> Router<App> {
         .route(routes::AGENTS, get(agents::show))
         .route(routes::AGENTS_JOIN, form(post(agents::join)))
         .route(routes::USERS, get(users::show).post(users::give))
+        .route(routes::USERS_INVITE, post(users::invite))
         .route("/users/{login}/{verb}", post(users::change))
         .route(routes::ACCOUNT, get(account::show))
         .route(routes::ACCOUNT_PASSWORD, form(post(account::password)))

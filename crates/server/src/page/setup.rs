@@ -1,17 +1,18 @@
-//! The form behind the one-time link.
+//! The form behind one-time links: of the first admin, and of people who were invited.
 
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
-use towpath_store::people::setup as store;
+use towpath_store::people::users::User;
+use towpath_store::people::{invitations, setup as first};
 use towpath_ui::view::SetupView;
 use towpath_ui::{page, routes};
 
 use super::error;
 use super::shell::{html, shell};
 use crate::app::App;
-use crate::auth::{Secret, setup, sign_in};
+use crate::auth::{Secret, invitation, setup, sign_in};
 use crate::problem::Problem;
 
 #[derive(Deserialize)]
@@ -21,53 +22,74 @@ pub(super) struct Chosen {
     password_again: String,
 }
 
+/// What a link is for.
+enum Link {
+    /// The first admin, who chooses a login too.
+    FirstAdmin,
+    /// Somebody whom an admin invited.
+    Invitation(User),
+}
+
 /// Shows the form, if the link still works.
 pub(super) async fn show(State(app): State<App>, Path(token): Path<String>) -> Response {
-    match valid(&app, &token).await {
-        Ok(true) => form(&app, token, String::new(), None),
-        Ok(false) => error::show(&app, None, &setup::dead_link()),
+    match find(&app, &token).await {
+        Ok(link) => form(&app, &link, token, String::new(), None),
         Err(problem) => error::show(&app, None, &problem),
     }
 }
 
-async fn valid(app: &App, token: &str) -> Result<bool, Problem> {
+/// What the link is for, if it works.
+async fn find(app: &App, token: &str) -> Result<Link, Problem> {
+    let (secret, now) = (Secret::received(token).hash(), app.now());
     let mut reader = app.db.reader().await?;
-    Ok(store::valid(&mut reader, Secret::received(token).hash(), app.now()).await?)
+    if first::valid(&mut reader, secret, now).await? {
+        return Ok(Link::FirstAdmin);
+    }
+    let invited = invitations::find(&mut reader, secret, now).await?;
+    invited.map(Link::Invitation).ok_or_else(setup::dead_link)
 }
 
-/// Makes the first admin and signs them in.
+/// Makes the first admin, or gives the invited their password, and signs them in.
 pub(super) async fn submit(
     State(app): State<App>,
     Path(token): Path<String>,
     Form(chosen): Form<Chosen>,
 ) -> Response {
     let Chosen { login, password, password_again } = chosen;
-    // Checked before any hashing: without the link nobody makes the server work.
-    match valid(&app, &token).await {
-        Ok(true) => {}
-        Ok(false) => return error::show(&app, None, &setup::dead_link()),
+    // Looked for before any hashing: without a link nobody makes the server work.
+    let link = match find(&app, &token).await {
+        Ok(link) => link,
         Err(problem) => return error::show(&app, None, &problem),
-    }
-    if password != password_again {
-        return form(&app, token, login, Some("the two passwords differ".to_owned()));
-    }
-    let name = match login.parse() {
-        Ok(name) => name,
-        Err(error) => {
-            let error: towpath_model::InvalidName = error;
-            return form(&app, token, login, Some(error.to_string()));
-        }
     };
+    if password != password_again {
+        return form(&app, &link, token, login, Some("the two passwords differ".to_owned()));
+    }
     let done = async {
-        let user = setup::accept(&app, &token, name, password).await?;
+        let user = match &link {
+            Link::FirstAdmin => {
+                let name = login
+                    .parse()
+                    .map_err(|error: towpath_model::InvalidName| Problem::invalid(error.to_string()))?;
+                setup::accept(&app, &token, name, password).await?
+            }
+            // The login that the form sends is for password managers; the link decides.
+            Link::Invitation(user) => {
+                invitation::accept(&app, &token, user, password).await?;
+                user.clone()
+            }
+        };
         sign_in::start(&app, &user).await
     };
     match done.await {
         Ok(headers) => (headers, Redirect::to(routes::OVERVIEW)).into_response(),
-        Err(problem) => form(&app, token, login, Some(problem.text())),
+        Err(problem) => form(&app, &link, token, login, Some(problem.text())),
     }
 }
 
-fn form(app: &App, token: String, login: String, error: Option<String>) -> Response {
-    html(page::setup(&SetupView { shell: shell(app, None, None), token, login, invited: false, error }))
+fn form(app: &App, link: &Link, token: String, typed: String, error: Option<String>) -> Response {
+    let (login, invited) = match link {
+        Link::FirstAdmin => (typed, false),
+        Link::Invitation(user) => (user.login.to_string(), true),
+    };
+    html(page::setup(&SetupView { shell: shell(app, None, None), token, login, invited, error }))
 }

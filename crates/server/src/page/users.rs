@@ -3,16 +3,16 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
-use towpath_api::rest::RoleGrant;
+use towpath_api::rest::{Invitation, NewInvitation, RoleGrant};
 use towpath_store::people::{By, grants, sessions, users};
-use towpath_ui::view::{Grant, Notice, Shell, UserRow, UsersView};
+use towpath_ui::view::{Grant, InvitationView, Notice, Shell, UserRow, UsersView};
 use towpath_ui::{page, routes};
 
 use super::act;
 use super::shell::{Reader, Said, html, or_error, shell};
 use crate::app::App;
 use crate::auth::csrf::CheckedForm;
-use crate::auth::{Action, Principal, Role};
+use crate::auth::{Action, Principal, Role, invitation};
 use crate::problem::Problem;
 use crate::rest::{parse_grant, require_user};
 
@@ -32,11 +32,16 @@ pub(super) struct Fields {
 /// Shows all users.
 pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said(said): Said) -> Response {
     let shown = said.is_some();
-    let page = or_error(&app, &principal, table(&app, &principal, said).await);
+    let page = or_error(&app, &principal, table(&app, &principal, said, None).await);
     act::forget(&app, shown, page)
 }
 
-async fn table(app: &App, principal: &Principal, notice: Option<Notice>) -> Result<Response, Problem> {
+async fn table(
+    app: &App,
+    principal: &Principal,
+    notice: Option<Notice>,
+    invitation: Option<Invitation>,
+) -> Result<Response, Problem> {
     let _permit = principal.may(Action::ManageUsers, None)?;
     let mut reader = app.db.reader().await?;
     let mut rows = Vec::new();
@@ -52,9 +57,15 @@ async fn table(app: &App, principal: &Principal, notice: Option<Notice>) -> Resu
         });
     }
     drop(reader);
+    let invitation = invitation.map(|Invitation { login, url, expires_at }| InvitationView {
+        login,
+        url,
+        ends: expires_at,
+    });
     let view = UsersView {
         shell: Shell { notice, ..shell(app, Some(principal), None) },
         users: rows,
+        invitation,
         projects: app.git.projects().await?.into_iter().map(Into::into).collect(),
         roles: Role::ALL.map(|role| role.name().to_owned()).to_vec(),
     };
@@ -71,7 +82,7 @@ pub(super) async fn give(State(app): State<App>, form: CheckedForm<Fields>) -> R
     let done = async {
         let _permit = principal.may(Action::ManageUsers, None)?;
         let user = require_user(&app, &fields.login).await.map_err(|problem| {
-            problem.hint("`towpath user create LOGIN` makes a user with a first password")
+            problem.hint("`towpath user invite LOGIN`, or the form beside this one, invites them")
         })?;
         let (actor, at) = (principal.actor(), app.now());
         let role = role(&fields)?;
@@ -82,6 +93,18 @@ pub(super) async fn give(State(app): State<App>, form: CheckedForm<Fields>) -> R
         Ok(format!("{} is {} in {place}.", user.login, role.role))
     };
     back(&app, &principal, done.await).await
+}
+
+/// Makes a user and a link by which they choose their password, and shows it this once.
+pub(super) async fn invite(State(app): State<App>, form: CheckedForm<Fields>) -> Response {
+    let CheckedForm { principal, fields } = form;
+    let Fields { login, project, role } = fields;
+    let grant = RoleGrant { role, project: (!project.is_empty()).then_some(project) };
+    let new = NewInvitation { login, display_name: String::new(), email: String::new(), roles: vec![grant] };
+    match invitation::invite(&app, &principal, new).await {
+        Ok(made) => or_error(&app, &principal, table(&app, &principal, None, Some(made)).await),
+        Err(problem) => back(&app, &principal, Err(problem)).await,
+    }
 }
 
 /// Gives or takes a role, disables or enables.
@@ -128,7 +151,7 @@ async fn back(app: &App, principal: &Principal, done: Result<String, Problem>) -
     match done {
         Ok(said) => act::done(app, routes::USERS, &said),
         Err(problem) => {
-            let page = table(app, principal, act::not_done(problem.text())).await;
+            let page = table(app, principal, act::not_done(problem.text()), None).await;
             act::with_status(app, principal, problem.status(), page)
         }
     }

@@ -3,6 +3,7 @@
 mod agents;
 mod doctor;
 mod environments;
+mod invitations;
 mod join_tokens;
 mod kept;
 mod logs;
@@ -43,6 +44,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(doctor::doctor))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::change))
+        .routes(routes!(invitations::create))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(projects::list, projects::create))

@@ -37,7 +37,7 @@ pub(crate) fn parse_grant(RoleGrant { role, project }: RoleGrant) -> Result<Gran
 
 /// Finds a user by login.
 pub(crate) async fn require(app: &App, login: &str) -> Result<users::User, Problem> {
-    let found = users::with_password(&mut app.db.reader().await?, login).await?;
+    let found = users::with_password(&mut *app.db.reader().await?, login).await?;
     found.map(|(user, _)| user).ok_or_else(|| Problem::not_found(format!("there is no user `{login}`")))
 }
 

@@ -94,13 +94,66 @@ async fn a_form_that_is_refused_says_so_on_its_own_page() {
     assert!(text.contains("the present password is wrong") && text.contains("Change the password"), "{text}");
     let (status, text) = send("/users", &[("login", "nobody"), ("role", "viewer")]).await;
     assert_eq!(status, 404);
-    assert!(text.contains("towpath user create") && text.contains("Give a role"), "{text}");
+    assert!(text.contains("towpath user invite") && text.contains("Give a role"), "{text}");
     // To somebody who is there already.
     let (status, _) =
         send("/users", &[("login", "vic"), ("role", "release-manager"), ("project", "shop")]).await;
     assert_eq!(status, 303);
     let vic = world.get("/api/v1/users/vic").await;
     assert!(vic.to_string().contains("release-manager"), "{vic}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_invited_choose_their_own_password_once() {
+    let world = World::peopled(GitLimits::default()).await;
+    let invite = async |by: &str, login: &str| {
+        let new = json!({"login": login, "roles": [{"role": "developer", "project": "shop"}]});
+        let request = world.http.post(format!("{}/api/v1/invitations", world.url));
+        let response = request.basic_auth(by, Some(PASSWORD)).json(&new).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<serde_json::Value>().await.unwrap())
+    };
+    assert_eq!(invite("dora", "bea").await.0, 403, "a developer invited somebody");
+    let (status, taken) = invite("root", "vic").await;
+    assert_eq!(status, 409, "an invitation would take over somebody who signs in already: {taken}");
+
+    let old = invite("root", "bea").await.1["url"].as_str().unwrap().to_owned();
+    let link = invite("root", "bea").await.1["url"].as_str().unwrap().to_owned();
+    assert_eq!(world.http.get(&old).send().await.unwrap().status(), 404, "a second link leaves the first");
+    let form = world.http.get(&link).send().await.unwrap().text().await.unwrap();
+    assert!(form.contains("Welcome aboard") && form.contains("value=\"bea\""), "{form}");
+    // The login is the link's, whatever the form says.
+    let chosen = "a password of bea";
+    let send = |password: &str| {
+        let fields = [("login", "root"), ("password", password), ("password_again", password)];
+        world.http.post(&link).form(&fields).send()
+    };
+    let short = send("short").await.unwrap().text().await.unwrap();
+    assert!(short.contains("a password needs 12"), "{short}");
+    assert_eq!(send(chosen).await.unwrap().status(), 303);
+    assert_eq!(send("another password").await.unwrap().status(), 404, "the link worked twice");
+    assert_eq!(sign_in(&world, "bea", chosen).await.status(), 303);
+    assert_eq!(sign_in(&world, "root", PASSWORD).await.status(), 303);
+    let bea = world.get("/api/v1/users/bea").await;
+    assert_eq!(bea["roles"], json!([{"role": "developer", "project": "shop"}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_from_the_page_is_shown_once_and_dies_with_the_user() {
+    let world = World::peopled(GitLimits::default()).await;
+    let session = cookie(&sign_in(&world, "root", PASSWORD).await);
+    let token = csrf(&page(&world, "/users", &session).await);
+    let fields = [("csrf", token.as_str()), ("login", "noah"), ("role", "viewer"), ("project", "")];
+    let request = world.http.post(format!("{}/users/invite", world.url)).header(COOKIE, &session);
+    let text = request.form(&fields).send().await.unwrap().text().await.unwrap();
+    let at = text.find("/setup/").unwrap();
+    let path = text[at..].split(['<', '"', '&']).next().unwrap();
+    assert!(!page(&world, "/users", &session).await.contains("/setup/"), "it is shown again");
+    let link = format!("{}{path}", world.url);
+    assert_eq!(world.http.get(&link).send().await.unwrap().status(), 200);
+    let disable = world.http.post(format!("{}/users/noah/disable", world.url)).header(COOKIE, &session);
+    assert_eq!(disable.form(&[("csrf", token.as_str())]).send().await.unwrap().status(), 303);
+    assert_eq!(world.http.get(&link).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

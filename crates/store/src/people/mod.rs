@@ -4,6 +4,7 @@
 //! hashes; drawing and hashing them is the caller's.
 
 pub mod grants;
+pub mod invitations;
 pub mod sessions;
 pub mod setup;
 pub mod tokens;

@@ -83,12 +83,15 @@ pub async fn create(tx: &mut WriteTx, user: NewUser, by: By<'_>) -> Result<User,
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn with_password(reader: &mut Reader, login: &str) -> sqlx::Result<Option<(User, Option<String>)>> {
+pub async fn with_password(
+    db: &mut crate::core::Connection,
+    login: &str,
+) -> sqlx::Result<Option<(User, Option<String>)>> {
     let row = sqlx::query(
         "SELECT id, login, display_name, email, disabled, created_at, password FROM users WHERE login = $1",
     )
     .bind(login)
-    .fetch_optional(&mut **reader)
+    .fetch_optional(db)
     .await?;
     row.map(|row| Ok((read(&row)?, row.try_get("password")?))).transpose()
 }
@@ -140,7 +143,7 @@ pub async fn any(reader: &mut Reader) -> sqlx::Result<bool> {
     row.try_get(0)
 }
 
-/// Changes the password and ends every session of the user.
+/// Changes the password and ends every session of the user, and their invitation.
 ///
 /// # Errors
 /// When the database refuses.
@@ -151,10 +154,11 @@ pub async fn set_password(tx: &mut WriteTx, user: &User, password: &str, by: By<
         .execute(&mut **tx)
         .await?;
     super::sessions::end_all(tx, user.id).await?;
+    super::invitations::end(tx, user).await?;
     record(tx, by, None, "password-changed", &format!("user:{}", user.login), &json!({})).await
 }
 
-/// Keeps a user from signing in, or lets it again. Sessions end at once; tokens stop working.
+/// Keeps a user from signing in, or lets it again. Sessions and an invitation end at once; tokens stop working.
 ///
 /// # Errors
 /// When the database refuses.
@@ -166,6 +170,7 @@ pub async fn set_disabled(tx: &mut WriteTx, user: &User, disabled: bool, by: By<
         .await?;
     if disabled {
         super::sessions::end_all(tx, user.id).await?;
+        super::invitations::end(tx, user).await?;
     }
     let kind = if disabled { "user-disabled" } else { "user-enabled" };
     record(tx, by, None, kind, &format!("user:{}", user.login), &json!({})).await

@@ -802,6 +802,11 @@ impl Moment {
                 ),
                 user("old", false, vec![]),
             ],
+            invitation: Some(InvitationView {
+                login: "bea".into(),
+                url: "https://ci.example/setup/q9Jd0c".into(),
+                ends: self.ago(-86_400),
+            }),
             projects: vec!["shop".into(), "pricing".into()],
             roles: ["viewer", "developer", "release-manager", "admin"].map(str::to_owned).to_vec(),
         }

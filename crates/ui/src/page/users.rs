@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use crate::part::action::token;
 use crate::part::frame::{Page, frame};
-use crate::part::small::time;
+use crate::part::small::{once, time};
 use crate::routes;
-use crate::view::{Grant, Shell, Tone, UserRow, UsersView};
+use crate::view::{Grant, InvitationView, Shell, Tone, UserRow, UsersView};
 
 /// Renders the users.
 #[must_use]
@@ -19,19 +19,44 @@ pub fn users(view: &UsersView) -> Markup {
                 tbody { @for user in &view.users { (row(view, user)) } }
             } }
         }
+        @if let Some(invitation) = &view.invitation { (self::invitation(view, invitation)) }
+        section.card {
+            h2 { "Invite somebody" }
+            (role_form(view, routes::USERS_INVITE, "Make a link"))
+            p.muted { "The link works once, within a day. Whoever opens it chooses the password of that login." }
+        }
         section.card {
             h2 { "Give a role" }
-            form.inline method="post" action=(routes::USERS) {
-                (token(&view.shell))
-                label { "Login" input name="login" required autocomplete="off" pattern="[a-z0-9][a-z0-9._\\-]*" maxlength="63" title="1 to 63 of a-z, 0-9, -, _ and .";
-                }
-                (project_choice(view)) (role_choice(view))
-                button.button.primary type="submit" { "Give it" }
-            }
-            p.muted { "Who has no login yet gets one by " code { "towpath user create LOGIN" } ", with a first password." }
+            (role_form(view, routes::USERS, "Give it"))
+            p.muted { "To somebody who is here already." }
         }
     };
     frame(&view.shell, &Page { title: "Users", crumbs: Vec::new(), tone: Tone::Calm, body })
+}
+
+/// The link, which nobody can see again.
+fn invitation(view: &UsersView, invitation: &InvitationView) -> Markup {
+    let InvitationView { login, url, ends } = invitation;
+    html! {
+        section.card {
+            h2 { "A link for " (login) }
+            p { "Give it to them, and to nobody else. It ends " (time(*ends, view.shell.now)) ", and is not shown again." }
+            (once(url, "link"))
+        }
+    }
+}
+
+/// A login, and a role for it.
+fn role_form(view: &UsersView, action: &str, label: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(action) {
+            (token(&view.shell))
+            label { "Login" input name="login" required autocomplete="off" pattern="[a-z0-9][a-z0-9._\\-]*" maxlength="63" title="1 to 63 of a-z, 0-9, -, _ and .";
+            }
+            (project_choice(view)) (role_choice(view))
+            button.button.primary type="submit" { (label) }
+        }
+    }
 }
 
 fn project_choice(view: &UsersView) -> Markup {

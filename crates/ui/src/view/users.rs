@@ -11,10 +11,23 @@ pub struct UsersView {
     pub shell: Shell,
     /// The users.
     pub users: Vec<UserRow>,
+    /// A link that was made just now.
+    pub invitation: Option<InvitationView>,
     /// Projects that a role can be given for.
     pub projects: Vec<String>,
     /// Roles that can be given.
     pub roles: Vec<String>,
+}
+
+/// A link by which somebody chooses their password; it is shown once.
+#[derive(Debug, Clone)]
+pub struct InvitationView {
+    /// Whom it is for.
+    pub login: String,
+    /// The address.
+    pub url: String,
+    /// When it ends.
+    pub ends: Timestamp,
 }
 
 /// A user.
