@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use towpath_model::JobName;
+use towpath_model::history::{PastEvent, Retold};
 use towpath_model::pipeline::{Condition, EnvValue, Job, Pipeline};
 use towpath_model::plan::{Fate, Foreseen, Foresight, Occasion, PlanReport};
 use towpath_model::policy::EnvironmentDocument;
@@ -12,13 +13,22 @@ use crate::expression::{Expression, Scope, Template, Value};
 
 /// Plans a Run: what would run, be sealed and be promoted, and why.
 pub fn plan(pipeline: &Pipeline, occasion: &Occasion, documents: &[EnvironmentDocument]) -> PlanReport {
-    towpath_model::plan::plan(pipeline, occasion, documents, &CelForesight { pipeline })
+    towpath_model::plan::plan(pipeline, occasion, documents, &CelForesight { pipeline, event: None })
+}
+
+/// Says what a pipeline would have done for an event of the past, of which commit and inputs are known.
+pub fn retell(pipeline: &Pipeline, event: PastEvent, documents: &[EnvironmentDocument]) -> Retold {
+    let foresight = CelForesight { pipeline, event: Some(&event) };
+    let report = towpath_model::plan::plan(pipeline, &event.occasion, documents, &foresight);
+    towpath_model::history::retell(event, pipeline, &report)
 }
 
 /// Evaluates conditions with unknowns for what only the Run can tell.
 #[derive(Debug, Clone, Copy)]
 struct CelForesight<'p> {
     pipeline: &'p Pipeline,
+    /// Where it is all over: what commit and inputs were.
+    event: Option<&'p PastEvent>,
 }
 
 impl Foresight for CelForesight<'_> {
@@ -57,7 +67,7 @@ impl CelForesight<'_> {
             (name.to_string(), Value::map([("outcome", outcome(name, *fate)), ("outputs", outputs)]))
         });
         let base = run_scope(&occasion.event, &occasion.reference)
-            .with("commit", Value::Unknown("the commit".to_owned()))
+            .with("commit", self.commit())
             .with("trust", occasion.trust.word())
             .with("project", self.pipeline.name.as_str())
             .with("jobs", Value::Map(groups::with_groups(self.pipeline, jobs.collect())))
@@ -74,9 +84,19 @@ impl CelForesight<'_> {
         base.with("env", env)
     }
 
+    fn commit(&self) -> Value {
+        let unknown = || Value::Unknown("the commit".to_owned());
+        self.event.map_or_else(unknown, |event| Value::from(event.commit.as_str()))
+    }
+
     /// What is known of the inputs: their defaults, unless a person is yet to be asked.
     fn inputs(&self, occasion: &Occasion) -> Value {
         let declared = &self.pipeline.triggers.inputs;
+        if let Some(PastEvent { inputs: said, .. }) = self.event {
+            let mut known = towpath_model::input::defaults(declared);
+            known.extend(said.iter().map(|(name, value)| (name.clone(), value.clone())));
+            return crate::evaluator::inputs(Some(self.pipeline), &known);
+        }
         if occasion.event == "manual" {
             let unknown = |name: &String| Value::Unknown(format!("the input `{name}`"));
             return Value::map(declared.iter().map(|input| (input.name.clone(), unknown(&input.name))));

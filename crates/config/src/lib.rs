@@ -35,7 +35,7 @@ mod values;
 
 pub use diagnostic::{Colour, Diagnostic, Severity, has_errors};
 pub use evaluator::CelEvaluator;
-pub use foresight::plan;
+pub use foresight::{plan, retell};
 pub use parse::{
     MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline,
     parse_pipeline_bytes,

@@ -15,6 +15,7 @@ mod facts;
 mod failures;
 mod gateways;
 mod git;
+mod history;
 mod instances;
 pub mod kept;
 mod lease;

@@ -16,6 +16,7 @@ use towpath_store::core::{environments, runs};
 use towpath_store::git_refs;
 
 use crate::git::{self, CommitFacts};
+use crate::history::Unstarted;
 use crate::unit::Unit;
 use crate::{Engine, EngineError, Person};
 
@@ -117,8 +118,18 @@ impl Engine {
         if let Some(why) = why_not {
             let text = format!("{} moved {} to {}; no Run: {why}", actor.name(), change.name, short(&commit));
             let subject = format!("ref:{}/{}", project.name, change.name);
-            unit.record(Some(&project.name), None, &subject, Entry::new("pushed", actor.clone(), text))
-                .await?;
+            let occasion = Occasion {
+                event: event_of(&change.name).to_owned(),
+                reference: change.name.clone(),
+                changed: None,
+                trust: trust(project, &change.name),
+                origin: None,
+            };
+            let (old, title) = (change.old.as_deref(), facts.subject.as_str());
+            let unstarted =
+                Unstarted { occasion: &occasion, commit: &commit, subject: title, old, why: &why };
+            let entry = unstarted.note(Entry::new("pushed", actor.clone(), text));
+            unit.record(Some(&project.name), None, &subject, entry).await?;
             unit.commit().await?;
             return Ok(vec![format!("no Run for {}: {why}", change.name)]);
         }

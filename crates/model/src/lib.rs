@@ -9,6 +9,7 @@ pub mod container;
 pub mod cron;
 pub mod digest;
 pub mod environment;
+pub mod history;
 pub mod ids;
 pub mod input;
 mod job_limits;

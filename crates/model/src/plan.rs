@@ -508,6 +508,12 @@ fn promotion(
     }
 }
 
+/// A Gate in words, the same for equal Gates.
+pub(crate) fn gate_words(gate: &Gate) -> String {
+    let PlannedGate { origin: _, kind, waits_for } = planned_gate(gate, GateOrigin::Stage);
+    format!("{kind}: {waits_for}")
+}
+
 fn planned_gate(gate: &Gate, origin: GateOrigin) -> PlannedGate {
     let (kind, waits_for) = match gate {
         Gate::Approval(approval) => {

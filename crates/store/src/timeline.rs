@@ -117,6 +117,31 @@ pub async fn before(
     rows.iter().map(entry).collect()
 }
 
+/// Reads up to `limit` entries of one of two kinds on what happened to refs of a Project, newest first. How far back it
+/// looks is bounded, so that a Project of many years answers as quickly as a young one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn of_refs(
+    reader: &mut Reader,
+    project: &str,
+    kinds: [&str; 2],
+    limit: u32,
+) -> sqlx::Result<Vec<Entry>> {
+    let rows = sqlx::query(
+        "SELECT seq, at, actor, project, environment, kind, subject, body FROM \
+         (SELECT * FROM timeline WHERE project = $1 ORDER BY seq DESC LIMIT 20000) AS newest \
+         WHERE kind IN ($2, $3) AND subject LIKE 'ref:%' ORDER BY seq DESC LIMIT $4",
+    )
+    .bind(project)
+    .bind(kinds[0])
+    .bind(kinds[1])
+    .bind(i64::from(limit))
+    .fetch_all(&mut **reader)
+    .await?;
+    rows.iter().map(entry).collect()
+}
+
 fn entry(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Entry> {
     Ok(Entry {
         seq: row.try_get("seq")?,

@@ -7,6 +7,7 @@
 mod delivery;
 mod doctor;
 mod environment;
+mod history;
 mod kept;
 mod logs;
 mod people;
@@ -21,6 +22,7 @@ mod timeline;
 pub use delivery::*;
 pub use doctor::{Finding, FindingLevel};
 pub use environment::{Deployment, Environment, EnvironmentStatus};
+pub use history::PastEvent;
 pub use kept::{CacheEntry, CacheReach, ResumeJob, Reused, Workspace};
 pub use logs::{Failure, LogHit, LogSearch, RecurringFailure};
 pub use people::*;

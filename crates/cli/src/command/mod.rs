@@ -3,6 +3,7 @@
 //! A command returns its exit code: 0 where all is well, 1 where it found what it looks for (a
 //! broken file, a failed job), 2 where it could not do its work; [`crate::failure`] has the others.
 
+mod against;
 pub mod agent;
 pub mod apply;
 pub mod cache;

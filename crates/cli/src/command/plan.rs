@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towpath_config::render;
 
+use super::against::AgainstArgs;
 use super::include::IncludeArgs;
 use super::local::{find_project, print_diagnostics, read_project};
 use super::occasion::OccasionArgs;
@@ -19,6 +20,8 @@ pub struct Args {
     /// How the plan is shown.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    against: AgainstArgs,
 }
 
 /// How the plan is shown.
@@ -46,9 +49,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if towpath_config::has_errors(&local.diagnostics) {
         return Ok(ExitCode::from(1));
     }
+    if let Some(limit) = args.against.against_history {
+        args.against.print(limit, &pipeline, &local.documents)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let occasion = args.occasion.resolve(&directory, &local.documents);
     let report = towpath_config::plan(&pipeline, &occasion, &local.documents);
     let shown = match args.format {
+        Format::Text if args.against.json() => render::json(&report),
         Format::Text => render::text(&report),
         Format::Json => render::json(&report),
         Format::Mermaid => render::mermaid(&report),

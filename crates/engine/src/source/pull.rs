@@ -10,6 +10,7 @@ use towpath_store::core::sources::Watched;
 use towpath_store::git_refs;
 
 use super::Hint;
+use crate::history::Unstarted;
 use crate::{Engine, EngineError, git};
 
 impl Engine {
@@ -89,7 +90,17 @@ impl Engine {
         if let Some(why) = why_not {
             let text = format!("pull request {number} was {action}; no Run: {why}");
             let subject = format!("ref:{}/{reference}", project.name);
-            let entry = Entry::new("pull-request", Actor::Towpath, text.clone());
+            let occasion = Occasion {
+                event: "pull_request".to_owned(),
+                reference,
+                changed: None,
+                trust,
+                origin: Some(Origin::PullRequest(request)),
+            };
+            let title = facts.subject.as_str();
+            let unstarted =
+                Unstarted { occasion: &occasion, commit: &commit, subject: title, old: known, why: &why };
+            let entry = unstarted.note(Entry::new("pull-request", Actor::Towpath, text.clone()));
             unit.record(Some(&project.name), None, &subject, entry).await?;
             unit.commit().await?;
             return Ok(vec![text]);

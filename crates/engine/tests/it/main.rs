@@ -10,6 +10,7 @@ mod delivery;
 mod documents;
 mod forge;
 mod gateway;
+mod history;
 mod incidents;
 mod includes;
 mod kept;

@@ -3,6 +3,7 @@
 mod agents;
 mod doctor;
 mod environments;
+mod history;
 mod invitations;
 mod join_tokens;
 mod kept;
@@ -54,6 +55,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(source::look))
         .routes(routes!(source::triggers))
         .routes(routes!(timeline::list))
+        .routes(routes!(history::list))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
