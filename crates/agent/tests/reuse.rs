@@ -135,11 +135,11 @@ fn a_sampled_step_runs_anyway_and_shows_that_it_is_not_deterministic() {
     fs::create_dir(bench.source().join("src")).unwrap();
     fs::write(bench.source().join("src/a"), "a").unwrap();
     let (same, count) = counting(&bench, "mkdir -p dist; cp src/a dist/out", 1000);
-    log(&bench, &[same.clone()]);
+    log(&bench, std::slice::from_ref(&same));
     has(&log(&bench, &[same]).1, "made the same outputs");
     assert_eq!(runs(&count), 2);
     let (other, count) = counting(&bench, "mkdir -p dist; date +%N > dist/out; echo x > dist/same", 1000);
-    log(&bench, &[other.clone()]);
+    log(&bench, std::slice::from_ref(&other));
     has(&log(&bench, &[other]).1, "is not deterministic: with the same inputs it made other outputs");
     assert_eq!(runs(&count), 4);
 }
@@ -150,7 +150,7 @@ fn a_step_that_changes_its_inputs_is_not_kept() {
     fs::create_dir(bench.source().join("src")).unwrap();
     fs::write(bench.source().join("src/a"), "a").unwrap();
     let (step, count) = counting(&bench, "mkdir dist; echo y > dist/y; echo generated > src/generated", 0);
-    has(&log(&bench, &[step.clone()]).1, "it changed its own inputs");
+    has(&log(&bench, std::slice::from_ref(&step)).1, "it changed its own inputs");
     log(&bench, &[step]);
     assert_eq!(runs(&count), 2);
 }

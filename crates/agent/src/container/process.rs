@@ -34,7 +34,7 @@ pub(super) struct ProcessService {
     env: BTreeMap<OsString, OsString>,
     grace: Duration,
     probe: PathBuf,
-    confine: Confine,
+    confine: Box<Confine>,
 }
 
 /// How to start another command as confined as the Service.
@@ -70,12 +70,12 @@ impl ProcessService {
         let name = format!("{}-{}", attempt.id, order.name);
         let group =
             Cell::new(attempt.isolation, &policy, &name).map_err(|error| broken(&error))?.into_group();
-        let confine = Confine {
+        let confine = Box::new(Confine {
             isolation: attempt.isolation.clone(),
             policy,
             group,
             directory: attempt.directory.to_owned(),
-        };
+        });
         let mut command = confine.command(&script, &env).map_err(|error| broken(&error))?;
         command.stdout(output).stderr(errors);
         let child = command.spawn().map_err(|error| broken(&error))?;

@@ -326,9 +326,7 @@ impl Group {
         let count = |file: &str, name: &str| {
             self.directories.iter().find_map(|directory| {
                 let text = fs::read_to_string(directory.join(file)).ok()?;
-                let line =
-                    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-                line
+                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
             })
         };
         let memory = if self.version == 2 { "memory.events" } else { "memory.oom_control" };
