@@ -10,7 +10,7 @@ use towpath_model::environment::{
 };
 use towpath_model::pipeline::{Analysis, OnFailure, Strategy};
 use towpath_model::policy::{Allow, EnvironmentDocument, Target};
-use towpath_model::run::{Cause, NewRun, Run, RunState, Trust};
+use towpath_model::run::{Admission, Cause, NewRun, Run, RunState, Trust};
 use towpath_model::timeline::Actor;
 use towpath_model::{Digest, EnvironmentKey, ProjectName, PromotionId, RunId};
 use towpath_store::core::projects::{self, Project};
@@ -62,9 +62,12 @@ fn run(project: &str, number: u64) -> Run {
             author: "ada".to_owned(),
             makers: Vec::new(),
             actor: Actor::Towpath,
+            inputs: BTreeMap::new(),
+            origin: None,
         },
         trust: Trust::Protected,
         pipeline: Err(vec!["no jobs".to_owned()]),
+        admission: Admission::Free,
     };
     let (run, _) = Run::start(new, later(number.cast_signed()));
     Run { state: RunState::Preparing, finished_at: None, ..run }
@@ -218,7 +221,7 @@ async fn environments_are_looked_at_when_they_are_due() {
     }
     assert_eq!(environments::next_wakeup(&mut tx).await.unwrap(), Some(later(10)));
     assert_eq!(environments::due(&mut tx, later(9)).await.unwrap(), []);
-    assert_eq!(environments::due(&mut tx, later(10)).await.unwrap(), [dev.clone()]);
+    assert_eq!(environments::due(&mut tx, later(10)).await.unwrap(), std::slice::from_ref(&dev));
     assert_eq!(environments::due(&mut tx, later(20)).await.unwrap(), [dev.clone(), production.clone()]);
     let mut changed = environment(&dev);
     changed.policy.version = 2;

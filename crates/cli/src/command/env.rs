@@ -160,8 +160,9 @@ pub async fn promote(
     }
     let client = Client::new(remote)?;
     let environment: Environment = client.send(Method::POST, &place.path("/promote"), new).await?;
-    let promotion = [environment.waiting, environment.active, environment.next].into_iter().flatten();
-    let asked = promotion.filter(|promotion| promotion.revision.version == new.version).last();
+    // The newest of them, as it was asked for just now.
+    let mut promotions = [environment.next, environment.active, environment.waiting].into_iter().flatten();
+    let asked = promotions.find(|promotion| promotion.revision.version == new.version);
     let id = match asked {
         Some(promotion) => promotion.id,
         None => on_its_way(&client, place).await?,
