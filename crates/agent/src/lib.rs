@@ -11,6 +11,7 @@ pub mod instances;
 pub mod local;
 pub mod process;
 pub mod processes;
+mod reports;
 pub mod reuse;
 pub mod sandbox;
 pub mod sweep;

@@ -12,6 +12,7 @@ use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Input, Sec
 use towpath_api::containers::Containers;
 use towpath_api::reuse::ReuseOrder;
 use towpath_artifact::{BlobSink, ContentError, ContentStore, extract};
+use towpath_model::reports::ReportDeclaration;
 use towpath_model::{ArtifactName, AttemptId, Digest, JobLimits};
 
 use crate::container::{Build, Built, ContainerHost, Wait};
@@ -19,7 +20,7 @@ use crate::executor::{
     self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Masker, Sink, Stream, chain,
 };
 use crate::inputs::{self, InputError};
-use crate::process::junit;
+use crate::reports;
 use crate::reuse::{LocalDepot, Reuse};
 use crate::sandbox::{Isolation, Policy};
 use crate::sweep::Sweeper;
@@ -70,8 +71,8 @@ pub struct LocalJob<'a> {
     pub inputs: &'a [Input],
     /// Artifacts to pack when every Step has passed.
     pub artifacts: &'a [ArtifactOrder],
-    /// JUnit files to read when the Steps have ended, passed or not.
-    pub junit: &'a [String],
+    /// Reports to read when the Steps have ended, passed or not.
+    pub reports: &'a [ReportDeclaration],
     /// Whether the network may be used.
     pub network: bool,
     /// The image of its Steps, and the Services beside them.
@@ -195,9 +196,11 @@ impl LocalRunner {
             containers: job.containers,
             host: &self.containers,
             reuse,
+            quarantine: None,
         };
         let ended = executor::run(&attempt, cancel, sink);
-        let tests = junit::count(&directory, job.junit, |text| notice(sink, &text));
+        let found = reports::find(&directory, job.reports, |text| notice(sink, &text));
+        let tests = reports::count(&found, |text| notice(sink, &text));
         if ended.outcome != AttemptOutcome::Passed || job.artifacts.is_empty() {
             return LocalEnd { ended, artifacts: BTreeMap::new(), tests };
         }

@@ -9,6 +9,7 @@ use support::{eventually, step};
 use towpath_agent::processes::{ATTEMPT_MARKER, Marker};
 use towpath_api::agent::{ArtifactOrder, AttemptEvent, AttemptOutcome, Cancel, Lease};
 use towpath_model::AttemptId;
+use towpath_model::reports::ReportDeclaration;
 
 fn marker(attempt: AttemptId) -> Marker {
     Marker::new(ATTEMPT_MARKER, &attempt.to_string())
@@ -22,14 +23,20 @@ fn log_events_and_artifacts_reach_the_server_whole() {
     let attempt = server.assign(vec![step(script)], |assignment| {
         assignment.artifacts =
             vec![ArtifactOrder { name: "shop".parse().unwrap(), files: vec!["app".to_owned()], image: None }];
-        assignment.junit = vec!["junit.xml".to_owned()];
+        assignment.reports = ReportDeclaration::junit(&["junit.xml".to_owned()]);
     });
     eventually("the attempt finishes", || server.finished(attempt).is_some());
-    let Some(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes }) =
+    let Some(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, reports, log_bytes }) =
         server.finished(attempt)
     else {
         unreachable!()
     };
+    let report = &reports[0];
+    assert_eq!((report.name.as_str(), reports.len()), ("junit.xml", 1));
+    assert!(
+        server.with(|world| world.blobs.contains_key(&report.digest)),
+        "the server has its bytes before it hears of it"
+    );
     assert_eq!(outcome, AttemptOutcome::Passed, "{message}");
     assert_eq!(outputs.get("v").map(String::as_str), Some("1"));
     assert_eq!(tests.unwrap().passed, 1);

@@ -72,7 +72,7 @@ fn run(bench: &Bench, orders: &[ArtifactOrder], inputs: &[Input], script: &str) 
         secrets: &bench.secrets,
         inputs,
         artifacts: orders,
-        junit: &[],
+        reports: &[],
         network: true,
         containers: &Containers::default(),
         limits: Default::default(),

@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use towpath_model::container::ImageUsed;
+use towpath_model::reports::{ReportDeclaration, ReportFile};
 use towpath_model::{
     AgentId, ArtifactName, AttemptId, Digest, EnvironmentKey, InstanceId, JobLimits, JobName, ProjectName,
     WorkloadName,
@@ -156,8 +157,12 @@ pub struct Assignment {
     pub inputs: Vec<Input>,
     /// Artifacts to pack when every Step has passed.
     pub artifacts: Vec<ArtifactOrder>,
-    /// JUnit files to read when the Steps have ended, passed or not.
-    pub junit: Vec<String>,
+    /// Reports to send when the Steps have ended, passed or not.
+    #[serde(default)]
+    pub reports: Vec<ReportDeclaration>,
+    /// Tests in quarantine: where no other failed, their failure does not fail a Step.
+    #[serde(default)]
+    pub quarantine: Vec<String>,
     /// How to confine the Steps.
     pub executor: ExecutorKind,
     /// Whether the Steps may use the network.
@@ -311,8 +316,11 @@ pub enum AttemptEvent {
         outputs: BTreeMap<String, String>,
         /// The manifest of each packed Artifact; every blob was uploaded before.
         artifacts: BTreeMap<ArtifactName, Digest>,
-        /// What the JUnit files say.
+        /// What the JUnit files say, as the agent read them. For a Job the server reads them itself.
         tests: Option<TestCounts>,
+        /// The reports; the bytes of each were uploaded before.
+        #[serde(default)]
+        reports: Vec<ReportFile>,
         /// Bytes of log that were acknowledged.
         log_bytes: u64,
     },

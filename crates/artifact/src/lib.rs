@@ -52,6 +52,7 @@ pub use log_search::{Hit, Needle};
 pub use oci::Descriptor;
 pub use pack::{PackError, Packed, pack};
 pub use release::{ConfigRevision, InvalidDocument, ReleaseManifest, Revision};
+pub use select::{Selected, open_regular, select};
 pub use sign::{VerifiedRelease, VerifyError, sign_release, verify_release};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use tree::{TreeError, commit_tree, extract_tree, store_commit_tree, worktree_tar};

@@ -81,6 +81,11 @@ impl Client {
         json(self.request(method, path)?.json(body)).await
     }
 
+    /// Sends JSON where nothing comes back.
+    pub async fn tell(&self, method: Method, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
+        answer(self.request(method, path)?.json(body)).await.map(drop)
+    }
+
     /// Deletes a resource.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         answer(self.request(Method::DELETE, path)?).await.map(drop)

@@ -22,6 +22,7 @@ mod job;
 mod limits;
 mod matrix;
 pub(crate) mod pipeline;
+mod reports;
 mod reuse;
 mod stage;
 mod trigger;

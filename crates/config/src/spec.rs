@@ -9,6 +9,7 @@ pub(crate) mod container;
 pub(crate) mod environment;
 pub(crate) mod limits;
 pub(crate) mod pipeline;
+pub(crate) mod reports;
 pub(crate) mod reuse;
 pub(crate) mod trigger;
 

@@ -171,12 +171,21 @@ impl Engine {
             })
             .await?;
         }
+        let gathered = self.gather(id, &report).await?;
         let mut unit = self.begin().await?;
         let held = unit.held(agent, id, report.fence).await?;
+        let counted = match &held.owner {
+            Owner::Run(run) => unit.keep_evidence(*run, id, gathered).await?,
+            Owner::Environment(_) => None,
+        };
         let mut ended = false;
         for event in report.events {
             ended |= matches!(event.event, AttemptEvent::Finished { .. });
-            unit.reported(&held, report.fence, event.sequence, event.at, model_report(event.event)).await?;
+            let mut said = model_report(event.event);
+            if let attempt::AttemptReport::Finished(finished) = &mut said {
+                finished.tests = counted.or(finished.tests);
+            }
+            unit.reported(&held, report.fence, event.sequence, event.at, said).await?;
         }
         if ended {
             unit.note_failure(&held, words).await?;
@@ -395,7 +404,7 @@ pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
             };
             attempt::AttemptReport::StepFinished { step: step as usize, state }
         }
-        AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes } => {
+        AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, reports, log_bytes } => {
             let state = match outcome {
                 AttemptOutcome::Passed => AttemptState::Passed,
                 AttemptOutcome::Failed => AttemptState::Failed,
@@ -407,6 +416,8 @@ pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
                 passed: tests.passed,
                 failed: tests.failed,
                 skipped: tests.skipped,
+                retried: 0,
+                quarantined: 0,
             });
             attempt::AttemptReport::Finished(Finished {
                 state,
@@ -414,6 +425,7 @@ pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
                 outputs,
                 artifacts,
                 tests,
+                reports,
                 log_bytes,
             })
         }

@@ -11,6 +11,7 @@ mod checks;
 mod containers;
 mod doctor;
 mod error;
+mod evidence;
 mod facts;
 mod failures;
 mod gateways;

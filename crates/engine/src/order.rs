@@ -10,6 +10,7 @@ use towpath_api::reuse::{CacheOrder, KeyOrder, ResumeOrder, ReuseOrder};
 use towpath_model::attempt::Resume;
 use towpath_model::environment::{Environment, Promotion};
 use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
+use towpath_model::reports::ReportDeclaration;
 use towpath_model::reuse::{CacheDeclaration, KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator, Run, Scope, Trust};
 use towpath_model::{AttemptId, JobLimits, JobName};
@@ -65,7 +66,8 @@ pub(crate) fn for_job(
         secrets: BTreeMap::new(),
         inputs: inputs(run, job),
         artifacts: job.artifacts.iter().map(containers::artifact).collect(),
-        junit: job.junit.clone(),
+        reports: job.reports.clone(),
+        quarantine: Vec::new(),
         executor: executor(engine, run, job)?,
         network: job.network == Network::Full,
         limits: job.limits,
@@ -137,7 +139,8 @@ pub(crate) fn for_check(
         secrets: BTreeMap::new(),
         inputs: Vec::new(),
         artifacts: Vec::new(),
-        junit: check.junit.clone(),
+        reports: ReportDeclaration::junit(&check.junit),
+        quarantine: Vec::new(),
         executor: ExecutorKind::Sandbox,
         network: true,
         limits: JobLimits::default(),

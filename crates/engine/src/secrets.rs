@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use towpath_api::agent::{Assignment, Lease, Secret};
 use towpath_artifact::{SecretPlace, SecretValue};
 use towpath_model::pipeline::SecretName;
+use towpath_model::reports::ReportKind;
 use towpath_model::timeline::Entry;
 use towpath_model::{EnvironmentKey, EnvironmentName, ProjectName};
 use towpath_store::core::attempts::QueuedAttempt;
 use towpath_store::core::secrets::{self, SecretVersion};
 use towpath_store::core::{Connection, environments};
 
+use crate::evidence;
 use crate::order::AttemptBody;
 use crate::unit::Unit;
 use crate::{Engine, EngineError, Person};
@@ -149,6 +151,10 @@ impl Engine {
             }
         }
         self.add_layers(unit, &mut assignment).await?;
+        let reads_tests = assignment.reports.iter().any(|declared| declared.kind == ReportKind::Junit);
+        if assignment.job.is_some() && reads_tests {
+            assignment.quarantine = evidence::hushed(&mut unit.tx, &queued.project, unit.now).await?;
+        }
         Ok(assignment)
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::ImageUsed;
+use crate::reports::ReportFile;
 use crate::{AgentId, ArtifactName, AttemptId, Digest};
 
 /// The most images that are remembered of one Attempt; the file cannot name as many.
@@ -167,6 +168,12 @@ pub struct TestCounts {
     pub failed: u32,
     /// Skipped.
     pub skipped: u32,
+    /// Of those that passed: only when they were tried again.
+    #[serde(default)]
+    pub retried: u32,
+    /// Of those that failed: in quarantine.
+    #[serde(default)]
+    pub quarantined: u32,
 }
 
 /// What an agent says of an Attempt.
@@ -212,6 +219,9 @@ pub struct Finished {
     pub artifacts: BTreeMap<ArtifactName, Digest>,
     /// Counts of its tests.
     pub tests: Option<TestCounts>,
+    /// The reports that it left.
+    #[serde(default)]
+    pub reports: Vec<ReportFile>,
     /// Bytes of log.
     pub log_bytes: u64,
 }

@@ -21,11 +21,13 @@ pub mod pipeline;
 pub mod plan;
 pub mod plan_lint;
 pub mod policy;
+pub mod reports;
 pub mod reuse;
 pub mod run;
 pub mod schedule;
 pub mod source;
 pub mod status;
+pub mod test_history;
 pub mod timeline;
 pub mod weight;
 

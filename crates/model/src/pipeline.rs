@@ -12,6 +12,7 @@ use crate::container::{Image, ImageBuild, Service};
 use crate::input::Input;
 use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
+use crate::reports::ReportDeclaration;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::schedule::ScheduleTrigger;
 use crate::{
@@ -139,8 +140,9 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// Artifacts that it leaves.
     pub artifacts: Vec<ArtifactDeclaration>,
-    /// JUnit files, as patterns.
-    pub junit: Vec<String>,
+    /// Files that are reports.
+    #[serde(default)]
+    pub reports: Vec<ReportDeclaration>,
     /// Labels an agent must have.
     pub runs_on: BTreeMap<String, String>,
     /// How it is confined.

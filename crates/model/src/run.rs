@@ -677,6 +677,7 @@ impl Run {
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
             tests: None,
+            reports: Vec::new(),
             log_bytes: 0,
         };
         let name = job.name.clone();
@@ -704,7 +705,7 @@ impl Run {
         let retry = self.declared(name).map(|job| job.retry.clone()).unwrap_or_default();
         let run = self.id;
         let Some(job) = self.jobs.iter_mut().find(|job| job.name == *name) else { return };
-        let Finished { state, message, outputs, artifacts, tests: _, log_bytes: _ } = finished;
+        let Finished { state, message, outputs, artifacts, tests: _, reports: _, log_bytes: _ } = finished;
         let not_its_fault = |state| matches!(state, AttemptState::Lost | AttemptState::Errored);
         match state {
             AttemptState::Passed => {

@@ -21,45 +21,12 @@ pub use error_line::{ErrorLine, Found, signature};
 pub use failure::place;
 pub use findings::{Finding, Findings, Level};
 pub use load::{Load, LoadTool};
-pub use tests::{Counts, Failure, Outcome, TestCase, TestReport};
+pub use towpath_model::reports::ReportKind as Kind;
 
-use serde::{Deserialize, Serialize};
+pub use tests::{Counts, Failure, Outcome, TestCase, TestReport};
 
 /// The largest report that is read, in bytes.
 pub const MAX_BYTES: usize = 64 << 20;
-
-/// What kind of report a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// JUnit XML.
-    Junit,
-    /// LCOV, Cobertura or JaCoCo.
-    Coverage,
-    /// SARIF 2.1.0.
-    Sarif,
-    /// A summary of a load test.
-    Load,
-    /// Results of a contract's verification.
-    Contract,
-}
-
-impl Kind {
-    /// Every kind, in the order of the reference.
-    pub const ALL: [Self; 5] = [Self::Junit, Self::Coverage, Self::Sarif, Self::Load, Self::Contract];
-
-    /// The key under `reports`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Junit => "junit",
-            Self::Coverage => "coverage",
-            Self::Sarif => "sarif",
-            Self::Load => "load",
-            Self::Contract => "contract",
-        }
-    }
-}
 
 /// What a report says.
 #[derive(Debug, Clone, PartialEq)]

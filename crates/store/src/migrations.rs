@@ -16,6 +16,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (7, "gateway sessions", include_str!("../migrations/0007_gateway_sessions.sql")),
     (8, "invitations", include_str!("../migrations/0008_invitations.sql")),
     (13, "kept", include_str!("../migrations/0013_kept.sql")),
+    (16, "evidence", include_str!("../migrations/0016_evidence.sql")),
     (19, "standing triggers", include_str!("../migrations/0019_standing_triggers.sql")),
     (21, "sources", include_str!("../migrations/0021_sources.sql")),
     (22, "commit statuses", include_str!("../migrations/0022_commit_statuses.sql")),

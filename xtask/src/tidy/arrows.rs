@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["model"]),
     ("ui", &[]),
     ("load", &[]),
-    ("report", &[]),
+    ("report", &["model"]),
     ("store", &["model", "judge"]),
     ("gateway", &["api", "model"]),
     ("agent", &["api", "artifact", "model", "report"]),

@@ -7,25 +7,27 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 use towpath_api::agent::{
-    Assignment, AttemptEvent, AttemptOutcome, AttemptReport, ExecutorKind, Lease, LogAcknowledged, TestCounts,
+    Assignment, AttemptEvent, AttemptOutcome, AttemptReport, ExecutorKind, Lease, LogAcknowledged, Secret,
+    TestCounts,
 };
 use towpath_artifact::ContentStore;
 use towpath_artifact::extract::{self, Symlinks};
+use towpath_model::reports::ReportFile;
 use towpath_model::run::Trust;
 use towpath_model::{ArtifactName, Digest};
 
 use super::client::{CallError, Client};
 use super::downloads::{self, InUse};
-use super::junit;
 use super::reuse::RemoteDepot;
 use super::spool::Spool;
 use crate::container::{Build, ContainerHost, Wait};
 use crate::executor::{
-    self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Sink as _, chain,
+    self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Masker, Sink as _, chain,
 };
 use crate::inputs;
 use crate::instances::fetch_artifact;
 use crate::local::build_image;
+use crate::reports::{self, Quarantine};
 use crate::reuse::Reuse;
 use crate::sandbox::{Isolation, Policy};
 
@@ -64,6 +66,7 @@ struct Outcome {
     ended: Ended,
     artifacts: BTreeMap<ArtifactName, Digest>,
     tests: Option<TestCounts>,
+    reports: Vec<ReportFile>,
 }
 
 impl Runner {
@@ -96,14 +99,22 @@ impl Runner {
         let uplink = Uplink { client: &self.client, lease, spool, cancel };
         let ending = async {
             let done = self.work(assignment, cancel, place, spool).await;
-            let Outcome { ended: Ended { outcome, message, outputs }, artifacts, tests } = done;
+            let Outcome { ended: Ended { outcome, message, outputs }, artifacts, tests, reports } = done;
             if outcome == AttemptOutcome::Errored {
                 spool.notice(&message);
             }
             // The log is complete from here on: what the server has of it then is all of it.
             let log_bytes = spool.written();
             uplink.unless_abandoned(spool.wait_for_log(log_bytes)).await;
-            spool.event(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes });
+            spool.event(AttemptEvent::Finished {
+                outcome,
+                message,
+                outputs,
+                artifacts,
+                tests,
+                reports,
+                log_bytes,
+            });
             uplink.unless_abandoned(spool.wait_for_events()).await;
         };
         let sending = async {
@@ -128,6 +139,7 @@ impl Runner {
             ended: Ended { outcome: AttemptOutcome::Errored, message, outputs: BTreeMap::new() },
             artifacts: BTreeMap::new(),
             tests: None,
+            reports: Vec::new(),
         };
         let isolation = match self.isolation(assignment) {
             Ok(isolation) => isolation,
@@ -254,11 +266,7 @@ impl Runner {
         cancel: &Cancel,
     ) -> Outcome {
         let root = place.source.join(&assignment.directory);
-        let (reports, report_root, complaints) = (assignment.junit.clone(), root.clone(), Arc::clone(spool));
-        let counted = tokio::task::spawn_blocking(move || {
-            junit::count(&report_root, &reports, |text| complaints.notice(&text))
-        });
-        let tests = counted.await.unwrap_or_default();
+        let (tests, reports) = self.send_reports(assignment, &root, spool).await;
         let mut artifacts = BTreeMap::new();
         if ended.outcome == AttemptOutcome::Passed {
             match self.pack(assignment, place, spool, cancel).await {
@@ -269,7 +277,49 @@ impl Runner {
                 }
             }
         }
-        Outcome { ended, artifacts, tests }
+        Outcome { ended, artifacts, tests, reports }
+    }
+
+    /// Counts tests, and sends every report as it is: the server reads them itself.
+    async fn send_reports(
+        &self,
+        assignment: &Assignment,
+        root: &Path,
+        spool: &Arc<Spool>,
+    ) -> (Option<TestCounts>, Vec<ReportFile>) {
+        let (declared, root) = (assignment.reports.clone(), root.to_owned());
+        let (store, complaints) = (self.store.clone(), Arc::clone(spool));
+        let masker = Masker::new(assignment.secrets.values().map(Secret::expose));
+        let stored = tokio::task::spawn_blocking(move || {
+            let found = reports::find(&root, &declared, |text| complaints.notice(&text));
+            let tests = reports::count(&found, |text| complaints.notice(&text));
+            let stored = found.into_iter().filter_map(|found| {
+                let put = reports::bytes(&found.path).and_then(|bytes| {
+                    // A test that prints a secret must not bring it onto a page.
+                    let bytes = masker.mask(&bytes);
+                    Ok((store.put(&bytes).map_err(|error| chain(&error))?, bytes.len()))
+                });
+                match put {
+                    Ok((digest, length)) => {
+                        Some(ReportFile { kind: found.kind, name: found.name, digest, bytes: length as u64 })
+                    }
+                    Err(why) => {
+                        complaints.notice(&format!("the report {} cannot be sent: {why}", found.name));
+                        None
+                    }
+                }
+            });
+            (tests, stored.collect::<Vec<_>>())
+        });
+        let (tests, stored) = stored.await.unwrap_or_default();
+        let mut sent = Vec::with_capacity(stored.len());
+        for report in stored {
+            match self.upload(report.digest).await {
+                Ok(()) => sent.push(report),
+                Err(error) => spool.notice(&format!("the report {} was not sent: {error}", report.name)),
+            }
+        }
+        (tests, sent)
     }
 
     async fn pack(
@@ -387,10 +437,13 @@ async fn execute(
             order: &assignment.reuse,
             source: &place.source,
         });
+        let directory = place.source.join(&assignment.directory);
+        let tests = assignment.quarantine.iter().map(String::as_str).collect();
+        let quarantine = Quarantine { root: &directory, declared: &assignment.reports, tests };
         let attempt = Attempt {
             id: assignment.lease.attempt,
             title: &assignment.title,
-            directory: &place.source.join(&assignment.directory),
+            directory: &directory,
             scratch: &place.scratch,
             steps: &assignment.steps,
             env: &assignment.env,
@@ -402,6 +455,7 @@ async fn execute(
             containers: &assignment.containers,
             host: &host,
             reuse,
+            quarantine: Some(&quarantine),
         };
         executor::run(&attempt, &cancel, &*spool)
     };

@@ -7,7 +7,6 @@ mod attempt;
 mod client;
 mod downloads;
 mod enrol;
-pub(crate) mod junit;
 mod pinned;
 pub(crate) mod prune;
 mod reuse;

@@ -137,7 +137,7 @@ impl Bench {
             secrets: &self.secrets,
             inputs: &[],
             artifacts: &[],
-            junit: &[],
+            reports: &[],
             network: self.network,
             containers: &self.containers,
             limits: self.job_limits,

@@ -7,6 +7,7 @@
 mod delivery;
 mod doctor;
 mod environment;
+mod evidence;
 mod history;
 mod kept;
 mod logs;
@@ -22,6 +23,7 @@ mod timeline;
 pub use delivery::*;
 pub use doctor::{Finding, FindingLevel};
 pub use environment::{Deployment, Environment, EnvironmentStatus};
+pub use evidence::*;
 pub use history::PastEvent;
 pub use kept::{CacheEntry, CacheReach, ResumeJob, Reused, Workspace};
 pub use logs::{Failure, LogHit, LogSearch, RecurringFailure};

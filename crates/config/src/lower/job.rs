@@ -8,11 +8,11 @@ use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry
 use super::matrix;
 use super::{
     DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, limits,
-    neither, patterns, script, script_text, small,
+    neither, patterns, reports, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
-use crate::spec::pipeline::{ARTIFACT, JOB, REPORTS, RETRY, STEP};
+use crate::spec::pipeline::{ARTIFACT, JOB, RETRY, STEP};
 use crate::tree::{Entry, Node, Value};
 
 /// Lowers one Job.
@@ -34,7 +34,7 @@ pub(super) fn lower(
     let secrets: Vec<SecretName> = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
     let steps = steps(&mut fields, owner, &secrets, places);
     let artifacts = artifacts(&mut fields, &name, places);
-    let junit = junit(&mut fields);
+    let reports = reports::lower(&mut fields);
     let runs_on = fields.node("runs_on").map(|node| labels(node, "runs_on", report)).unwrap_or_default();
     let image = container::image(&mut fields);
     let services = container::services(&mut fields, &name, places);
@@ -62,7 +62,7 @@ pub(super) fn lower(
         secrets,
         steps,
         artifacts,
-        junit,
+        reports,
         runs_on,
         executor,
         image,
@@ -239,18 +239,6 @@ fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) ->
         artifacts.push(ArtifactDeclaration { name: located.value, files, image });
     }
     artifacts
-}
-
-/// The JUnit patterns under `reports`.
-pub(super) fn junit(fields: &mut Fields<'_, '_>) -> Vec<String> {
-    let report = fields.report;
-    let Some(entry) = fields.entry("reports") else { return Vec::new() };
-    let Some(mut reports) = Fields::open(&entry.value, &entry.key_span, &REPORTS, report) else {
-        return Vec::new();
-    };
-    let junit = patterns(&mut reports, "junit");
-    reports.close();
-    junit
 }
 
 /// `2`, which repeats twice, or the whole map.

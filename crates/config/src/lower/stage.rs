@@ -7,7 +7,7 @@ use towpath_model::pipeline::{
 };
 use towpath_model::{EnvironmentName, StageName, Weight};
 
-use super::{DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, job, request_path, script, small};
+use super::{DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, reports, request_path, script, small};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, share};
 use crate::spec::pipeline::{ANALYSIS, CANARY_STEP, DEPLOY, ERROR_RATE, HTTP, STAGE, VERIFY};
@@ -234,7 +234,7 @@ fn verification(node: &Node, report: &Report<'_>) -> Option<Verification> {
     let run = script(&mut fields);
     let name = fields.text("name").map(|name| name.value);
     let secrets: Vec<_> = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
-    let junit = job::junit(&mut fields);
+    let junit = reports::of_check(&mut fields);
     let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(MINUTE * 10);
     let (has_http, has_run) = (fields.has("http"), fields.has("run"));
     let only_with_run = ["name", "secrets", "reports", "timeout"].into_iter().find(|key| fields.has(key));

@@ -3,6 +3,7 @@
 use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::limits::JOB_LIMITS;
+use super::reports::{CHECK_REPORTS, REPORTS};
 use super::reuse::{DEFAULTS, INCLUDES, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
@@ -483,19 +484,6 @@ pub(crate) static ARTIFACT: Object = Object {
         ),
     ],
     foreign: &[("paths", "write `files`"), ("path", "write `files`")],
-};
-
-pub(crate) static REPORTS: Object = Object {
-    name: "reports",
-    doc: "Reports that become Evidence, bound to the Artifacts of the Run.",
-    keys: &[key(
-        "junit",
-        one_or_many!(Kind::Text),
-        Default("[]"),
-        "JUnit XML files, as patterns.",
-        "target/junit/*.xml",
-    )],
-    foreign: &[("coverage", "coverage is not read yet; JUnit is")],
 };
 
 pub(crate) static RETRY: Object = Object {
@@ -1012,7 +1000,7 @@ pub(crate) static VERIFY: Object = Object {
         ),
         key(
             "reports",
-            Kind::Object(&REPORTS),
+            Kind::Object(&CHECK_REPORTS),
             Default("{}"),
             "Reports that become Evidence; with `run`.",
             "{ junit: smoke.xml }",

@@ -9,6 +9,7 @@ use towpath_api::agent::{
 };
 use towpath_artifact::{ContentStore, Stream, format_line};
 use towpath_engine::{Engine, EngineError};
+use towpath_model::reports::{ReportFile, ReportKind};
 use towpath_model::{AgentId, InstanceId};
 use uuid::Uuid;
 
@@ -42,6 +43,8 @@ pub struct SimAgent {
     /// Lines of log with each Attempt, as acknowledged.
     pub acknowledged: BTreeMap<towpath_model::AttemptId, Vec<u8>>,
     pub never_ready: bool,
+    /// What Attempts leave, by the end of their title: a report of each kind with its text.
+    pub reports: BTreeMap<String, Vec<(ReportKind, String)>>,
     generation: u64,
     content: ContentStore,
     next_port: u16,
@@ -62,6 +65,7 @@ impl SimAgent {
             started: Vec::new(),
             acknowledged: BTreeMap::new(),
             never_ready: false,
+            reports: BTreeMap::new(),
             generation: 0,
             content,
             next_port: 20_000,
@@ -153,7 +157,13 @@ impl SimAgent {
             Fate::Fails => (AttemptOutcome::Failed, StepOutcome::Failed { code: 1 }),
         };
         let mut end = finished(outcome, "it ended", length);
-        if let AttemptEvent::Finished { artifacts, .. } = &mut end {
+        if let AttemptEvent::Finished { artifacts, reports, .. } = &mut end {
+            let left = self.reports.iter().find(|(end, _)| assignment.title.ends_with(end.as_str()));
+            for (kind, text) in left.map(|(_, left)| left.as_slice()).unwrap_or_default() {
+                let digest = self.content.put(text.as_bytes()).unwrap();
+                let name = format!("{}.txt", kind.word());
+                reports.push(ReportFile { kind: *kind, name, digest, bytes: text.len() as u64 });
+            }
             for wanted in &assignment.artifacts {
                 let bytes = format!("{} of {}", wanted.name, assignment.source);
                 artifacts.insert(wanted.name.clone(), self.content.put(bytes.as_bytes()).unwrap());
@@ -227,6 +237,7 @@ pub fn finished(outcome: AttemptOutcome, message: &str, log_bytes: u64) -> Attem
         outputs: BTreeMap::new(),
         artifacts: BTreeMap::new(),
         tests: None,
+        reports: Vec::new(),
         log_bytes,
     }
 }

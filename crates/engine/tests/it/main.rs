@@ -8,6 +8,7 @@ mod bad_luck;
 mod crashes;
 mod delivery;
 mod documents;
+mod evidence;
 mod forge;
 mod gateway;
 mod history;

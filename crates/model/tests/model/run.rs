@@ -33,7 +33,7 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         secrets: Vec::new(),
         steps: Vec::new(),
         artifacts: Vec::new(),
-        junit: Vec::new(),
+        reports: Vec::new(),
         runs_on: BTreeMap::new(),
         executor: Executor::Sandbox,
         image: None,

@@ -94,6 +94,8 @@ pub enum Action {
     Push,
     /// Cancel or rerun a Run.
     ControlRun,
+    /// Let the failures of a test fail nothing for a while, or count again.
+    Quarantine,
     /// Ask for a Promotion.
     Promote,
     /// Approve or reject a Promotion. The Gate decides whose approval counts.
@@ -122,10 +124,11 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::View,
         Self::Push,
         Self::ControlRun,
+        Self::Quarantine,
         Self::Promote,
         Self::Decide,
         Self::Hold,
@@ -148,7 +151,7 @@ impl Action {
             // A Gate may name anybody who can see the Project, as `@login` or as a group.
             Self::Decide => (Role::Viewer, Scope::Write),
             Self::Push | Self::ControlRun | Self::Promote | Self::Hold => (Role::Developer, Scope::Write),
-            Self::Resume | Self::RollBack => (Role::ReleaseManager, Scope::Write),
+            Self::Resume | Self::RollBack | Self::Quarantine => (Role::ReleaseManager, Scope::Write),
             Self::Operate => (Role::Admin, Scope::Read),
             Self::ApplyPolicy
             | Self::ManageSecrets
@@ -164,6 +167,7 @@ impl Action {
             Self::View => "see this",
             Self::Push => "push",
             Self::ControlRun => "cancel or rerun a Run",
+            Self::Quarantine => "put a test into quarantine or take it out",
             Self::Promote => "promote",
             Self::Decide => "approve or reject",
             Self::Hold => "hold",
@@ -282,6 +286,7 @@ mod tests {
             (Action::View, "yyyy"),
             (Action::Push, "nyyy"),
             (Action::ControlRun, "nyyy"),
+            (Action::Quarantine, "nnyy"),
             (Action::Promote, "nyyy"),
             (Action::Decide, "yyyy"),
             (Action::Hold, "nyyy"),

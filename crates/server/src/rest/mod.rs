@@ -17,6 +17,7 @@ mod releases;
 mod runs;
 mod secrets;
 mod source;
+mod tests;
 mod timeline;
 mod tokens;
 mod users;
@@ -71,6 +72,11 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(kept::resume))
         .routes(routes!(logs::search))
         .routes(routes!(logs::failures))
+        .routes(routes!(tests::evidence))
+        .routes(routes!(tests::list))
+        .routes(routes!(tests::show))
+        .routes(routes!(tests::quarantine))
+        .routes(routes!(tests::release))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))
         .routes(routes!(environments::list))

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod counters;
 pub mod documents;
 pub mod environments;
+pub mod evidence;
 pub mod failures;
 pub mod gateways;
 pub mod kept;
@@ -21,6 +22,7 @@ pub mod secrets;
 pub mod sources;
 pub mod standing;
 pub mod statuses;
+pub mod tests;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -232,6 +232,7 @@ impl<'a> Going<'a> {
                 outputs: BTreeMap::new(),
                 artifacts: BTreeMap::new(),
                 tests: None,
+                reports: Vec::new(),
                 log_bytes: 0,
             };
             let (report, at) = (attempt::AttemptReport::Finished(finished), Timestamp::now());

@@ -11,6 +11,7 @@ use towpath_api::reuse::{CacheOrder, KeyOrder, ReuseOrder};
 use towpath_config::CelEvaluator;
 use towpath_model::container::Image;
 use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
+use towpath_model::reports::ReportDeclaration;
 use towpath_model::reuse::{KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator as _, Run, Scope};
 use towpath_model::{AttemptId, JobLimits, JobName};
@@ -37,7 +38,7 @@ pub struct Work {
     /// Artifacts that it leaves.
     pub artifacts: Vec<ArtifactOrder>,
     /// JUnit files.
-    pub junit: Vec<String>,
+    pub reports: Vec<ReportDeclaration>,
     /// Whether it has the network.
     pub network: bool,
     /// The image of its Steps, and the Services beside them.
@@ -100,7 +101,7 @@ impl Orders<'_> {
             secrets: secrets.collect(),
             inputs: inputs(run, job),
             artifacts: artifacts(job),
-            junit: job.junit.clone(),
+            reports: job.reports.clone(),
             network: job.network == Network::Full,
             containers: self.containers(job, &scope)?,
             limits: job.limits,

@@ -70,7 +70,7 @@ pub fn work(
             secrets: &work.secrets,
             inputs: &work.inputs,
             artifacts: &work.artifacts,
-            junit: &work.junit,
+            reports: &work.reports,
             network: work.network,
             containers: &work.containers,
             limits: work.limits,
@@ -80,7 +80,15 @@ pub fn work(
         let LocalEnd { ended: Ended { outcome, message, outputs }, artifacts, tests } =
             runner.run_job(&job, &work.cancel, &sink);
         let passed = outcome == AttemptOutcome::Passed;
-        sink.event(AttemptEvent::Finished { outcome, message, outputs, artifacts, tests, log_bytes: 0 });
+        sink.event(AttemptEvent::Finished {
+            outcome,
+            message,
+            outputs,
+            artifacts,
+            tests,
+            reports: Vec::new(),
+            log_bytes: 0,
+        });
         if !passed {
             // A failure may hold the next Attempt back, so it is not taken before that is decided.
             let (settled, decision) = channel();
