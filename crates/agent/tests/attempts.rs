@@ -132,3 +132,17 @@ fn two_agents_never_share_a_directory() {
     let mut second = server.agent();
     assert!(!second.0.wait().unwrap().success());
 }
+
+#[test]
+fn an_agent_for_one_job_takes_one_and_ends() {
+    let server = Server::start();
+    let mut agent = server.agent_with(&[("ONE_JOB", "1")]);
+    let attempt = server.assign(vec![step("echo ready; sleep 1")], |_| {});
+    eventually("the log begins", || server.log(attempt).contains("ready"));
+    eventually("it asks for no second one", || {
+        server.with(|world| world.polls.last().is_some_and(|poll| poll.one_job && poll.capacity == 0))
+    });
+    eventually("it ends by itself", || agent.0.try_wait().unwrap().is_some());
+    assert!(agent.0.wait().unwrap().success());
+    assert!(server.finished(attempt).is_some(), "it ended before the server knew all of it");
+}

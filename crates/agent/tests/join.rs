@@ -149,6 +149,7 @@ async fn joins_with_the_token_and_polls_with_its_certificate() {
         deployer: true,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         capacity: 0,
+        one_job: false,
         program: "/bin/false".into(),
         allow_unsandboxed: false,
         allow_fork_containers: false,

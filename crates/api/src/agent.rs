@@ -99,6 +99,9 @@ pub struct Poll {
     pub instances_generation: u64,
     /// How long the server may hold the answer, in milliseconds; at most 30,000.
     pub wait_ms: u32,
+    /// Whether it ends after one Attempt.
+    #[serde(default)]
+    pub one_job: bool,
 }
 
 /// A claim on an Attempt.
@@ -121,6 +124,12 @@ pub struct Orders {
     pub instances: Option<DesiredInstances>,
     /// How long a lease lasts after a poll that named it, in milliseconds.
     pub lease_ms: u32,
+    /// How long the server held this answer, in milliseconds: the lease counts from the question plus this.
+    #[serde(default)]
+    pub waited_ms: u32,
+    /// Why the agent is given no Attempts, where it should know: it is too old, or drained.
+    #[serde(default)]
+    pub notice: Option<String>,
 }
 
 /// Ends an Attempt.

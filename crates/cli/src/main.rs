@@ -310,6 +310,11 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Shows what waits for agents, why and until when, and what runs.
+    Queue {
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Shows the version of this program, and of the server where one can be reached.
     Version {
         #[command(flatten)]
@@ -420,6 +425,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Apply { args, remote } => command::apply::run(args, &remote).await,
         RemoteCommand::Source { args, remote } => command::source::run(args, &remote).await,
         RemoteCommand::Secret { args, remote } => command::secret::run(args, &remote).await,
+        RemoteCommand::Queue { remote } => command::queue::run(&remote).await,
         RemoteCommand::Doctor { remote } => command::doctor::run(&remote).await,
         RemoteCommand::Version { remote } => command::version::run(&remote).await,
     }

@@ -74,7 +74,9 @@ fn check_job_needs(places: &Places, report: &Report<'_>) {
                 &need.span,
                 Problem::error("cycle", format!("job `{job}` needs itself")).hint("remove it from `needs`"),
             );
-        } else if !places.jobs.contains_key(&declared(&need.value)) {
+        } else if !places.jobs.contains_key(&declared(&need.value))
+            && !places.optional_needs.contains(&(job.clone(), need.value.clone()))
+        {
             report.at(&need.span, unknown("job", "needs", job.as_str(), need.value.as_str(), known()));
         }
     }

@@ -54,6 +54,7 @@ impl CelForesight<'_> {
     fn scope(&self, job: &Job, occasion: &Occasion, fates: &BTreeMap<JobName, Fate>) -> Scope {
         let outcome = |name: &JobName, fate: Fate| match fate {
             Fate::Skipped => Value::from("skipped"),
+            Fate::Unchanged => Value::from("passed"),
             Fate::Runs | Fate::Undecided => Value::Unknown(format!("the outcome of `{name}`")),
         };
         let jobs = fates
@@ -62,7 +63,9 @@ impl CelForesight<'_> {
         let needs = fates.iter().filter(|(name, _)| job.needs.contains(name)).map(|(name, fate)| {
             let outputs = match fate {
                 Fate::Skipped => Value::Map(BTreeMap::new()),
-                Fate::Runs | Fate::Undecided => Value::Unknown(format!("the outputs of `{name}`")),
+                Fate::Runs | Fate::Unchanged | Fate::Undecided => {
+                    Value::Unknown(format!("the outputs of `{name}`"))
+                }
             };
             (name.to_string(), Value::map([("outcome", outcome(name, *fate)), ("outputs", outputs)]))
         });

@@ -3,7 +3,7 @@
 //! Each function reads one kind of map. It reports what is wrong and goes on with a default, so
 //! that one run shows everything. What only the whole file can tell is left to [`crate::check`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use jiff::SignedDuration;
@@ -21,6 +21,7 @@ mod gate;
 mod job;
 mod limits;
 mod matrix;
+mod order;
 pub(crate) mod pipeline;
 mod reports;
 mod reuse;
@@ -39,6 +40,8 @@ pub(crate) struct Places {
     pub(crate) jobs: BTreeMap<JobName, Range<usize>>,
     pub(crate) groups: BTreeMap<JobName, matrix::Group>,
     pub(crate) job_needs: Vec<(JobName, Located<JobName>)>,
+    /// Those of them that need not be there.
+    pub(crate) optional_needs: BTreeSet<(JobName, JobName)>,
     pub(crate) artifacts: Vec<(JobName, Located<ArtifactName>)>,
     pub(crate) workloads: Vec<(Located<WorkloadName>, Located<ArtifactName>)>,
     pub(crate) stages: Vec<Located<StageName>>,

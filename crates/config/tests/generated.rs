@@ -83,7 +83,9 @@ jobs:
     max_parallel: 1
     steps: [{ uses: rust, with: { toolchain: nightly }, env: { A: b } }]
   build:
-    needs: [test]
+    needs: [{ job: test, optional: true }]
+    run_when: always
+    paths: [src/**]
     if: branch == 'main'
     env: { TAG: "${{ commit }}" }
     secrets: [LICENSE_KEY]
@@ -98,7 +100,8 @@ jobs:
     limits: { memory: 4GiB, cpu: 2, processes: 500, disk: 10GiB }
     timeout: 20m
     retry: { attempts: 2, attempts_lost: 4 }
-    concurrency: group
+    concurrency: { group: db, limit: 2 }
+    priority: 80
     allow_failure: true
     cache: [{ key: [deps, { file: lock }], restore: [deps], paths: [vendor, ~/.npm], save: always }]
     workspace: always

@@ -9,17 +9,20 @@ use towpath_api::agent::{
 };
 use towpath_model::attempt::{self, AttemptState, Finished, StepState};
 use towpath_model::environment::EnvironmentEvent;
+use towpath_model::lease::LEASE;
+use towpath_model::queue::Standing;
 use towpath_model::run::RunEvent;
 use towpath_model::{AgentId, AttemptId, EnvironmentKey};
 use towpath_store::core::agents::{self, Agent};
 use towpath_store::core::attempts::{self, Owner, QueuedAttempt};
 use towpath_store::core::environments;
 
+use crate::admission::notice;
 use crate::error::{blocking, chain};
 use crate::failures::{LastWords, last_words};
 use crate::live::STORE_EVERY;
 use crate::unit::Unit;
-use crate::{Engine, EngineError, LEASE, containers, instances};
+use crate::{Engine, EngineError, containers, instances};
 
 /// The longest that an agent's call is held.
 const MAX_WAIT_MS: u32 = 30_000;
@@ -30,20 +33,25 @@ impl Engine {
     /// # Errors
     /// When the database fails.
     pub async fn agent_poll(&self, poll: &Poll) -> Result<Orders, EngineError> {
-        let deadline =
-            Instant::now() + std::time::Duration::from_millis(poll.wait_ms.min(MAX_WAIT_MS).into());
+        let heard = Instant::now();
+        let deadline = heard + std::time::Duration::from_millis(poll.wait_ms.min(MAX_WAIT_MS).into());
         // Subscribed before the first look, so that a change in between is not lost.
         let mut queue = self.signals().queue();
+        let standing = self.admit(poll).await?;
         self.agent_seen(poll).await?;
+        let _parked = self.park(poll, standing);
         loop {
             queue.mark_unchanged();
-            let orders = self.orders_for(poll).await?;
+            let mut orders = self.orders_for(poll, standing).await?;
             let nothing =
                 orders.assignments.is_empty() && orders.cancel.is_empty() && orders.instances.is_none();
             if !nothing || tokio::time::timeout_at(deadline, queue.changed()).await.is_err() {
+                // The lease counts from the answer, on both sides.
+                self.0.live.heard(poll.agent, self.now());
+                orders.waited_ms = u32::try_from(heard.elapsed().as_millis()).unwrap_or(u32::MAX);
+                orders.notice = notice(standing, &poll.version);
                 return Ok(orders);
             }
-            self.0.live.heard(poll.agent, self.now());
         }
     }
 
@@ -92,7 +100,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn orders_for(&self, poll: &Poll) -> Result<Orders, EngineError> {
+    async fn orders_for(&self, poll: &Poll, standing: Standing) -> Result<Orders, EngineError> {
         let mut reader = self.db().reader().await?;
         let leased = attempts::leased(&mut reader).await?;
         let mine = leased.iter().filter(|leased| leased.agent == Some(poll.agent));
@@ -102,32 +110,33 @@ impl Engine {
         });
         let cancel = cancel.filter(|cancel| poll.held.contains(&cancel.lease)).collect();
         let generation = agents::find(&mut reader, poll.agent).await?.map_or(0, |agent| agent.generation);
-        let free = usize::try_from(poll.capacity).unwrap_or(0);
-        let queued = if poll.runner && free > 0 { attempts::queued(&mut reader).await? } else { Vec::new() };
         drop(reader);
-        let labels = containers::labels(poll);
-        let fits = |attempt: &&QueuedAttempt| {
-            attempt.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
-        };
         let mut assignments = Vec::new();
-        for attempt in queued.iter().filter(fits).take(free) {
-            assignments.extend(self.assign(attempt, poll.agent).await?);
+        if poll.runner && poll.capacity > 0 && standing == Standing::Ready {
+            for attempt in self.offers(poll.agent).await? {
+                assignments.extend(self.assign(attempt, poll.agent).await?);
+            }
         }
         let instances = if poll.deployer && generation != poll.instances_generation {
             Some(instances::desired(self, poll.agent).await?)
         } else {
             None
         };
-        Ok(Orders { assignments, cancel, instances, lease_ms: millis(LEASE) })
+        Ok(Orders { assignments, cancel, instances, lease_ms: millis(LEASE), waited_ms: 0, notice: None })
     }
 
     async fn assign(
         &self,
-        queued: &QueuedAttempt,
+        attempt: AttemptId,
         agent: AgentId,
     ) -> Result<Option<towpath_api::agent::Assignment>, EngineError> {
         let mut unit = self.begin().await?;
-        let Some(fence) = attempts::lease(&mut unit.tx, queued.id, agent).await? else { return Ok(None) };
+        // The queue is read without bodies; this one is needed.
+        let Some(queued) = attempts::find(&mut unit.tx, attempt).await? else { return Ok(None) };
+        let queued = &queued;
+        let Some(fence) = attempts::lease(&mut unit.tx, queued.id, agent, unit.now).await? else {
+            return Ok(None);
+        };
         let assignment = match self.fill_in(&mut unit, queued, fence).await {
             Ok(assignment) => assignment,
             // It stays in the queue, and is to be had when the database works again.
@@ -181,7 +190,7 @@ impl Engine {
         let mut ended = false;
         for event in report.events {
             ended |= matches!(event.event, AttemptEvent::Finished { .. });
-            let mut said = model_report(event.event);
+            let mut said = self.believed(&held, model_report(event.event));
             if let attempt::AttemptReport::Finished(finished) = &mut said {
                 finished.tests = counted.or(finished.tests);
             }
@@ -380,6 +389,9 @@ fn described(poll: &Poll, now: Timestamp, generation: u64) -> Agent {
         version: poll.version.clone(),
         seen_at: now,
         generation,
+        capacity: poll.capacity.saturating_add(u32::try_from(poll.held.len()).unwrap_or(u32::MAX)),
+        one_job: poll.one_job,
+        hold: None,
     }
 }
 

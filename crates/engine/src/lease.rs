@@ -2,20 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use towpath_model::lease;
 use towpath_store::core::attempts;
 
 use crate::error::chain;
 use crate::{Engine, EngineError};
-
-/// How long a lease lasts after the agent was last heard of.
-///
-/// The agent kills what it runs when it could not reach the server for this long, so that the
-/// Attempt can be given to another.
-pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
-
-/// Time on top for the agent's killing and for clocks that run unevenly.
-const GRACE: SignedDuration = SignedDuration::from_secs(15);
 
 impl Engine {
     pub(crate) async fn watch_leases(&self) {
@@ -39,7 +30,7 @@ impl Engine {
         for attempt in leased {
             let Some(agent) = attempt.agent else { continue };
             let silent = now.duration_since(self.0.live.last_heard(agent));
-            if silent < LEASE + GRACE {
+            if !lease::may_take_back(silent) {
                 continue;
             }
             let mut unit = self.begin().await?;

@@ -5,10 +5,14 @@
 //! are committed together (`unit.rs`). Effects are performed afterwards, at least once (`perform.rs`);
 //! their results come back as events. After a crash the same loop simply goes on.
 
+mod admission;
 mod agents;
 mod apply;
+mod bases;
+mod belief;
 mod checks;
 mod containers;
+mod dispatch;
 mod doctor;
 mod error;
 mod evidence;
@@ -51,9 +55,9 @@ use towpath_store::Db;
 
 pub use agents::model_report;
 pub use apply::{Applied, ApplyReport};
+pub use dispatch::{OLDEST_AGENT, QueueEntry, QueueView, standing_of};
 pub use doctor::{Finding, Weight as FindingWeight};
 pub use error::EngineError;
-pub use lease::LEASE;
 pub use people::Person;
 pub use promote::PromoteRequest;
 pub use push::RefChange;
@@ -100,6 +104,7 @@ struct Inner {
     signals: Signals,
     live: live::Live,
     looking: source::Looking,
+    dispatcher: dispatch::Dispatcher,
     web: reqwest::Client,
     /// Held to read where a kept blob is taken in, and to write where some are removed.
     sweeping: tokio::sync::RwLock<()>,
@@ -123,6 +128,7 @@ impl Engine {
             signals: Signals::default(),
             live: live::Live::new(started),
             looking: source::Looking::default(),
+            dispatcher: dispatch::Dispatcher::default(),
             web,
             sweeping: tokio::sync::RwLock::default(),
             sweep: tokio::sync::Notify::new(),

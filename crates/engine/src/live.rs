@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
 use towpath_api::gateway::AppliedRoute;
+use towpath_model::standing::{Call, Sessions};
 use towpath_model::{AgentId, EnvironmentKey};
 use towpath_store::core::gateways::Gateway;
+use uuid::Uuid;
 
 /// How long an agent may be silent and still count as connected. It polls at least every 30 s.
 const CONNECTED: SignedDuration = SignedDuration::from_secs(40);
@@ -24,6 +26,7 @@ pub(crate) const GATEWAY_FORGOTTEN: SignedDuration = SignedDuration::from_mins(1
 pub(crate) struct Live {
     started: Timestamp,
     agents: Mutex<HashMap<AgentId, Presence>>,
+    sessions: Mutex<HashMap<AgentId, Sessions>>,
     routes: Mutex<HashMap<String, BTreeMap<EnvironmentKey, AppliedRoute>>>,
     gateways: Mutex<HashMap<String, Gateway>>,
 }
@@ -38,7 +41,25 @@ pub(crate) struct Presence {
 
 impl Live {
     pub(crate) fn new(started: Timestamp) -> Self {
-        Self { started, agents: Mutex::default(), routes: Mutex::default(), gateways: Mutex::default() }
+        Self {
+            started,
+            agents: Mutex::default(),
+            sessions: Mutex::default(),
+            routes: Mutex::default(),
+            gateways: Mutex::default(),
+        }
+    }
+
+    /// Notes which process of an agent calls.
+    pub(crate) fn session(&self, agent: AgentId, session: Uuid) -> Call {
+        let mut sessions = self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sessions.entry(agent).or_insert_with(|| Sessions::new(session)).call(session)
+    }
+
+    /// Forgets the processes of an agent: the next one that calls is the first.
+    pub(crate) fn forget_sessions(&self, agent: AgentId) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sessions.remove(&agent);
     }
 
     /// Notes a call of an agent. Says when it was last written down.

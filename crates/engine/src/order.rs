@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use towpath_api::agent::{Assignment, ExecutorKind, Input, Lease, StepOrder};
 use towpath_api::containers::Containers;
@@ -14,7 +14,7 @@ use towpath_model::reports::ReportDeclaration;
 use towpath_model::reuse::{CacheDeclaration, KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator, Run, Scope, Trust};
 use towpath_model::{AttemptId, JobLimits, JobName};
-use towpath_store::core::attempts::{Owner, QueuedAttempt};
+use towpath_store::core::attempts::{Owner, Place, QueuedAttempt};
 
 use crate::{Engine, EngineError, containers};
 
@@ -79,7 +79,18 @@ pub(crate) fn for_job(
     let secrets = if run.trust == Trust::Protected { job.secrets.clone() } else { Vec::new() };
     let passwords = containers::passwords(&assignment.containers, run.trust);
     let body = AttemptBody { assignment, secrets, passwords, environment: String::new() };
-    queued(id, Owner::Run(run.id), containers::required(job), &body)
+    let place = Place {
+        title: body.assignment.title.clone(),
+        job: name.to_string(),
+        run: run.number,
+        reference: run.cause.reference.clone(),
+        priority: job.priority,
+        group: job.concurrency.clone().map(|group| (group, job.concurrency_limit)),
+        queued_at: Timestamp::UNIX_EPOCH,
+        leased_at: None,
+        estimate: None,
+    };
+    queued(id, Owner::Run(run.id), containers::required(job), place, &body)
 }
 
 /// The environment of a Job's Steps, without secrets and without what a Step sets for itself.
@@ -151,19 +162,21 @@ pub(crate) fn for_check(
     let secrets = check.secrets.clone();
     let environment = key.environment.to_string();
     let body = AttemptBody { assignment, secrets, passwords: Vec::new(), environment };
-    queued(id, Owner::Environment(key.environment.clone()), BTreeMap::new(), &body)
+    let place = Place::of_check(body.assignment.title.clone());
+    queued(id, Owner::Environment(key.environment.clone()), BTreeMap::new(), place, &body)
 }
 
 fn queued(
     id: AttemptId,
     owner: Owner,
     labels: BTreeMap<String, String>,
+    place: Place,
     body: &AttemptBody,
 ) -> Result<QueuedAttempt, EngineError> {
     let project = body.assignment.project.clone();
     let body = serde_json::to_string(body)
         .map_err(|error| EngineError::internal("an Attempt could not be written", error))?;
-    Ok(QueuedAttempt { id, project, owner, labels, fence: 0, agent: None, cancel: None, body })
+    Ok(QueuedAttempt { id, project, owner, labels, place, fence: 0, agent: None, cancel: None, body })
 }
 
 fn job_env(engine: &Engine, run: &Run, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, EngineError> {

@@ -94,8 +94,12 @@ impl Engine {
                 RunEffect::PrepareSource => self.prepare_source(id, run).await,
                 RunEffect::Seal => self.seal(id, run).await,
                 RunEffect::Offer { release } => self.offer(id, release).await,
-                RunEffect::AwaitGroup { job: _, group } => self.await_group(id, run, &group).await,
-                RunEffect::QueueAttempt { .. } | RunEffect::CancelAttempt { .. } => self.forget(id).await,
+                // Written by a version whose queue knew no groups.
+                RunEffect::AwaitGroup { job: _, group } => self.leave_group_to_queue(id, run, group).await,
+                RunEffect::QueueAttempt { .. }
+                | RunEffect::CancelAttempt { .. }
+                | RunEffect::RememberVerdict { .. }
+                | RunEffect::RememberDuration { .. } => self.forget(id).await,
             },
             Effect::Report { project, run } => self.tell_forge(id, tries, &project, run).await,
             Effect::Announce { project, release, depth } => {

@@ -12,7 +12,7 @@ use towpath_model::run::{Admission, Cause, NewRun, Run, RunEvent, RunState, Trus
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, ProjectName, RunId};
 use towpath_store::core::projects::{self, Project};
-use towpath_store::core::{environments, runs};
+use towpath_store::core::{environments, runs, verdicts};
 use towpath_store::git_refs;
 
 use crate::git::{self, CommitFacts};
@@ -78,6 +78,7 @@ impl Engine {
         }
         let mut unit = self.begin().await?;
         git_refs::handled(&mut unit.tx, project.name.as_str(), &change.name, None, unit.now).await?;
+        verdicts::forget(&mut unit.tx, &project.name, &change.name).await?;
         let text = format!("{} deleted {}", actor.name(), change.name);
         let subject = format!("ref:{}/{}", project.name, change.name);
         unit.record(Some(&project.name), None, &subject, Entry::new("ref-deleted", actor.clone(), text))

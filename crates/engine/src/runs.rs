@@ -27,7 +27,7 @@ impl Engine {
         })
         .await;
         let event = match packed {
-            Ok(source) => RunEvent::SourcePrepared { source },
+            Ok(source) => RunEvent::SourcePrepared { source, bases: self.bases(&run).await? },
             Err(EngineError::Invalid { reason: message }) => RunEvent::SourceFailed { message },
             Err(error) => return Err(error),
         };
@@ -37,24 +37,16 @@ impl Engine {
         unit.commit().await
     }
 
-    /// Gives a concurrency group to a waiting Job if no other one has it.
-    pub(crate) async fn await_group(&self, effect: i64, id: RunId, group: &str) -> Result<(), EngineError> {
+    /// Queues the Jobs that wait for a concurrency group: the queue holds them back.
+    pub(crate) async fn leave_group_to_queue(
+        &self,
+        effect: i64,
+        id: RunId,
+        group: String,
+    ) -> Result<(), EngineError> {
         let mut unit = self.begin().await?;
-        let run =
-            runs::find(&mut unit.tx, id).await?.ok_or_else(|| EngineError::not_found(format!("run {id}")))?;
-        let mut taken = false;
-        for other in runs::unfinished(&mut unit.tx, &run.project).await? {
-            let other = runs::find(&mut unit.tx, other).await?;
-            taken |= other.is_some_and(|other| holds(&other, group));
-        }
-        if !taken {
-            unit.run_event(id, RunEvent::GroupFreed { group: group.to_owned() }).await?;
-            outbox::remove(&mut unit.tx, effect).await?;
-            return unit.commit().await;
-        }
-        // Looked at again soon: a Job that ends within a Run that goes on frees its group, too.
-        let due_at = unit.now.saturating_add(jiff::SignedDuration::from_secs(1)).unwrap_or(unit.now);
-        outbox::retry(&mut unit.tx, effect, due_at).await?;
+        unit.run_event(id, RunEvent::GroupLeftToQueue { group }).await?;
+        outbox::remove(&mut unit.tx, effect).await?;
         unit.commit().await
     }
 
@@ -136,13 +128,4 @@ impl crate::unit::Unit<'_> {
         let run = runs::by_number(&mut self.tx, project, number).await?;
         run.ok_or_else(|| EngineError::not_found(format!("run {project}#{number}")))
     }
-}
-
-/// Whether an active Job of a Run has a group.
-fn holds(run: &Run, group: &str) -> bool {
-    run.jobs.iter().any(|job| {
-        let declared = run.pipeline.as_ref().and_then(|pipeline| pipeline.job(&job.name));
-        let in_group = declared.is_some_and(|declared| declared.concurrency.as_deref() == Some(group));
-        in_group && job.group_granted && !job.state.is_final()
-    })
 }

@@ -75,6 +75,15 @@ impl Signals {
         bump(&self.queue);
     }
 
+    /// Changes the queue's signal after a while, for whoever looked too soon.
+    pub(crate) fn queue_changed_soon(&self, after: std::time::Duration) {
+        let queue = self.queue.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            bump(&queue);
+        });
+    }
+
     pub(crate) fn routes_changed(&self) {
         bump(&self.routes);
     }

@@ -8,7 +8,9 @@ use towpath_model::environment::{Environment, EnvironmentEffect, EnvironmentEven
 use towpath_model::run::{Handled, Run, RunEffect, RunEvent, SealedRelease};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{AgentId, EnvironmentKey, InstanceId, ProjectName, RunId};
-use towpath_store::core::{agents, attempts, counters, environments, outbox, promotions, runs};
+use towpath_store::core::{
+    agents, attempts, counters, durations, environments, outbox, promotions, runs, verdicts,
+};
 use towpath_store::timeline::{self, NewEntry};
 use towpath_store::{StoreError, WriteTx};
 
@@ -106,18 +108,18 @@ impl Unit<'_> {
         mut handled: Handled<RunEffect>,
     ) -> Result<(), EngineError> {
         let subject = format!("run:{}", run.id);
-        let mut refused = VecDeque::new();
+        let mut answers = VecDeque::new();
         loop {
             runs::put(&mut self.tx, run).await?;
             for entry in handled.entries {
                 self.record(Some(&run.project), None, &subject, entry).await?;
             }
             for effect in handled.effects {
-                refused.extend(self.run_effect(run, effect).await?);
+                answers.extend(self.run_effect(run, effect).await?);
             }
             // An Attempt that cannot be put together fails its Job at once, which may set others free.
-            let Some(refusal) = refused.pop_front() else { return self.report(run).await };
-            handled = run.handle(refusal, &self.engine.0.evaluator, self.now);
+            let Some(answer) = answers.pop_front() else { return self.report(run).await };
+            handled = run.handle(answer, &self.engine.0.evaluator, self.now);
         }
     }
 
@@ -138,10 +140,14 @@ impl Unit<'_> {
                 attempts::cancel(&mut self.tx, attempt, &reason).await?;
                 self.touched.queue = true;
             }
-            effect @ (RunEffect::PrepareSource
-            | RunEffect::AwaitGroup { .. }
-            | RunEffect::Seal
-            | RunEffect::Offer { .. }) => {
+            RunEffect::AwaitGroup { job: _, group } => return Ok(Some(RunEvent::GroupLeftToQueue { group })),
+            RunEffect::RememberVerdict { job, verdict } => {
+                verdicts::put(&mut self.tx, &run.project, &run.cause.reference, &job, &verdict).await?;
+            }
+            RunEffect::RememberDuration { job, took } => {
+                durations::note(&mut self.tx, &run.project, &job, took).await?;
+            }
+            effect @ (RunEffect::PrepareSource | RunEffect::Seal | RunEffect::Offer { .. }) => {
                 let effect = Effect::Run { id: run.id, effect };
                 self.push_effect("run", &run.project, &run.id.to_string(), &effect).await?;
             }

@@ -238,8 +238,10 @@ fn change(then: Option<&PastJob>, now: Fate) -> Change {
         (None, _) => Change::New,
         (Some(_), Fate::Undecided) => Change::Undecided,
         (Some(JobState::Skipped), Fate::Runs) => Change::Runs,
-        (Some(JobState::Passed | JobState::Failed | JobState::Active), Fate::Skipped) => Change::Skipped,
-        (Some(JobState::Skipped), Fate::Skipped)
+        (Some(JobState::Passed | JobState::Failed | JobState::Active), Fate::Skipped | Fate::Unchanged) => {
+            Change::Skipped
+        }
+        (Some(JobState::Skipped), Fate::Skipped | Fate::Unchanged)
         | (Some(JobState::Passed | JobState::Failed | JobState::Active), Fate::Runs) => Change::Same,
         (Some(JobState::Cancelled | JobState::Blocked | JobState::Waiting), _) => Change::Unsettled,
     }

@@ -3,7 +3,7 @@
 //! These values are complete and consistent: `config` refuses what is not. They are still
 //! untrusted: an Environment's [`policy`](crate::policy) may demand more, never less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,15 @@ pub struct Job {
     pub name: JobName,
     /// Jobs that must have passed before.
     pub needs: Vec<JobName>,
+    /// Those of `needs` that may be skipped or not there at all; they only have to be done.
+    #[serde(default)]
+    pub optional_needs: BTreeSet<JobName>,
+    /// What the Jobs that it needs must have come to.
+    #[serde(default)]
+    pub run_when: RunWhen,
+    /// Patterns of the paths that it reads; empty means all. See [`owed`](crate::owed).
+    #[serde(default)]
+    pub paths: Vec<String>,
     /// Runs only where this holds.
     pub condition: Option<Condition>,
     /// Environment of every Step.
@@ -162,8 +171,14 @@ pub struct Job {
     pub timeout: SignedDuration,
     /// What happens after a failed Attempt.
     pub retry: Retry,
-    /// Only one Job with the same group runs at a time in a Project.
+    /// No more than `concurrency_limit` Jobs with the same group run at a time in a Project.
     pub concurrency: Option<String>,
+    /// How many that are.
+    #[serde(default = "one")]
+    pub concurrency_limit: u32,
+    /// Which of a Project's waiting Jobs goes first, from 0 to 100: the higher one.
+    #[serde(default = "default_priority")]
+    pub priority: u8,
     /// A failure of this Job does not fail the Run.
     pub allow_failure: bool,
     /// Its place in a matrix, if it comes from one.
@@ -175,6 +190,44 @@ pub struct Job {
     /// Whether the workspace is kept after each Step.
     #[serde(default)]
     pub workspace: KeepWorkspace,
+}
+
+impl Job {
+    /// The priority of a Job that names none.
+    pub const DEFAULT_PRIORITY: u8 = 50;
+}
+
+const fn default_priority() -> u8 {
+    Job::DEFAULT_PRIORITY
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What the Jobs that a Job needs must have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunWhen {
+    /// Each of them passed.
+    #[default]
+    AllPassed,
+    /// One of them, or one that these needed, failed.
+    AnyFailed,
+    /// They are done, however they ended.
+    Always,
+}
+
+impl RunWhen {
+    /// The word of the pipeline file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AllPassed => "all_passed",
+            Self::AnyFailed => "any_failed",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// How a Job is confined.

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::Cell;
 use crate::origin::Origin;
+use crate::owed::{self, Change};
 use crate::pattern::fits;
-use crate::pipeline::{Canary, Condition, Gate, Job, OnFailure, Pipeline, Stage, Strategy, Verification};
+use crate::pipeline::{
+    Canary, Condition, Gate, Job, OnFailure, Pipeline, RunWhen, Stage, Strategy, Verification,
+};
 use crate::policy::EnvironmentDocument;
 use crate::run::Trust;
 use crate::{ArtifactName, EnvironmentName, JobName, ProjectName, StageName, Weight, WorkloadName};
@@ -63,6 +66,8 @@ pub enum Fate {
     Runs,
     /// It is skipped.
     Skipped,
+    /// It reports success without running: nothing that it reads has changed.
+    Unchanged,
     /// The Run decides.
     Undecided,
 }
@@ -371,25 +376,60 @@ fn fate(
     fates: &BTreeMap<JobName, Fate>,
     foresight: &dyn Foresight,
 ) -> (Fate, String) {
+    let (fate, reason) = fate_by_needs(job, needs, occasion, fates, foresight);
+    if fate == Fate::Skipped || job.paths.is_empty() || occasion.event == "manual" {
+        return (fate, reason);
+    }
+    let patterns = job.paths.join("`, `");
+    match owed::change(&job.paths, occasion.changed.as_deref()) {
+        Change::Path { path } => (fate, format!("{reason}; `{path}` has changed")),
+        Change::Nothing => {
+            (Fate::Unchanged, format!("reports success without running: no changed file fits `{patterns}`"))
+        }
+        Change::Unknown => (
+            fate,
+            format!("{reason}; not where nothing that fits `{patterns}` has changed since its last verdict"),
+        ),
+    }
+}
+
+/// What becomes of a Job by what comes before it and by its condition.
+fn fate_by_needs(
+    job: &Job,
+    needs: &[JobName],
+    occasion: &Occasion,
+    fates: &BTreeMap<JobName, Fate>,
+    foresight: &dyn Foresight,
+) -> (Fate, String) {
     let after = match needs {
         [] => "at once".to_owned(),
         needs => format!("after {}", list(needs)),
     };
-    let with = |wanted: Fate| needs.iter().find(|need| fates.get(*need) == Some(&wanted));
+    let with = |wanted: Fate| {
+        let matters = |need: &&JobName| wanted != Fate::Skipped || !job.optional_needs.contains(*need);
+        needs.iter().filter(matters).find(|need| fates.get(*need) == Some(&wanted))
+    };
     let asks = job.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
-    if let Some(need) = with(Fate::Skipped).filter(|_| !asks) {
+    let needs_all = job.run_when == RunWhen::AllPassed && !asks;
+    if let Some(need) = with(Fate::Skipped).filter(|_| needs_all) {
         return (Fate::Skipped, format!("it needs `{need}`, which is skipped"));
     }
+    let after = match job.run_when {
+        RunWhen::AllPassed => after,
+        RunWhen::AnyFailed => format!("{after}, if a job before it failed"),
+        RunWhen::Always => format!("{after}, however that ends"),
+    };
+    let sure = if job.run_when == RunWhen::AnyFailed { Fate::Undecided } else { Fate::Runs };
     let Some(condition) = &job.condition else {
-        return match with(Fate::Undecided) {
+        return match with(Fate::Undecided).filter(|_| needs_all) {
             Some(need) => (Fate::Undecided, format!("if `{need}` runs")),
-            None => (Fate::Runs, after),
+            None => (sure, after),
         };
     };
     match foresight.foresee(condition, job, occasion, fates) {
-        Foreseen::Holds => match with(Fate::Undecided).filter(|_| !asks) {
+        Foreseen::Holds => match with(Fate::Undecided).filter(|_| needs_all) {
             Some(need) => (Fate::Undecided, format!("if `{need}` runs; `{}` holds", condition.0)),
-            None => (Fate::Runs, format!("{after}; `{}` holds", condition.0)),
+            None => (sure, format!("{after}; `{}` holds", condition.0)),
         },
         Foreseen::Fails => (Fate::Skipped, format!("`{}` does not hold", condition.0)),
         Foreseen::Unknown(why) => (Fate::Undecided, format!("{after}, if `{}`: {why}", condition.0)),

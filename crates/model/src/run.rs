@@ -2,14 +2,15 @@
 
 mod resume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished, Resume};
 use crate::origin::Origin;
-use crate::pipeline::{Condition, EnvValue, Job, Pipeline};
+use crate::owed::{self, Asking, Bases, Finding, Owed, Verdict};
+use crate::pipeline::{Condition, EnvValue, Job, Pipeline, RunWhen};
 use crate::timeline::{Actor, Entry};
 use crate::{AgentId, ArtifactName, AttemptId, Digest, JobName, ProjectName, RunId};
 
@@ -42,6 +43,9 @@ pub struct Run {
     pub reason: String,
     /// Its Jobs, in the order of the file.
     pub jobs: Vec<JobRun>,
+    /// The last verdicts of its Jobs with `paths`, as they were when the source was packed.
+    #[serde(default)]
+    pub bases: Bases,
     /// The Release that it sealed.
     pub release: Option<SealedRelease>,
     /// When it was made.
@@ -175,6 +179,9 @@ pub struct JobRun {
     pub state: JobState,
     /// For people: why it is in this state.
     pub reason: String,
+    /// For people: why it runs, where it has `paths`.
+    #[serde(default)]
+    pub why: String,
     /// The names of its Steps.
     pub steps: Vec<String>,
     /// Whether its concurrency group was given to it.
@@ -276,6 +283,9 @@ pub enum RunEvent {
     SourcePrepared {
         /// Its tar.
         source: Digest,
+        /// The last verdicts of Jobs with `paths`, and what has changed since.
+        #[serde(default)]
+        bases: Bases,
     },
     /// The source tree could not be packed.
     SourceFailed {
@@ -319,6 +329,11 @@ pub enum RunEvent {
         attempt: AttemptId,
         /// Why.
         message: String,
+    },
+    /// The queue of the agents sees to a concurrency group.
+    GroupLeftToQueue {
+        /// Which.
+        group: String,
     },
     /// A concurrency group became free.
     GroupFreed {
@@ -382,6 +397,20 @@ pub enum RunEffect {
         job: JobName,
         /// Which.
         group: String,
+    },
+    /// Remember what a Job with `paths` found out about the commit.
+    RememberVerdict {
+        /// The Job.
+        job: JobName,
+        /// It.
+        verdict: Verdict,
+    },
+    /// Remember how long a Job took that passed, so that others can be told when theirs may begin.
+    RememberDuration {
+        /// The Job.
+        job: JobName,
+        /// How long.
+        took: SignedDuration,
     },
     /// End an Attempt wherever it is.
     CancelAttempt {
@@ -481,6 +510,7 @@ impl Run {
             pipeline_digest,
             diagnostics,
             source: None,
+            bases: Bases::new(),
             state: RunState::Preparing,
             reason: "the source is being packed".to_owned(),
             jobs,
@@ -566,7 +596,7 @@ impl Run {
     ) -> Handled<RunEffect> {
         let mut handled = Handled::default();
         match event {
-            RunEvent::SourcePrepared { source } => self.source_prepared(source),
+            RunEvent::SourcePrepared { source, bases } => self.source_prepared(source, bases),
             RunEvent::SourceFailed { message } => {
                 if self.state == RunState::Preparing {
                     self.finish(RunState::Failed, message, now, &mut handled);
@@ -586,6 +616,7 @@ impl Run {
                 self.attempt_lost(attempt, fence, message, now, &mut handled);
             }
             RunEvent::AttemptRefused { attempt, message } => self.attempt_refused(attempt, message, now),
+            RunEvent::GroupLeftToQueue { group } => self.group_left_to_queue(&group),
             RunEvent::GroupFreed { group } => self.group_freed(&group),
             RunEvent::CancelRequested { actor, reason } => self.cancel(actor, reason, now, &mut handled),
             RunEvent::Approved { actor } => self.approved(actor, &mut handled),
@@ -609,9 +640,10 @@ impl Run {
         handled
     }
 
-    fn source_prepared(&mut self, source: Digest) {
+    fn source_prepared(&mut self, source: Digest, bases: Bases) {
         if self.state == RunState::Preparing {
             self.source = Some(source);
+            self.bases = bases;
             self.state = RunState::Running;
             self.reason = "jobs run".to_owned();
         }
@@ -742,6 +774,19 @@ impl Run {
                 }
             }
         }
+        self.remember(name, handled);
+    }
+
+    fn group_left_to_queue(&mut self, group: &str) {
+        let Some(pipeline) = &self.pipeline else { return };
+        let waits = |job: &&mut JobRun| {
+            let declared = pipeline.job(&job.name).and_then(|declared| declared.concurrency.as_deref());
+            job.state == JobState::Waiting && declared == Some(group)
+        };
+        for job in self.jobs.iter_mut().filter(waits) {
+            job.state = JobState::Blocked;
+            job.group_granted = true;
+        }
     }
 
     fn group_freed(&mut self, group: &str) {
@@ -848,14 +893,21 @@ impl Run {
             let run = self.id;
             let job = &mut self.jobs[index];
             match next {
-                Move::Queue => {
+                Move::Queue { because } => {
                     job.queue_attempt(run, now, handled);
+                    job.why = because;
                     "waits for an agent".clone_into(&mut job.reason);
                 }
                 Move::AwaitGroup(group) => {
                     job.state = JobState::Waiting;
                     job.reason = format!("waits until no other job of group `{group}` runs");
                     handled.effect(RunEffect::AwaitGroup { job: job.name.clone(), group });
+                }
+                Move::Pass { verdict, because } => {
+                    let Verdict { outputs, artifacts, .. } = *verdict;
+                    job.state = JobState::Passed;
+                    job.reason = because;
+                    (job.outputs, job.artifacts) = (outputs, artifacts);
                 }
                 Move::Skip(reason) => {
                     job.state = JobState::Skipped;
@@ -945,12 +997,22 @@ impl Run {
         // `if: branch == 'main'` must not release what its tests refused.
         let asks = declared.condition.as_ref().is_some_and(Condition::asks_for_outcomes);
         let is_skipped = |name: &JobName| self.job(name).is_some_and(|job| job.state == JobState::Skipped);
+        let ignored =
+            |job: &JobRun| job.state == JobState::Skipped && declared.optional_needs.contains(&job.name);
         let pipeline = self.pipeline.as_ref()?;
         let mut needed = pipeline.needs_that_matter(declared, is_skipped).filter_map(|name| self.job(name));
-        let missing = needed.find(|job| job.state != JobState::Passed && !tolerated(job));
-        if let Some(missing) = missing.filter(|_| !asks) {
-            let reason = format!("it needs `{}`, which {}", missing.name, missing.state.word());
-            return Some(Move::Skip(reason));
+        let missing = needed.find(|job| job.state != JobState::Passed && !tolerated(job) && !ignored(job));
+        match declared.run_when {
+            RunWhen::AllPassed => {
+                if let Some(missing) = missing.filter(|_| !asks) {
+                    let reason = format!("it needs `{}`, which {}", missing.name, missing.state.word());
+                    return Some(Move::Skip(reason));
+                }
+            }
+            RunWhen::AnyFailed if !self.any_failed_before(declared) => {
+                return Some(Move::Skip("it runs when a job before it failed, and none did".to_owned()));
+            }
+            RunWhen::AnyFailed | RunWhen::Always => {}
         }
         if let Some(condition) = &declared.condition {
             match evaluator.holds(condition, &Scope { run: self, job: declared }) {
@@ -961,19 +1023,109 @@ impl Run {
                 Err(message) => return Some(Move::Fail(format!("its condition cannot be told: {message}"))),
             }
         }
+        let because = match self.owed(declared) {
+            Owed::Yes { because } => because,
+            Owed::No { verdict, because } => return Some(Move::Pass { verdict, because }),
+        };
         if self.held_by_matrix(declared).is_some() {
             return None;
         }
         match &declared.concurrency {
             Some(group) if !job.group_granted => Some(Move::AwaitGroup(group.clone())),
-            _ => Some(Move::Queue),
+            _ => Some(Move::Queue { because }),
         }
+    }
+
+    /// Whether a Job that this one needs, directly or not, did not pass though it ran.
+    fn any_failed_before(&self, job: &Job) -> bool {
+        let mut open: Vec<&JobName> = job.needs.iter().collect();
+        let mut seen: BTreeSet<&JobName> = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            if self.job(name).is_some_and(|job| job.state == JobState::Failed) {
+                return true;
+            }
+            open.extend(self.declared(name).into_iter().flat_map(|job| &job.needs));
+        }
+        false
+    }
+
+    fn owed(&self, job: &Job) -> Owed {
+        let inputs = self.inputs(job);
+        let asking = Asking {
+            event: &self.cause.event,
+            trust: self.trust,
+            definition: self.definition(job),
+            inputs: &inputs,
+        };
+        owed::decide(job, self.bases.get(&job.name), asking)
+    }
+
+    fn definition(&self, job: &Job) -> Digest {
+        let none = BTreeMap::new();
+        owed::definition(job, self.pipeline.as_ref().map_or(&none, |pipeline| &pipeline.env))
+    }
+
+    /// The Artifacts that a Job starts with: those of the Jobs that it needs.
+    #[must_use]
+    pub fn inputs(&self, job: &Job) -> BTreeMap<ArtifactName, Digest> {
+        let needed = job.needs.iter().filter_map(|name| self.job(name));
+        needed.flat_map(|job| &job.artifacts).map(|(name, digest)| (name.clone(), *digest)).collect()
+    }
+
+    /// What a Job that just ran to its end found out.
+    fn remember(&self, name: &JobName, handled: &mut Handled<RunEffect>) {
+        let (Some(declared), Some(job)) = (self.declared(name), self.job(name)) else { return };
+        let last = job.attempts.last();
+        let span = last.and_then(|last| Some((last.started_at?, last.finished_at?)));
+        if let (JobState::Passed, Some((started, finished))) = (job.state, span) {
+            let took = finished.duration_since(started).max(SignedDuration::ZERO);
+            handled.effect(RunEffect::RememberDuration { job: name.clone(), took });
+        }
+        // A Job that was lost or could not be begun has found out nothing.
+        let ran = last.is_some_and(|last| {
+            matches!(last.state, AttemptState::Passed | AttemptState::Failed | AttemptState::TimedOut)
+        });
+        let finding = match job.state {
+            JobState::Passed => Finding::Passed,
+            JobState::Failed if ran => Finding::Failed,
+            JobState::Blocked
+            | JobState::Waiting
+            | JobState::Active
+            | JobState::Failed
+            | JobState::Skipped
+            | JobState::Cancelled => return,
+        };
+        // What an edited command found out is not about the commit.
+        if declared.paths.is_empty() || self.is_edited() {
+            return;
+        }
+        let verdict = Verdict {
+            run: self.number,
+            commit: self.cause.commit.clone(),
+            finding,
+            trust: self.trust,
+            definition: self.definition(declared),
+            inputs: self.inputs(declared),
+            outputs: job.outputs.clone(),
+            artifacts: job.artifacts.clone(),
+        };
+        handled.effect(RunEffect::RememberVerdict { job: name.clone(), verdict });
     }
 }
 
 /// What a Job that is not blocked any more does.
 enum Move {
-    Queue,
+    Queue {
+        because: String,
+    },
+    /// Nothing that it reads has changed.
+    Pass {
+        verdict: Box<Verdict>,
+        because: String,
+    },
     AwaitGroup(String),
     Skip(String),
     Fail(String),
@@ -990,6 +1142,7 @@ impl JobRun {
             name: job.name.clone(),
             state: JobState::Blocked,
             reason,
+            why: String::new(),
             steps: job.steps.iter().map(|step| step.name.clone()).collect(),
             group_granted: false,
             attempts: Vec::new(),

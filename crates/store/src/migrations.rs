@@ -15,6 +15,8 @@ const STEPS: &[(i64, &str, &str)] = &[
     (6, "agent certificates", include_str!("../migrations/0006_agent_certificates.sql")),
     (7, "gateway sessions", include_str!("../migrations/0007_gateway_sessions.sql")),
     (8, "invitations", include_str!("../migrations/0008_invitations.sql")),
+    (10, "queue", include_str!("../migrations/0010_queue.sql")),
+    (11, "agent standing", include_str!("../migrations/0011_agent_standing.sql")),
     (13, "kept", include_str!("../migrations/0013_kept.sql")),
     (16, "evidence", include_str!("../migrations/0016_evidence.sql")),
     (19, "standing triggers", include_str!("../migrations/0019_standing_triggers.sql")),

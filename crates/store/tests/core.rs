@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use towpath_model::{AgentId, AttemptId, Digest, EnvironmentKey, ProjectName, RunId};
 use towpath_store::core::agents::{self, Agent};
-use towpath_store::core::attempts::{self, Owner, QueuedAttempt};
+use towpath_store::core::attempts::{self, Owner, Place, QueuedAttempt};
 use towpath_store::core::documents::{self, Document};
 use towpath_store::core::gateways::{self, Gateway};
 use towpath_store::core::measurements::{self, Measurement};
@@ -43,10 +43,11 @@ fn queued(number: u128, owner: Owner) -> QueuedAttempt {
         project: shop(),
         owner,
         labels: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
+        place: Place::of_check(format!("shop {number}")),
         fence: 0,
         agent: None,
         cancel: None,
-        body: "{}".to_owned(),
+        body: String::new(),
     }
 }
 
@@ -59,15 +60,24 @@ async fn an_attempt_is_given_to_one_agent_under_a_growing_fence() {
     let (_dir, db) = open().await;
     let mut tx = db.begin_write().await.unwrap();
     let (one, two) = (AgentId(Uuid::from_u128(1)), AgentId(Uuid::from_u128(2)));
-    let job = queued(1, Owner::Run(RunId(Uuid::from_u128(9))));
-    let check = queued(2, Owner::Environment("production".parse().unwrap()));
+    let at = |attempt: QueuedAttempt, queued_at| QueuedAttempt {
+        place: Place { queued_at, ..attempt.place.clone() },
+        ..attempt
+    };
+    let job = at(queued(1, Owner::Run(RunId(Uuid::from_u128(9)))), later(1));
+    let check = at(queued(2, Owner::Environment("production".parse().unwrap())), later(2));
     queue(&mut tx, &check, later(2)).await;
     queue(&mut tx, &job, later(1)).await;
     queue(&mut tx, &job, later(3)).await;
     assert_eq!(attempts::queued(&mut tx).await.unwrap(), [job.clone(), check.clone()]);
-    assert_eq!(attempts::lease(&mut tx, job.id, one).await.unwrap(), Some(1));
-    assert_eq!(attempts::lease(&mut tx, job.id, two).await.unwrap(), None, "it was to be had twice");
-    let held = QueuedAttempt { fence: 1, agent: Some(one), ..job.clone() };
+    assert_eq!(attempts::lease(&mut tx, job.id, one, later(5)).await.unwrap(), Some(1));
+    assert_eq!(
+        attempts::lease(&mut tx, job.id, two, later(6)).await.unwrap(),
+        None,
+        "it was to be had twice"
+    );
+    let place = Place { leased_at: Some(later(5)), ..job.place.clone() };
+    let held = QueuedAttempt { fence: 1, agent: Some(one), place, ..job.clone() };
     assert_eq!(attempts::leased(&mut tx).await.unwrap(), std::slice::from_ref(&held));
     attempts::cancel(&mut tx, job.id, "enough").await.unwrap();
     let told = QueuedAttempt { cancel: Some("enough".to_owned()), ..held };
@@ -111,6 +121,9 @@ async fn an_agent_that_calls_again_keeps_its_generation() {
         version: "1".to_owned(),
         seen_at: T0,
         generation: 0,
+        capacity: 2,
+        one_job: false,
+        hold: None,
     };
     agents::seen(&mut tx, &agent).await.unwrap();
     agents::changed(&mut tx, agent.id).await.unwrap();
@@ -235,4 +248,23 @@ async fn names_are_taken_once_counters_only_grow_and_refs_are_remembered() {
         let known = git_refs::find(&mut tx, "shop", "refs/heads/main").await.unwrap();
         assert_eq!(known.as_deref(), commit);
     }
+}
+
+#[tokio::test]
+async fn a_concurrency_group_lets_in_no_more_than_its_limit() {
+    let (_dir, db) = open().await;
+    let mut tx = db.begin_write().await.unwrap();
+    let agent = AgentId(Uuid::from_u128(1));
+    for number in 1..=3 {
+        let mut attempt = queued(number, Owner::Run(RunId(Uuid::from_u128(9))));
+        attempt.place.group = Some(("db".to_owned(), 2));
+        queue(&mut tx, &attempt, later(1)).await;
+    }
+    let mut lease = async |number| {
+        attempts::lease(&mut tx, AttemptId(Uuid::from_u128(number)), agent, later(2)).await.unwrap()
+    };
+    assert_eq!((lease(1).await, lease(2).await, lease(3).await), (Some(1), Some(1), None));
+    attempts::done(&mut tx, AttemptId(Uuid::from_u128(1))).await.unwrap();
+    let third = attempts::lease(&mut tx, AttemptId(Uuid::from_u128(3)), agent, later(3)).await.unwrap();
+    assert_eq!(third, Some(1));
 }

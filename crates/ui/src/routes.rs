@@ -11,6 +11,8 @@ pub const TIMELINE: &str = "/timeline";
 pub const APPROVALS: &str = "/approvals";
 /// The agents.
 pub const AGENTS: &str = "/agents";
+/// What waits for agents.
+pub const QUEUE: &str = "/queue";
 /// Asks for a join token, by POST.
 pub const AGENTS_JOIN: &str = "/agents/join";
 /// People and roles.
@@ -37,6 +39,9 @@ pub const TEMPLATES: &[&str] = &[
     "/approvals",
     "/agents",
     "/agents/join",
+    "/agents/{agent}/drain",
+    "/agents/{agent}/undrain",
+    "/queue",
     "/users",
     "/users/invite",
     "/users/{login}/grant",
@@ -209,6 +214,12 @@ fn encode(part: &str) -> String {
         }
     }
     encoded
+}
+
+/// Drains an agent or gives it jobs again, by POST.
+#[must_use]
+pub fn agent_verb(agent: &str, verb: &str) -> String {
+    format!("{AGENTS}/{agent}/{verb}")
 }
 
 #[cfg(test)]

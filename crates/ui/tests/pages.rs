@@ -27,6 +27,7 @@ fn rich() -> Vec<(&'static str, String)> {
         ("timeline", page::timeline(&moment.timeline())),
         ("approvals", page::approvals(&moment.approvals())),
         ("agents", page::agents(&moment.agents())),
+        ("queue", page::queue(&moment.queue())),
         ("users", page::users(&moment.users())),
         ("account", page::account(&moment.account())),
         ("doctor", page::doctor(&moment.doctor())),
@@ -113,6 +114,17 @@ fn bare() -> Vec<(&'static str, String)> {
         ("timeline", page::timeline(&timeline)),
         ("approvals", page::approvals(&ApprovalsView { shell: shell(), waiting: vec![] })),
         ("agents", page::agents(&AgentsView { shell: shell(), agents: vec![], join: None, may_join: false })),
+        (
+            "queue",
+            page::queue(&QueueView {
+                shell: shell(),
+                waiting: vec![],
+                waiting_in_all: 0,
+                running: vec![],
+                agents: 0,
+                free: 0,
+            }),
+        ),
         ("account", page::account(&AccountView { shell: shell(), tokens: vec![], ..moment.account() })),
         ("doctor", page::doctor(&DoctorView { shell: shell(), findings: vec![], ..moment.doctor() })),
     ]

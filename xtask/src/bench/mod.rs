@@ -9,6 +9,7 @@ mod log;
 mod memory;
 mod options;
 mod process;
+mod queue;
 mod report;
 mod rollback;
 mod sandbox;
@@ -29,6 +30,8 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
       log bytes acknowledged per second against cat and fsync
   cargo run --release -p xtask -- bench cache [--rounds N]
       a snapshot of 1 GiB in 50,000 files, taken and restored, against tar | zstd
+  cargo xtask bench queue
+      one look of the scheduler at 10,000 waiting jobs
   cargo xtask bench rollback [--binary FILE] [--rounds N]
       a decision to the last request on the bad version
   cargo xtask bench sandbox [--binary FILE] [--rounds N]
@@ -44,6 +47,7 @@ const BENCHES: [(&str, Bench); 8] = [
     ("first-line", first_line::run),
     ("log", log::run),
     ("cache", cache::run),
+    ("queue", queue::run),
     ("rollback", rollback::run),
     ("sandbox", sandbox::run),
     ("memory", memory::run),

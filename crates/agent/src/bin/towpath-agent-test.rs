@@ -35,6 +35,7 @@ fn agent(data: PathBuf) -> ExitCode {
         deployer: true,
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         capacity: 2,
+        one_job: std::env::var_os("ONE_JOB").is_some(),
         program: std::env::current_exe().expect("the test runs from a file"),
         allow_unsandboxed: true,
         limits: Limits::default(),

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use towpath_api::agent::{Assignment, Cancel as CancelOrder, InstanceReport, Lease, Orders, Poll};
 use towpath_artifact::ContentStore;
+use towpath_model::lease::works_for;
 use towpath_model::{AgentId, AttemptId};
 use uuid::Uuid;
 
@@ -80,6 +81,8 @@ pub struct AgentOptions {
     pub address: IpAddr,
     /// How many Attempts it runs at once.
     pub capacity: u32,
+    /// Whether it ends after one Attempt.
+    pub one_job: bool,
     /// The program with the hidden commands `supervise` and `sandbox-exec`: the current one in production.
     pub program: PathBuf,
     /// Whether Steps may run unconfined where the host has no sandbox or a Job asks for it.
@@ -196,6 +199,10 @@ struct Agent {
     report_at: Instant,
     /// When old blobs are removed.
     prune_at: Instant,
+    /// Whether it has taken an Attempt.
+    used: bool,
+    /// What the server last had to say about this agent.
+    notice: Option<String>,
 }
 
 impl Agent {
@@ -250,15 +257,17 @@ impl Agent {
             lease: POLL_WAIT,
             report_at: now,
             prune_at: now,
+            used: false,
+            notice: None,
             options,
         })
     }
 
-    /// Polls for ever.
+    /// Polls for ever; one that is for one Attempt, until that has ended.
     async fn serve(&mut self) {
         let mut pause = FIRST_RETRY;
         let mut renewal = Renewal::new(self.options.credentials.clone(), self.client.clone());
-        loop {
+        while !(self.options.one_job && self.used && self.held.is_empty()) {
             let sent = Instant::now();
             match self.ask(&mut renewal).await {
                 None => {}
@@ -289,7 +298,7 @@ impl Agent {
             tokio::select! {
                 answer = &mut asking => return Some(answer),
                 news = self.news() => {
-                    let has_room_again = matches!(news, News::AttemptEnded) && poll.runner && poll.capacity == 0;
+                    let has_room_again = matches!(news, News::AttemptEnded) && poll.runner && (poll.capacity == 0 || self.options.one_job);
                     self.attend(news).await;
                     if has_room_again {
                         return None;
@@ -347,7 +356,8 @@ impl Agent {
             deployer: self.options.deployer,
             address: self.options.address,
             engine: self.engine.clone(),
-            capacity: if self.options.runner { capacity } else { 0 },
+            capacity: if self.options.runner && !(self.options.one_job && self.used) { capacity } else { 0 },
+            one_job: self.options.one_job,
             held,
             instances_generation: self.instances.as_ref().map_or(0, Instances::generation),
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
@@ -365,10 +375,14 @@ impl Agent {
     }
 
     fn obey(&mut self, orders: Orders, sent: Instant) {
-        let Orders { assignments, cancel, instances, lease_ms } = orders;
+        let Orders { assignments, cancel, instances, lease_ms, waited_ms, notice } = orders;
         self.lease = Duration::from_millis(lease_ms.into()).max(Duration::from_secs(1));
-        // Counted from the question, not from the answer: the server's clock began before ours.
-        self.leases_end = sent + self.lease;
+        // Never later than the answer by the server's clock; see `towpath_model::lease`.
+        self.leases_end = sent + works_for(Duration::from_millis(waited_ms.into()), self.lease);
+        if let Some(notice) = notice.as_ref().filter(|notice| self.notice.as_ref() != Some(*notice)) {
+            tracing::warn!("the server gives this agent no jobs: {notice}");
+        }
+        self.notice = notice;
         for CancelOrder { lease, reason } in cancel {
             if let Some(held) = self.held.get(&lease.attempt).filter(|held| held.lease == lease) {
                 held.cancel.cancel(CancelReason::Cancelled(reason));
@@ -398,8 +412,12 @@ impl Agent {
                 return;
             }
         };
-        // A poll's answer may be older than its leases; they begin to run now at the latest.
-        self.leases_end = self.leases_end.max(Instant::now() + self.lease / 2);
+        if Instant::now() >= self.leases_end {
+            // The answer was on its way for so long that another agent may have it: it is left to its lease.
+            tracing::warn!(attempt = %lease.attempt, "the answer that gave it came too late; it is not begun");
+            return;
+        }
+        self.used = true;
         self.held.insert(lease.attempt, Held { lease, cancel: cancel.clone() });
         let runner = Arc::clone(&self.runner);
         tracing::info!(attempt = %lease.attempt, fence = lease.fence, "{} begins", assignment.title);

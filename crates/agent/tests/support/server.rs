@@ -71,8 +71,14 @@ impl Server {
     }
 
     pub fn agent(&self) -> Agent {
+        self.agent_with(&[])
+    }
+
+    /// One whose environment says more of how it is set up.
+    pub fn agent_with(&self, env: &[(&str, &str)]) -> Agent {
         let mut command = Command::new(super::helper());
         command.arg("agent").arg(self.data.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(env.iter().copied());
         Agent(command.spawn().unwrap())
     }
 
@@ -171,6 +177,8 @@ fn fenced() -> Response {
 }
 
 async fn poll(State(world): Shared, Json(poll): Json<Poll>) -> Response {
+    let heard = std::time::Instant::now();
+    let waited_ms = || u32::try_from(heard.elapsed().as_millis()).unwrap();
     for _ in 0..20 {
         {
             let mut world = world.lock().unwrap();
@@ -184,14 +192,22 @@ async fn poll(State(world): Shared, Json(poll): Json<Poll>) -> Response {
             if !assignments.is_empty() || !cancel.is_empty() || instances.is_some() {
                 world.polls.push(poll);
                 let lease_ms = world.lease_ms;
-                return Json(Orders { assignments, cancel, instances, lease_ms }).into_response();
+                return Json(Orders {
+                    assignments,
+                    cancel,
+                    instances,
+                    lease_ms,
+                    waited_ms: waited_ms(),
+                    notice: None,
+                })
+                .into_response();
             }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut world = world.lock().unwrap();
     world.polls.push(poll);
-    Json(Orders { lease_ms: world.lease_ms, ..Orders::default() }).into_response()
+    Json(Orders { lease_ms: world.lease_ms, waited_ms: waited_ms(), ..Orders::default() }).into_response()
 }
 
 async fn events(

@@ -184,6 +184,18 @@ pub struct Agent {
     pub seen_at: Timestamp,
     /// Whether it is there now.
     pub online: bool,
+    /// How many Attempts it runs at once.
+    #[serde(default)]
+    pub capacity: u32,
+    /// Whether it ends after one Attempt.
+    #[serde(default)]
+    pub one_job: bool,
+    /// `ready`, `draining`, `too-old` or `cloned`: whether it is given Attempts.
+    #[serde(default)]
+    pub standing: String,
+    /// For people: why it is given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// When its certificate ends; absent for an agent of the server's own host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

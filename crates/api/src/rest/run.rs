@@ -62,6 +62,9 @@ pub struct Job {
     pub state: model::JobState,
     /// For people: why it is in this state.
     pub reason: String,
+    /// For people: why it ran, where it has `paths`.
+    #[serde(default)]
+    pub why: String,
     /// The names of its Steps.
     pub steps: Vec<String>,
     /// Whether its concurrency group was given to it.
@@ -173,6 +176,7 @@ impl Job {
             name,
             state,
             reason,
+            why,
             steps,
             group_granted,
             attempts,
@@ -185,6 +189,7 @@ impl Job {
             needs,
             state: *state,
             reason: reason.clone(),
+            why: why.clone(),
             steps: steps.clone(),
             group_granted: *group_granted,
             attempts: attempts.iter().map(Attempt::from).collect(),
@@ -214,6 +219,7 @@ impl From<&model::Run> for Run {
             state,
             reason,
             jobs,
+            bases: _,
             release,
             created_at,
             finished_at,

@@ -24,6 +24,7 @@ pub mod logs;
 pub mod occasion;
 pub mod plan;
 pub mod project;
+pub mod queue;
 pub mod releases;
 pub mod resume;
 pub mod run;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use towpath_model::origin::{Origin, PullRequest};
 use towpath_model::pattern::fits;
@@ -19,10 +20,11 @@ pub struct OccasionArgs {
     /// The ref: `main`, `v1.2.0`, `refs/heads/main`. Without it, the branch that is checked out, or `main`.
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
-    /// The branch that a pull request wants to change.
-    #[arg(long, value_name = "BRANCH", default_value = "main")]
-    base: String,
-    /// A file that changed, for `on: { push: { paths } }`; may be given several times.
+    /// A commit or branch: what differs between it and the working tree counts as changed, for `paths`; a job with `paths` is
+    /// planned as if it had passed there. For a pull request, the branch that it wants to change; without it, `main`.
+    #[arg(long, value_name = "COMMIT")]
+    base: Option<String>,
+    /// A file that changed, for `paths`; may be given several times.
     #[arg(long = "changed", value_name = "PATH")]
     changed: Vec<String>,
     /// How far the ref is trusted. Without it, refs that an environment document allows are protected.
@@ -60,7 +62,10 @@ pub enum TrustWord {
 
 impl OccasionArgs {
     /// The occasion that the words mean for the project in `directory`.
-    pub fn resolve(&self, directory: &Path, documents: &[EnvironmentDocument]) -> Occasion {
+    ///
+    /// # Errors
+    /// Fails where git does not know the commit of `--base`.
+    pub fn resolve(&self, directory: &Path, documents: &[EnvironmentDocument]) -> anyhow::Result<Occasion> {
         let tagged = self.reference.as_deref().is_some_and(|reference| reference.starts_with("refs/tags/"));
         let event = self.event.unwrap_or(if tagged { Event::Tag } else { Event::Push });
         let named =
@@ -81,7 +86,8 @@ impl OccasionArgs {
             None => Trust::Internal,
         };
         let origin = (event == Event::PullRequest).then(|| {
-            let (base, action) = (self.base.clone(), "opened".to_owned());
+            let base = self.base.clone().unwrap_or_else(|| "main".to_owned());
+            let action = "opened".to_owned();
             Origin::PullRequest(PullRequest { number: 1, base, action, trust })
         });
         let event = match event {
@@ -92,8 +98,14 @@ impl OccasionArgs {
             Event::Tag => "tag",
             Event::Manual => "manual",
         };
-        let changed = (!self.changed.is_empty()).then(|| self.changed.clone());
-        Occasion { event: event.to_owned(), reference, changed, trust, origin }
+        let changed = match &self.base {
+            _ if !self.changed.is_empty() => Some(self.changed.clone()),
+            None => None,
+            // The branch of a pull request need not be here.
+            Some(base) if self.event == Some(Event::PullRequest) => changed_since(directory, base).ok(),
+            Some(base) => Some(changed_since(directory, base)?),
+        };
+        Ok(Occasion { event: event.to_owned(), reference, changed, trust, origin })
     }
 }
 
@@ -105,6 +117,32 @@ fn is_allowed(reference: &str, documents: &[EnvironmentDocument]) -> bool {
         documents => documents.iter().map(|document| &document.allow).collect(),
     };
     allowed.iter().any(|allow| allow.refs.iter().any(|pattern| fits(pattern, reference)))
+}
+
+/// Paths that differ between a commit and the working tree, with those that git does not track yet.
+fn changed_since(directory: &Path, base: &str) -> anyhow::Result<Vec<String>> {
+    let base = format!("{base}^{{commit}}");
+    let commit = git(directory, &["rev-parse", "--verify", "--quiet", "--end-of-options", &base])
+        .with_context(|| format!("git knows no commit `{}`", base.trim_end_matches("^{commit}")))?;
+    let top = git(directory, &["rev-parse", "--show-toplevel"]).context("this is no git repository")?;
+    let top = Path::new(top.trim());
+    let differs = git(top, &["diff", "--name-only", "-z", "--no-renames", commit.trim(), "--"]);
+    let new = git(top, &["ls-files", "-z", "--others", "--exclude-standard"]);
+    let (differs, new) = differs.zip(new).context("git could not tell what has changed")?;
+    let mut paths: Vec<String> = differs
+        .split('\0')
+        .chain(new.split('\0'))
+        .filter(|path| !path.is_empty())
+        .map(str::to_owned)
+        .collect();
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// What git answers; nothing where it refuses.
+fn git(directory: &Path, words: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(directory).args(words).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The branch that is checked out, where git can tell.

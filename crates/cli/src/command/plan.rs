@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.against.print(limit, &pipeline, &local.documents)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let occasion = args.occasion.resolve(&directory, &local.documents);
+    let occasion = args.occasion.resolve(&directory, &local.documents)?;
     let report = towpath_config::plan(&pipeline, &occasion, &local.documents);
     let shown = match args.format {
         Format::Text if args.against.json() => render::json(&report),

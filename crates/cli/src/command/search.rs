@@ -11,6 +11,7 @@ use crate::output;
 
 /// Looks for a text in the logs of a project.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Search {
     /// The project.
     project: String,
@@ -26,6 +27,7 @@ pub struct Search {
 
 /// Shows what fails in a project.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Failures {
     /// The project.
     project: String,

@@ -1,5 +1,7 @@
 //! Jobs and their Steps.
 
+use std::collections::BTreeSet;
+
 use towpath_model::JobName;
 use towpath_model::container::Service;
 use towpath_model::matrix::Values;
@@ -8,7 +10,7 @@ use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry
 use super::matrix;
 use super::{
     DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, limits,
-    neither, patterns, reports, script, script_text, small,
+    neither, order, patterns, reports, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
@@ -27,8 +29,9 @@ pub(super) fn lower(
     report: &Report<'_>,
 ) -> Option<Job> {
     let mut fields = Fields::open(&entry.value, &entry.key_span, &JOB, report)?;
-    let needs = fields.names::<JobName>("needs");
-    places.job_needs.extend(needs.iter().map(|need| (owner.clone(), need.clone())));
+    let needs = order::needs(&mut fields, owner, places);
+    let run_when = order::run_when(&mut fields);
+    let paths = order::paths(&mut fields);
     let condition = condition(&mut fields, owner, places);
     let mut env = env(&mut fields, Some(owner), places);
     let secrets: Vec<SecretName> = fields.names("secrets").into_iter().map(|secret| secret.value).collect();
@@ -47,16 +50,19 @@ pub(super) fn lower(
     let limits = limits::lower(&mut fields);
     let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(HOUR);
     let retry = retry(&mut fields);
-    let concurrency = fields.text("concurrency").map(|group| group.value);
+    let order::Concurrency { group: concurrency, limit: concurrency_limit } = order::concurrency(&mut fields);
+    let priority = small(fields.integer("priority"), Job::DEFAULT_PRIORITY);
     let allow_failure = fields.boolean("allow_failure", false);
     let cell = matrix::cell(&mut fields, owner, values, &mut env);
     let caches = cache::caches(&mut fields, owner, places);
     let workspace = cache::workspace(&mut fields);
     fields.close();
-    let needs = needs.into_iter().map(|need| need.value).collect();
     Some(Job {
         name,
         needs,
+        optional_needs: BTreeSet::new(),
+        run_when,
+        paths,
         condition,
         env,
         secrets,
@@ -72,6 +78,8 @@ pub(super) fn lower(
         timeout,
         retry,
         concurrency,
+        concurrency_limit,
+        priority,
         allow_failure,
         cell,
         caches,

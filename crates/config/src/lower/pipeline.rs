@@ -6,7 +6,7 @@ use towpath_model::pipeline::{Job, Pipeline, Stage, Workload};
 use towpath_model::{JobName, ProjectName, WorkloadName};
 
 use super::reuse::{Defaults, Templates};
-use super::{Places, env, job, matrix, stage, trigger, workload};
+use super::{Places, env, job, matrix, order, stage, trigger, workload};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, parse_name};
 use crate::load::open_included;
@@ -44,6 +44,7 @@ pub(crate) fn lower(nodes: &[Node], places: &mut Places, report: &Report<'_>) ->
     }
     look_at_each(&templates, report);
     let Parts { mut jobs, workloads, stages } = parts;
+    order::settle(&mut jobs, places);
     need_cells(&mut jobs, places, &top, report);
     if jobs.is_empty() && !report.has_errors() {
         let problem = Problem::error("no-jobs", "the pipeline has no Jobs")

@@ -42,6 +42,7 @@ impl Graph {
                 Fate::Runs => (Sort::Job, String::new()),
                 Fate::Skipped => (Sort::Skipped, "skipped".to_owned()),
                 Fate::Undecided => (Sort::Job, "perhaps".to_owned()),
+                Fate::Unchanged => (Sort::Skipped, "unchanged".to_owned()),
             };
             graph.add(format!("job {name}"), job.batch - 1, sort, name.clone(), detail);
             folded.extend(jobs.iter().map(|job| (*job, name.clone())));

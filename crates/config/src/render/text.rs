@@ -48,6 +48,7 @@ fn jobs(page: &mut String, report: &PlanReport) {
             Fate::Runs => "runs   ",
             Fate::Skipped => "skipped",
             Fate::Undecided => "perhaps",
+            Fate::Unchanged => "same   ",
         };
         let _ = writeln!(page, "  {:>2}  {name:width$}  {fate}  {}", job.batch, job.reason);
     }

@@ -3,6 +3,7 @@
 use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::limits::JOB_LIMITS;
+use super::need::{CONCURRENCY, NEED};
 use super::reports::{CHECK_REPORTS, REPORTS};
 use super::reuse::{DEFAULTS, INCLUDES, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
@@ -208,10 +209,24 @@ pub(crate) static JOB: Object = Object {
     keys: &[
         key(
             "needs",
-            one_or_many!(Kind::Name),
+            one_or_many!(Kind::Any(&[Kind::Name, Kind::Object(&NEED)])),
             Default("[]"),
             "Jobs that must have passed before. Their Artifacts and outputs are there.",
-            "[test]",
+            "[test, { job: lint, optional: true }]",
+        ),
+        key(
+            "run_when",
+            Kind::OneOf(&["all_passed", "any_failed", "always"]),
+            Default("all_passed"),
+            "What the Jobs that it needs must have come to. `any_failed` looks at those before them, too.",
+            "any_failed",
+        ),
+        key(
+            "paths",
+            one_or_many!(Kind::Text),
+            Default("all"),
+            "What it reads in the repository; `!` in front of a pattern takes paths out. Where nothing of it has changed since the commit of this Job's last verdict on the same ref, it reports success without running.",
+            "[src/**, Cargo.*]",
         ),
         key(
             "if",
@@ -307,10 +322,17 @@ pub(crate) static JOB: Object = Object {
         ),
         key(
             "concurrency",
-            Kind::Text,
+            Kind::Any(&[Kind::Text, Kind::Object(&CONCURRENCY)]),
             Default("none"),
-            "Only one Job with the same group runs at a time in the Project.",
-            "database",
+            "Only one Job with the same group runs at a time in the Project (or `limit` of them), in the order of the Runs.",
+            "{ group: database, limit: 2 }",
+        ),
+        key(
+            "priority",
+            Kind::Integer { min: 0, max: 100 },
+            Default("50"),
+            "Which of the Project's waiting Jobs goes first: the higher one. Each minute of waiting counts as one more.",
+            "80",
         ),
         key(
             "matrix",
@@ -369,7 +391,7 @@ pub(crate) static JOB: Object = Object {
         ("continue_on_error", "write `allow_failure: true`"),
         ("tags", "write `runs_on`"),
         ("labels", "write `runs_on`"),
-        ("when", "write `if`, with an expression"),
+        ("when", "write `if`, with an expression, or `run_when: any_failed`"),
         ("rules", "write `if`, with an expression"),
         ("only", "write `if: branch == 'main'`"),
         ("except", "write `if: branch != 'main'`"),

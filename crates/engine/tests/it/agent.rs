@@ -45,6 +45,11 @@ pub struct SimAgent {
     pub never_ready: bool,
     /// What Attempts leave, by the end of their title: a report of each kind with its text.
     pub reports: BTreeMap<String, Vec<(ReportKind, String)>>,
+    /// How many Attempts it takes at once.
+    pub capacity: u32,
+    pub version: String,
+    /// Artifacts that it names, whatever it was told to make.
+    pub claims: Option<BTreeMap<String, towpath_model::Digest>>,
     generation: u64,
     content: ContentStore,
     next_port: u16,
@@ -66,6 +71,9 @@ impl SimAgent {
             acknowledged: BTreeMap::new(),
             never_ready: false,
             reports: BTreeMap::new(),
+            capacity: 4,
+            version: "0.1.0".to_owned(),
+            claims: None,
             generation: 0,
             content,
             next_port: 20_000,
@@ -76,17 +84,18 @@ impl SimAgent {
         Poll {
             agent: self.id,
             session: self.session,
-            version: "test".to_owned(),
+            version: self.version.clone(),
             hostname: "test".to_owned(),
             labels: self.labels.clone(),
             runner: true,
             deployer: true,
             engine: None,
             address: [127, 0, 0, 1].into(),
-            capacity: 4_u32.saturating_sub(u32::try_from(self.held.len()).unwrap()),
+            capacity: self.capacity.saturating_sub(u32::try_from(self.held.len()).unwrap()),
             held: self.held.clone(),
             instances_generation: self.generation,
             wait_ms: 0,
+            one_job: false,
         }
     }
 
@@ -167,6 +176,9 @@ impl SimAgent {
             for wanted in &assignment.artifacts {
                 let bytes = format!("{} of {}", wanted.name, assignment.source);
                 artifacts.insert(wanted.name.clone(), self.content.put(bytes.as_bytes()).unwrap());
+            }
+            for (name, digest) in self.claims.iter().flatten() {
+                artifacts.insert(name.parse().unwrap(), *digest);
             }
         }
         let mut events = vec![

@@ -1,8 +1,10 @@
 //! The model as a whole: scripted scenarios, properties, and a simulated world with faults.
 
 mod fixture;
+mod owed;
 mod prng;
 mod properties;
+mod queue;
 mod run;
 mod scenarios;
 mod simulation;

@@ -1,11 +1,13 @@
 //! Runs: needs, retries by kind and by round, concurrency groups, cancelling and trying again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::Digest;
 use towpath_model::RunId;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
-use towpath_model::pipeline::{Condition, EnvValue, Executor, Job, Network, Pipeline, Retry, Triggers};
+use towpath_model::pipeline::{
+    Condition, EnvValue, Executor, Job, Network, Pipeline, Retry, RunWhen, Triggers,
+};
 use towpath_model::run::{
     Admission, Cause, Evaluator, Handled, JobState, NewRun, Run, RunEffect, RunEvent, RunState, Scope, Trust,
 };
@@ -13,7 +15,7 @@ use towpath_model::timeline::Actor;
 
 use crate::fixture::{agent, seconds, start, user};
 
-struct Never;
+pub struct Never;
 
 impl Evaluator for Never {
     fn holds(&self, _: &Condition, _: &Scope<'_>) -> Result<bool, String> {
@@ -24,10 +26,13 @@ impl Evaluator for Never {
     }
 }
 
-fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
+pub fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
     Job {
         name: name.parse().expect("a name"),
         needs: needs.iter().map(|need| need.parse().expect("a name")).collect(),
+        optional_needs: BTreeSet::new(),
+        run_when: RunWhen::AllPassed,
+        paths: Vec::new(),
         condition: None,
         env: BTreeMap::new(),
         secrets: Vec::new(),
@@ -43,6 +48,8 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         timeout: seconds(60),
         retry: Retry { attempts: 2, attempts_lost: 2 },
         concurrency: group.map(str::to_owned),
+        concurrency_limit: 1,
+        priority: Job::DEFAULT_PRIORITY,
         allow_failure: false,
         cell: None,
         caches: Vec::new(),
@@ -50,7 +57,7 @@ fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
     }
 }
 
-fn run(jobs: Vec<Job>) -> Run {
+pub fn new_run(number: u64, commit: &str, trust: Trust, jobs: Vec<Job>) -> NewRun {
     let pipeline = Pipeline {
         name: "shop".parse().expect("a name"),
         triggers: Triggers::default(),
@@ -63,7 +70,7 @@ fn run(jobs: Vec<Job>) -> Run {
     let cause = Cause {
         event: "push".to_owned(),
         reference: "refs/heads/main".to_owned(),
-        commit: "0".repeat(40),
+        commit: commit.to_owned(),
         subject: String::new(),
         author: String::new(),
         makers: Vec::new(),
@@ -71,18 +78,22 @@ fn run(jobs: Vec<Job>) -> Run {
         inputs: BTreeMap::new(),
         origin: None,
     };
-    let new = NewRun {
-        id: RunId(uuid::Uuid::from_u128(1)),
+    NewRun {
+        id: RunId(uuid::Uuid::from_u128(number.into())),
         project: "shop".parse().expect("a name"),
-        number: 1,
+        number,
         directory: String::new(),
         cause,
-        trust: Trust::Internal,
+        trust,
         pipeline: Ok((pipeline, Digest::of(b"file"))),
         admission: Admission::Free,
-    };
-    let (mut run, _handled) = Run::start(new, start());
-    let _queued = send(&mut run, RunEvent::SourcePrepared { source: Digest::of(b"source") });
+    }
+}
+
+fn run(jobs: Vec<Job>) -> Run {
+    let (mut run, _handled) = Run::start(new_run(1, &"0".repeat(40), Trust::Internal, jobs), start());
+    let _queued =
+        send(&mut run, RunEvent::SourcePrepared { source: Digest::of(b"source"), bases: BTreeMap::new() });
     run
 }
 
@@ -169,11 +180,69 @@ fn nothing_that_comes_late_wakes_a_cancelled_run() {
     for event in [
         RunEvent::AttemptRefused { attempt, message: "late".to_owned() },
         RunEvent::AttemptLost { attempt, fence: 0, message: "late".to_owned() },
-        RunEvent::SourcePrepared { source: Digest::of(b"late") },
+        RunEvent::SourcePrepared { source: Digest::of(b"late"), bases: BTreeMap::new() },
     ] {
         let _late = send(&mut run, event);
         assert_eq!(run, before);
     }
+}
+
+#[test]
+fn an_optional_need_may_be_skipped_but_not_fail() {
+    let with = |optional: &str| {
+        let mut build = job("build", &["lint"], None);
+        build.optional_needs = BTreeSet::from([optional.parse().expect("a name")]);
+        build
+    };
+    // `Never` holds no condition, so `lint` is skipped.
+    let mut lint = job("lint", &[], None);
+    lint.condition = Some(Condition("branch == 'main'".to_owned()));
+    assert_eq!(run(vec![lint.clone(), with("lint")]).jobs[1].state, JobState::Active);
+    assert_eq!(run(vec![lint, with("other")]).jobs[1].state, JobState::Skipped);
+    let mut failing = run(vec![job("lint", &[], None), with("lint")]);
+    end(&mut failing, 0, AttemptState::Failed);
+    end(&mut failing, 0, AttemptState::Failed);
+    assert_eq!(failing.jobs[1].state, JobState::Skipped, "an optional need that failed was ignored");
+}
+
+#[test]
+fn run_when_looks_at_everything_before() {
+    let of = |run_when| {
+        let mut told = job("told", &["build"], None);
+        told.run_when = run_when;
+        run(vec![job("test", &[], None), job("build", &["test"], None), told])
+    };
+    for (run_when, fails, expected) in [
+        (RunWhen::AllPassed, false, JobState::Active),
+        (RunWhen::AllPassed, true, JobState::Skipped),
+        (RunWhen::AnyFailed, false, JobState::Skipped),
+        // `build` itself is skipped; what failed is further up.
+        (RunWhen::AnyFailed, true, JobState::Active),
+        (RunWhen::Always, false, JobState::Active),
+        (RunWhen::Always, true, JobState::Active),
+    ] {
+        let mut run = of(run_when);
+        if fails {
+            end(&mut run, 0, AttemptState::Failed);
+            end(&mut run, 0, AttemptState::Failed);
+        } else {
+            end(&mut run, 0, AttemptState::Passed);
+            end(&mut run, 1, AttemptState::Passed);
+        }
+        assert_eq!(run.jobs[2].state, expected, "{run_when:?} fails={fails}");
+        if run.jobs[2].state == JobState::Active {
+            end(&mut run, 2, AttemptState::Passed);
+        }
+        let expected = if fails { RunState::Failed } else { RunState::Passed };
+        assert_eq!(run.state, expected, "what runs after a failure must not hide it");
+    }
+}
+
+#[test]
+fn a_group_that_is_left_to_the_queue_lets_all_of_its_jobs_into_it() {
+    let mut run = run(vec![job("a", &[], Some("db")), job("b", &[], Some("db"))]);
+    let _queued = send(&mut run, RunEvent::GroupLeftToQueue { group: "db".to_owned() });
+    assert_eq!((run.jobs[0].state, run.jobs[1].state), (JobState::Active, JobState::Active));
 }
 
 /// Cells of a matrix.

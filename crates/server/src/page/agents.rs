@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use towpath_api::rest::NewJoinToken;
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::auth::csrf::CheckedForm;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
-use crate::rest::make_join_token;
+use crate::rest::{held_words, make_join_token};
 
 /// What the form about another host sends besides its token: nothing.
 #[derive(Deserialize)]
@@ -63,6 +63,25 @@ pub(super) async fn join(State(app): State<App>, form: CheckedForm<Nothing>) -> 
         };
         let created = make_join_token(&app, &principal, new).await?;
         render(&app, &principal, Some(created.command)).await
+    };
+    or_error(&app, &principal, page.await)
+}
+
+/// `POST /agents/{id}/drain` and `undrain`.
+pub(super) async fn hold(
+    State(app): State<App>,
+    Path((id, verb)): Path<(AgentId, String)>,
+    form: CheckedForm<Nothing>,
+) -> Response {
+    let CheckedForm { principal, fields: Nothing {} } = form;
+    let page = async {
+        let _permit = principal.may(Action::ManageAgents, None)?;
+        match verb.as_str() {
+            "drain" => drop(app.engine.drain_agent(id, "", &principal.person(None)).await?),
+            "undrain" => drop(app.engine.undrain_agent(id, &principal.person(None)).await?),
+            _ => return Err(Problem::not_found("agents are drained or undrained")),
+        }
+        render(&app, &principal, None).await
     };
     or_error(&app, &principal, page.await)
 }
@@ -116,6 +135,8 @@ fn row(agent: &Agent, connected: bool, busy: &BTreeMap<AgentId, Vec<String>>) ->
         labels: agent.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         roles: roles.iter().filter(|(_, held)| *held).map(|(name, _)| (*name).to_owned()).collect(),
         state: if connected { Health::Healthy } else { Health::Lost },
+        held: held_words(agent),
+        can_undrain: agent.hold.is_some(),
         seen: agent.seen_at,
         busy: busy.get(&agent.id).cloned().unwrap_or_default(),
         certificate: None,

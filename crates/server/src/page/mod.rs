@@ -16,6 +16,7 @@ mod logs;
 mod overview;
 mod project;
 mod promotion;
+mod queue;
 mod release;
 mod rollout;
 mod route;
@@ -51,6 +52,8 @@ pub(crate) fn router() -> Router<App> {
         .route(routes::TIMELINE, get(timeline::show))
         .route(routes::APPROVALS, get(approvals::show))
         .route(routes::AGENTS, get(agents::show))
+        .route(routes::QUEUE, get(queue::show))
+        .route("/agents/{id}/{verb}", form(post(agents::hold)))
         .route(routes::AGENTS_JOIN, form(post(agents::join)))
         .route(routes::USERS, get(users::show).post(users::give))
         .route(routes::USERS_INVITE, post(users::invite))

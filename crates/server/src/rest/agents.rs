@@ -6,7 +6,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use towpath_api::rest::Agent;
+use towpath_engine::{OLDEST_AGENT, standing_of};
 use towpath_model::AgentId;
+use towpath_model::queue::Standing;
+use towpath_model::standing::HoldKind;
 use towpath_store::core::agents::Agent as Seen;
 use towpath_store::identity::{self, AgentIdentity};
 use towpath_store::people::By;
@@ -41,8 +44,53 @@ pub(crate) async fn all(app: &App, principal: &Principal) -> Result<Vec<Agent>, 
     Ok(agents)
 }
 
+/// One agent, after something was done with it.
+pub(super) async fn one(app: &App, principal: &Principal, id: AgentId) -> Result<Agent, Problem> {
+    let wanted = id.to_string();
+    let found = all(app, principal).await?.into_iter().find(|agent| agent.id == wanted);
+    found.ok_or_else(|| Problem::not_found(format!("agent {id} is not known here")))
+}
+
+/// Why an agent is given no Attempts.
+pub(crate) fn held(agent: &Seen) -> Option<String> {
+    match standing_of(agent) {
+        Standing::Ready => None,
+        Standing::TooOld => Some(format!("its version is older than {OLDEST_AGENT}")),
+        Standing::Draining | Standing::Cloned => agent.hold.as_ref().map(|hold| {
+            let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+            match hold.kind {
+                HoldKind::Draining => format!("drained by {}{why}", hold.by),
+                HoldKind::Cloned => format!("cloned{why}"),
+            }
+        }),
+    }
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Ready => "ready",
+        Standing::Draining => "draining",
+        Standing::TooOld => "too-old",
+        Standing::Cloned => "cloned",
+    }
+}
+
 fn seen(agent: Seen, online: bool, identity: Option<&AgentIdentity>) -> Agent {
-    let Seen { id, hostname, labels, runner, deployer, address, version, seen_at, generation: _ } = agent;
+    let (held, standing) = (held(&agent), word(standing_of(&agent)).to_owned());
+    let Seen {
+        id,
+        hostname,
+        labels,
+        runner,
+        deployer,
+        address,
+        version,
+        seen_at,
+        generation: _,
+        capacity,
+        one_job,
+        hold: _,
+    } = agent;
     let revoked_at = identity.and_then(|identity| identity.revoked_at);
     Agent {
         id: id.to_string(),
@@ -54,6 +102,10 @@ fn seen(agent: Seen, online: bool, identity: Option<&AgentIdentity>) -> Agent {
         version,
         seen_at,
         online: online && revoked_at.is_none(),
+        capacity,
+        one_job,
+        standing,
+        held,
         certificate_ends: identity.map(|identity| identity.certificate_ends),
         revoked_at,
     }
@@ -73,6 +125,10 @@ fn silent(identity: AgentIdentity) -> Agent {
         version: String::new(),
         seen_at: enrolled_at,
         online: false,
+        capacity: 0,
+        one_job: false,
+        standing: word(Standing::Ready).to_owned(),
+        held: None,
         certificate_ends: Some(certificate_ends),
         revoked_at,
     }

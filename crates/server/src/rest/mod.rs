@@ -13,6 +13,7 @@ mod page_of;
 mod places;
 mod projects;
 mod promotions;
+mod queue;
 mod releases;
 mod runs;
 mod secrets;
@@ -30,7 +31,9 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
+pub(crate) use agents::held as held_words;
 pub(crate) use join_tokens::{check_labels, make as make_join_token};
+pub(crate) use queue::seen as queue_as_seen;
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
 pub(crate) use users::{parse_grant, require as require_user};
@@ -96,6 +99,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(agents::list))
         .routes(routes!(agents::revoke))
+        .routes(routes!(queue::show))
+        .routes(routes!(queue::drain))
+        .routes(routes!(queue::undrain))
         .routes(routes!(join_tokens::list, join_tokens::create))
         .routes(routes!(join_tokens::revoke))
 }

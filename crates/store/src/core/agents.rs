@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use towpath_model::AgentId;
+use towpath_model::standing::Hold;
 
 use super::{Connection, decode, encode, parse};
 use crate::time::{from_micros, to_micros};
@@ -30,6 +31,12 @@ pub struct Agent {
     pub seen_at: Timestamp,
     /// The generation of its desired Instances.
     pub generation: u64,
+    /// How many Attempts it runs at once.
+    pub capacity: u32,
+    /// Whether it ends after one Attempt.
+    pub one_job: bool,
+    /// Why it is given no work, where that is so.
+    pub hold: Option<Hold>,
 }
 
 impl Agent {
@@ -40,17 +47,18 @@ impl Agent {
     }
 }
 
-/// Notes what an agent says of itself. Its generation stays.
+/// Notes what an agent says of itself. Its generation and its hold stay.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn seen(db: &mut Connection, agent: &Agent) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO agents (id, hostname, labels, runner, deployer, address, version, seen_at, generation) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1) \
+        "INSERT INTO agents (id, hostname, labels, runner, deployer, address, version, seen_at, generation, capacity, \
+         one_job) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10) \
          ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, labels = excluded.labels, \
          runner = excluded.runner, deployer = excluded.deployer, address = excluded.address, \
-         version = excluded.version, seen_at = excluded.seen_at",
+         version = excluded.version, seen_at = excluded.seen_at, capacity = excluded.capacity, \
+         one_job = excluded.one_job",
     )
     .bind(agent.id.to_string())
     .bind(&agent.hostname)
@@ -60,6 +68,8 @@ pub async fn seen(db: &mut Connection, agent: &Agent) -> sqlx::Result<()> {
     .bind(&agent.address)
     .bind(&agent.version)
     .bind(to_micros(agent.seen_at))
+    .bind(i64::from(agent.capacity))
+    .bind(agent.one_job)
     .execute(db)
     .await?;
     Ok(())
@@ -96,6 +106,19 @@ pub async fn changed(db: &mut Connection, id: AgentId) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Gives an agent no more work, or lets it have some again. Says whether there is such an agent.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn hold(db: &mut Connection, id: AgentId, hold: Option<&Hold>) -> sqlx::Result<bool> {
+    let done = sqlx::query("UPDATE agents SET hold = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(hold.map(encode).transpose()?)
+        .execute(db)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 fn agent(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Agent> {
     Ok(Agent {
         id: parse(row.try_get("id")?)?,
@@ -107,5 +130,8 @@ fn agent(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Agent> {
         version: row.try_get("version")?,
         seen_at: from_micros(row.try_get("seen_at")?),
         generation: row.try_get::<i64, _>("generation")?.unsigned_abs(),
+        capacity: u32::try_from(row.try_get::<i64, _>("capacity")?).unwrap_or(0),
+        one_job: row.try_get("one_job")?,
+        hold: row.try_get::<Option<&str>, _>("hold")?.map(decode).transpose()?,
     })
 }

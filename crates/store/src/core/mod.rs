@@ -7,6 +7,7 @@ pub mod agents;
 pub mod attempts;
 pub mod counters;
 pub mod documents;
+pub mod durations;
 pub mod environments;
 pub mod evidence;
 pub mod failures;
@@ -23,6 +24,7 @@ pub mod sources;
 pub mod standing;
 pub mod statuses;
 pub mod tests;
+pub mod verdicts;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -762,6 +762,8 @@ impl Moment {
             labels: vec!["role=web".into(), "zone=a".into()],
             roles: vec!["runner".into(), "deploy".into()],
             state,
+            held: (state == State::Lost).then(|| "drained by ada: new disk".to_owned()),
+            can_undrain: state == State::Lost,
             seen: self.ago(seen),
             busy: busy.iter().map(|work| (*work).to_owned()).collect(),
             certificate: Some(self.ago(-50_000)),
@@ -775,6 +777,35 @@ impl Moment {
             ],
             join: Some("towpath agent --server https://ci.example:7420 --join tpj_1f00aa77".into()),
             may_join: true,
+        }
+    }
+
+    /// The queue.
+    pub fn queue(self) -> QueueView {
+        let waits = |job: &str, run: u64, reason: &str, eta: Option<i64>| WaitingRow {
+            title: format!("shop#{run} {job}"),
+            project: "shop".into(),
+            run,
+            reason: reason.into(),
+            since: self.ago(40),
+            eta: eta.map(|seconds| self.ago(-seconds)),
+            priority: 50,
+        };
+        QueueView {
+            shell: self.shell(),
+            waiting: vec![
+                waits("test", 12, "all 2 agents are busy; it is next", Some(30)),
+                waits("e2e", 12, "shop#11 e2e has concurrency group `staging`", Some(90)),
+                waits("mac", 12, "no connected agent with `os=mac`; start one, or change `runs_on`", None),
+            ],
+            waiting_in_all: 5,
+            running: vec![RunningRow {
+                title: "shop#11 e2e".into(),
+                since: self.ago(70),
+                usually: Some(160),
+            }],
+            agents: 2,
+            free: 0,
         }
     }
 

@@ -81,6 +81,7 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
         "/timeline" => page::timeline(&moment.timeline()),
         "/approvals" => page::approvals(&moment.approvals()),
         "/agents" => page::agents(&moment.agents()),
+        "/queue" => page::queue(&moment.queue()),
         "/users" => page::users(&moment.users()),
         "/account" => page::account(&moment.account()),
         "/doctor" => page::doctor(&moment.doctor()),

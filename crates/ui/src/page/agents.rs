@@ -32,11 +32,29 @@ pub fn agents(view: &AgentsView) -> Markup {
 }
 
 fn agent(view: &AgentsView, row: &AgentRow) -> Markup {
-    let AgentRow { id, hostname, version, address, labels, roles, state, seen, busy, certificate } = row;
+    let AgentRow {
+        id,
+        hostname,
+        version,
+        address,
+        labels,
+        roles,
+        state,
+        held,
+        can_undrain,
+        seen,
+        busy,
+        certificate,
+    } = row;
+    let (verb, word) = if *can_undrain { ("undrain", "Give it jobs") } else { ("drain", "Drain") };
     html! {
         tr data-filter=(hostname) {
             td { strong title=(id) { (hostname) } div.muted { (roles.join(", ")) } }
-            td { (badge(*state)) }
+            td {
+                (badge(*state))
+                @if let Some(held) = held { div.muted { (held) } }
+                form method="post" action=(routes::agent_verb(id, verb)) { (token(&view.shell)) button.button type="submit" { (word) } }
+            }
             td.wide { @if busy.is_empty() { span.muted { "nothing" } } @for work in busy { div { (work) } } }
             td { @for label in labels { span.label { (label) } " " } }
             td { code { (address) } }

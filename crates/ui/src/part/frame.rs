@@ -66,7 +66,7 @@ fn header(shell: &Shell) -> Markup {
                         a href=(routes::OVERVIEW) { "Projects" }
                         a href=(routes::APPROVALS) { "Approvals" @if shell.approvals_waiting > 0 { span.count { (shell.approvals_waiting) span.sr { " waiting" } } } }
                         a href=(routes::TIMELINE) { "Timeline" }
-                        @if user.admin { a href=(routes::AGENTS) { "Agents" } a href=(routes::USERS) { "Users" } a href=(routes::DOCTOR) { "Doctor" } }
+                        a href=(routes::QUEUE) { "Queue" } @if user.admin { a href=(routes::AGENTS) { "Agents" } a href=(routes::USERS) { "Users" } a href=(routes::DOCTOR) { "Doctor" } }
                     }
                 }
                 div.tools {

@@ -34,6 +34,10 @@ pub struct AgentRow {
     pub roles: Vec<String>,
     /// Whether it is there.
     pub state: State,
+    /// Why it is given no jobs.
+    pub held: Option<String>,
+    /// Whether a person can give it jobs again.
+    pub can_undrain: bool,
     /// When it last called.
     pub seen: Timestamp,
     /// What it does: `shop#12 test`, `3 instances`.

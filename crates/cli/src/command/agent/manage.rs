@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use towpath_api::rest::Agent;
+use reqwest::Method;
+use towpath_api::rest::{Agent, Drain};
 
 use crate::client::{Client, part};
 use crate::context::Remote;
@@ -42,16 +43,50 @@ pub async fn revoke(id: &str, yes: bool, remote: &Remote) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// Drains an agent.
+///
+/// # Errors
+/// Fails where there is none, or the server refuses.
+pub async fn drain(id: &str, comment: String, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/agents/{}/drain", part(id));
+    let agent: Agent = Client::new(remote)?.send(Method::POST, &path, &Drain { reason: comment }).await?;
+    said(&agent, "finishes what it has, and is given no more jobs", remote)
+}
+
+/// Gives an agent jobs again.
+///
+/// # Errors
+/// Fails where there is none, or the server refuses.
+pub async fn undrain(id: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/agents/{}/undrain", part(id));
+    let agent: Agent = Client::new(remote)?.send(Method::POST, &path, &()).await?;
+    said(&agent, "is given jobs again", remote)
+}
+
+fn said(agent: &Agent, words: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
+    if remote.json {
+        output::json(agent)?;
+    } else {
+        anstream::eprintln!("{} ({}) {words}", agent.hostname, agent.id);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn row(agent: Agent) -> [String; 8] {
     let state = match (agent.revoked_at, agent.online) {
-        (Some(_), _) => "revoked",
-        (None, true) => "connected",
-        (None, false) => "away",
+        (Some(_), _) => "revoked".to_owned(),
+        (None, true) => "connected".to_owned(),
+        (None, false) => "away".to_owned(),
+    };
+    let state = match agent.held {
+        Some(held) => format!("{state}; {held}"),
+        None if agent.one_job => format!("{state}; for one job"),
+        None => state,
     };
     let may = roles(agent.runner, agent.deployer);
     let address = agent.address.unwrap_or_default();
     let seen = output::time(agent.seen_at);
-    [agent.id, agent.hostname, state.to_owned(), may, labels(&agent.labels), address, agent.version, seen]
+    [agent.id, agent.hostname, state, may, labels(&agent.labels), address, agent.version, seen]
 }
 
 /// What an agent may do, in a word or two.

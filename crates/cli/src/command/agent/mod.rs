@@ -49,6 +49,23 @@ enum AgentCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Lets an agent finish what it has, and gives it no more jobs. Its instances go on.
+    Drain {
+        /// Its id, as `list` shows it.
+        id: String,
+        /// Why, for the timeline.
+        #[arg(short = 'm', long, default_value = "")]
+        comment: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Gives an agent jobs again that was drained, or held because two processes had its identity.
+    Undrain {
+        /// Its id, as `list` shows it.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Lets an agent in no more. What it runs goes on until it is stopped on its host.
     Revoke {
         /// Its id, as `list` shows it.
@@ -70,6 +87,9 @@ struct Work {
     /// How many attempts run at once.
     #[arg(long, default_value_t = 2)]
     capacity: u32,
+    /// Ends after one attempt, so that nothing of it is left for the next.
+    #[arg(long, conflicts_with = "no_runner")]
+    one_job: bool,
     /// Takes no attempts.
     #[arg(long)]
     no_runner: bool,
@@ -95,9 +115,13 @@ impl Args {
         match &self.command {
             None | Some(AgentCommand::Run(_)) => true,
             Some(AgentCommand::Join(join)) => join.runs(),
-            Some(AgentCommand::Token { .. } | AgentCommand::List { .. } | AgentCommand::Revoke { .. }) => {
-                false
-            }
+            Some(
+                AgentCommand::Token { .. }
+                | AgentCommand::List { .. }
+                | AgentCommand::Drain { .. }
+                | AgentCommand::Undrain { .. }
+                | AgentCommand::Revoke { .. },
+            ) => false,
         }
     }
 }
@@ -114,6 +138,8 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> anyhow::Result<E
         Some(AgentCommand::Join(args)) => join::join(args, stop).await,
         Some(AgentCommand::Run(args)) => join::run(args, stop).await,
         Some(AgentCommand::List { remote }) => manage::list(&remote).await,
+        Some(AgentCommand::Drain { id, comment, remote }) => manage::drain(&id, comment, &remote).await,
+        Some(AgentCommand::Undrain { id, remote }) => manage::undrain(&id, &remote).await,
         Some(AgentCommand::Revoke { id, yes, remote }) => manage::revoke(&id, yes, &remote).await,
     }
 }
@@ -146,8 +172,15 @@ impl Work {
         release_key: PathBuf,
         address: IpAddr,
     ) -> anyhow::Result<AgentOptions> {
-        let Self { labels, capacity, no_runner, no_deployer, allow_unsandboxed, allow_fork_containers } =
-            self;
+        let Self {
+            labels,
+            capacity,
+            one_job,
+            no_runner,
+            no_deployer,
+            allow_unsandboxed,
+            allow_fork_containers,
+        } = self;
         Ok(AgentOptions {
             directory: data.join("agent"),
             credentials,
@@ -157,7 +190,8 @@ impl Work {
             runner: !no_runner,
             deployer: !no_deployer,
             address,
-            capacity,
+            capacity: if one_job { 1 } else { capacity },
+            one_job,
             program: std::env::current_exe().context("failed to find this program's own file")?,
             allow_unsandboxed,
             allow_fork_containers,

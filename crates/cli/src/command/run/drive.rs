@@ -193,7 +193,9 @@ impl<'a> Going<'a> {
     fn perform(&mut self, effect: RunEffect) -> Option<RunEvent> {
         match effect {
             // Jobs copy the working tree themselves; there is no tar whose digest could be told.
-            RunEffect::PrepareSource => Some(RunEvent::SourcePrepared { source: Digest::of(&[]) }),
+            RunEffect::PrepareSource => {
+                Some(RunEvent::SourcePrepared { source: Digest::of(&[]), bases: BTreeMap::new() })
+            }
             RunEffect::QueueAttempt { job, attempt } => {
                 match self.drive.orders.work(&self.run, &job, attempt) {
                     Ok(work) => {
@@ -208,6 +210,8 @@ impl<'a> Going<'a> {
                 self.groups.push(group);
                 None
             }
+            // A local run stands for no ref, and nobody waits for its Jobs.
+            RunEffect::RememberVerdict { .. } | RunEffect::RememberDuration { .. } => None,
             RunEffect::CancelAttempt { attempt, reason } => {
                 if let Some(cancel) = self.open.get(&attempt) {
                     cancel.cancel(CancelReason::Cancelled(reason));

@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pipeline = local.pipeline.filter(|_| !has_errors(&local.diagnostics));
     let Some(pipeline) = pipeline else { return Ok(ExitCode::from(Kind::Usage.code())) };
     let mut pipeline = select::select(pipeline, &args.names)?;
-    let occasion = args.occasion.resolve(&directory, &local.documents);
+    let occasion = args.occasion.resolve(&directory, &local.documents)?;
     let report = towpath_config::plan(&pipeline, &occasion, &local.documents);
     if args.list || args.dry_run {
         preview(args, &report)?;
@@ -186,6 +186,7 @@ fn preview(args: &Args, report: &PlanReport) -> anyhow::Result<()> {
                     Fate::Runs => "runs",
                     Fate::Skipped => "skipped",
                     Fate::Undecided => "perhaps",
+                    Fate::Unchanged => "same",
                 };
                 [job.name.to_string(), fate.to_owned(), job.reason.clone()]
             };

@@ -10,7 +10,7 @@ use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
 use towpath_api::reuse::{CacheOrder, KeyOrder, ReuseOrder};
 use towpath_config::CelEvaluator;
 use towpath_model::container::Image;
-use towpath_model::pipeline::{EnvValue, Executor, Job, Network, Step};
+use towpath_model::pipeline::{EnvValue, Executor, Job, Network, RunWhen, Step};
 use towpath_model::reports::ReportDeclaration;
 use towpath_model::reuse::{KeepWorkspace, KeyPart};
 use towpath_model::run::{Evaluator as _, Run, Scope};
@@ -90,7 +90,8 @@ impl Orders<'_> {
             .secrets
             .iter()
             .filter_map(|name| self.secrets.get(name).map(|secret| (name.to_string(), secret.clone())));
-        let asks = job.condition.as_ref().is_some_and(|condition| condition.asks_for_outcomes());
+        let asks = job.condition.as_ref().is_some_and(|condition| condition.asks_for_outcomes())
+            || job.run_when != RunWhen::AllPassed;
         let tries = run.job(name).map_or(0, |job| job.attempts.len());
         Ok(Work {
             attempt,
