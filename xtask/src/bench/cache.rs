@@ -13,7 +13,6 @@ use serde::Serialize;
 use towpath_artifact::snapshot::{Root, Take, restore, take};
 use towpath_artifact::{ContentStore, Limits, Snapshot};
 
-use super::options::Options;
 use super::report::{self, median};
 
 /// How many files, and how many bytes on average.
@@ -35,7 +34,13 @@ struct Report {
 
 /// Measures, prints and writes `target/bench/cache.json`.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
-    let options = Options::read(words, 3)?;
+    // It measures the library in this process, and no program.
+    let rounds: u32 = match words {
+        [] => 3,
+        ["--rounds", rounds] => rounds.parse().context("--rounds")?,
+        _ => anyhow::bail!("there is only --rounds N"),
+    };
+    ensure!((1..=100).contains(&rounds), "1 to 100 rounds");
     if cfg!(debug_assertions) {
         println!("not optimised: the figures say little; run `cargo run --release -p xtask -- bench cache`");
     }
@@ -46,7 +51,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let archive = place.path().join("tree.tar.zst");
     let mut seconds: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     let mut name = None;
-    for round in 1..=options.rounds {
+    for round in 1..=rounds {
         let mut note = |what: &'static str, took: f64| {
             println!("round {round:>2}   {what:<28} {took:>6.2} s");
             seconds.entry(what).or_default().push(took);
