@@ -275,6 +275,7 @@ fn a_job_goes_on_from_the_step_that_failed_and_with_an_edited_command_seals_noth
             outputs: Default::default(),
             artifacts: Default::default(),
             tests: None,
+            reports: Vec::new(),
             log_bytes: 0,
         },
     ];

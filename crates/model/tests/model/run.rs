@@ -114,6 +114,7 @@ fn end(run: &mut Run, index: usize, state: AttemptState) {
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
             tests: None,
+            reports: Vec::new(),
             log_bytes: 0,
         });
         RunEvent::AttemptReported { attempt, fence: 1, sequence: 1, at: start(), report }

@@ -338,6 +338,7 @@ impl Script {
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
             tests: None,
+            reports: Vec::new(),
             log_bytes: 0,
         });
         let at = self.now;

@@ -798,6 +798,7 @@ fn finished(state: AttemptState) -> AttemptReport {
         outputs: BTreeMap::new(),
         artifacts: BTreeMap::new(),
         tests: None,
+        reports: Vec::new(),
         log_bytes: 0,
     })
 }
