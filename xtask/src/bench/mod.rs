@@ -41,7 +41,7 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
 
 type Bench = fn(&[&str]) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("gateway", gateway::run),
     ("jobs", jobs::run),
     ("first-line", first_line::run),

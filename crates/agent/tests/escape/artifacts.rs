@@ -9,6 +9,7 @@ use towpath_agent::local::{LocalEnd, LocalJob, SourceTree};
 use towpath_api::agent::{ArtifactOrder, AttemptOutcome};
 use towpath_artifact::{ContentStore, extract, unpack};
 use towpath_model::AttemptId;
+use towpath_model::reports::ReportDeclaration;
 
 use crate::support::{Bench, Recorder, step};
 use crate::walls;
@@ -33,7 +34,7 @@ fn collect(bench: &Bench, script: &str, files: &[&str]) -> (LocalEnd, String) {
         secrets: &secrets,
         inputs: &[],
         artifacts: &orders,
-        junit: &["report.xml".to_owned()],
+        reports: &ReportDeclaration::junit(&["report.xml".to_owned()]),
         containers: &Default::default(),
         network: true,
         limits: Default::default(),
