@@ -110,14 +110,14 @@ enum RemoteCommand {
     /// Lists the tests of a project with their history, flaky ones first; with `--run`, what a run's reports say.
     Tests {
         #[command(flatten)]
-        args: command::tests::ListArgs,
+        args: command::test_history::ListArgs,
         #[command(flatten)]
         remote: Remote,
     },
     /// Shows one test; puts it into quarantine and takes it out.
     Test {
         #[command(subcommand)]
-        args: command::tests::Args,
+        args: command::test_history::Args,
         #[command(flatten)]
         remote: Remote,
     },
@@ -379,8 +379,8 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
         RemoteCommand::Search { args, remote } => command::search::search(args, &remote).await,
         RemoteCommand::Failures { args, remote } => command::search::failures(args, &remote).await,
-        RemoteCommand::Tests { args, remote } => command::tests::list(args, &remote).await,
-        RemoteCommand::Test { args, remote } => command::tests::run(args, &remote).await,
+        RemoteCommand::Tests { args, remote } => command::test_history::list(args, &remote).await,
+        RemoteCommand::Test { args, remote } => command::test_history::run(args, &remote).await,
         RemoteCommand::Timeline { args, remote } => command::timeline::run(args, &remote).await,
         RemoteCommand::Runs { project, run: Some(run), limit: _, remote } => {
             command::runs::show(&project, run, &remote).await

@@ -45,7 +45,7 @@ fn pipeline(text: &str) -> Pipeline {
 
 fn event(event: &str, reference: &str, changed: Option<&[&str]>, run: Option<u64>) -> PastEvent {
     let job = |name: &str, state, reason: &str| PastJob {
-        name: name.parse().unwrap(),
+        name: name.parse().expect("a name"),
         state,
         reason: reason.to_owned(),
     };

@@ -158,8 +158,8 @@ mod tests {
         for (one, other) in [
             ("error: port 41919 is taken after 3.2s", "error:  port 7 is taken after 10.25s"),
             (
-                "cannot open /tmp/work/ed4092dd-b429-8683-9d95-af9266c44801/source/x.rs:12",
-                "cannot open /tmp/work/01a1fe06-61cc-7615-a8a1-924fc228e4a8/source/x.rs:140",
+                "cannot open /tmp/jobs/ed4092dd-b429-8683-9d95-af9266c44801/source/x.rs:12",
+                "cannot open /tmp/jobs/01a1fe06-61cc-7615-a8a1-924fc228e4a8/source/x.rs:140",
             ),
             ("commit ffe25806 is unknown", "commit 5395592b is unknown"),
             ("test_cart (0xdeadbeef1) failed", "test_cart (0x00000001f) failed"),

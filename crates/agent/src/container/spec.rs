@@ -163,7 +163,7 @@ mod tests {
             user: Some("0:0".to_owned()),
             env: BTreeMap::from([("A".to_owned(), "b=c".to_owned())]),
             directory: None,
-            mounts: vec![(PathBuf::from("/work/a:b/source"), SOURCE)],
+            mounts: vec![(PathBuf::from("/srv/a:b/source"), SOURCE)],
             net: Net::None,
             ports: vec![5432],
             hosts: Vec::new(),
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(host["NetworkMode"], "none");
         assert_eq!((&host["Memory"], &host["MemorySwap"]), (&json!(64 << 20), &json!(64 << 20)));
         assert_eq!((&host["NanoCpus"], &host["PidsLimit"]), (&json!(500_000_000), &json!(4096)));
-        assert_eq!(host["Mounts"][0]["Source"], "/work/a:b/source");
+        assert_eq!(host["Mounts"][0]["Source"], "/srv/a:b/source");
         let text = body.to_string();
         for outside in ["docker.sock", "podman.sock", "SYS_ADMIN", "\"host\""] {
             assert!(!text.contains(outside), "{outside} in {text}");

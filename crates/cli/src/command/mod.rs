@@ -37,7 +37,7 @@ pub mod shell;
 pub mod shutdown;
 pub mod source;
 pub mod status;
-pub mod tests;
+pub mod test_history;
 pub mod timeline;
 pub mod token;
 pub mod user;

@@ -31,6 +31,9 @@ fn jobs(widened: bool) -> Vec<Job> {
     vec![core, api, web]
 }
 
+/// A Job, its definition, and the versions of the files that it reads.
+type Seen = (String, Digest, Vec<(&'static str, u64)>);
+
 /// A server with one ref, without its shell.
 struct World {
     dice: Prng,
@@ -38,7 +41,7 @@ struct World {
     verdicts: BTreeMap<String, Verdict>,
     runs: Vec<(Run, usize)>,
     /// What each Job has really looked at and found good: the part of the tree that it reads, as described then.
-    good: BTreeSet<(String, Digest, Vec<(&'static str, u64)>)>,
+    good: BTreeSet<Seen>,
     filtered: usize,
     /// Whether git sometimes cannot tell what has changed.
     forgetful: bool,

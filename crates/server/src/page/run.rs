@@ -7,9 +7,10 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use towpath_artifact::ContentStore;
+use towpath_engine::{Engine, EngineError, Person};
 use towpath_model::attempt::Attempt;
 use towpath_model::run::{JobRun, Run, RunState};
-use towpath_model::{AgentId, ArtifactName, AttemptId, Digest};
+use towpath_model::{AgentId, ArtifactName, AttemptId, Digest, ProjectName};
 use towpath_store::core::failures::{Failure, Recurring};
 use towpath_ui::view::{
     Action, ActionKind, ArtifactRow, AttemptView, JobView, Notice, RunView, StepView, TestCounts,
@@ -287,15 +288,12 @@ pub(super) async fn cancel(
     Path((project, number)): Path<(String, u64)>,
     form: CheckedForm<Comment>,
 ) -> Response {
-    let CheckedForm { principal, fields } = form;
-    let done = async {
-        let project = act::project(&principal, &project)?;
-        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
-        let person = act::person(&principal, &project);
-        let run = app.engine.cancel_run(&project, number, fields.comment.trim(), &person).await?;
+    let comment = form.fields.comment.trim();
+    control(&app, &form.principal, (&project, number), async |engine, project, person| {
+        let run = engine.cancel_run(project, number, comment, &person).await?;
         Ok(format!("{} was cancelled.", run.title()))
-    };
-    finish(&app, &principal, (&project, number), done.await).await
+    })
+    .await
 }
 
 /// Lets a Run of a fork go on.
@@ -304,14 +302,11 @@ pub(super) async fn allow(
     Path((project, number)): Path<(String, u64)>,
     form: CheckedForm<Comment>,
 ) -> Response {
-    let principal = form.principal;
-    let done = async {
-        let project = act::project(&principal, &project)?;
-        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
-        let run = app.engine.allow_run(&project, number, &act::person(&principal, &project)).await?;
+    control(&app, &form.principal, (&project, number), async |engine, project, person| {
+        let run = engine.allow_run(project, number, &person).await?;
         Ok(format!("{} may run.", run.title()))
-    };
-    finish(&app, &principal, (&project, number), done.await).await
+    })
+    .await
 }
 
 /// Tries a Run again.
@@ -320,14 +315,11 @@ pub(super) async fn rerun(
     Path((project, number)): Path<(String, u64)>,
     form: CheckedForm<Comment>,
 ) -> Response {
-    let principal = form.principal;
-    let done = async {
-        let project = act::project(&principal, &project)?;
-        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
-        let run = app.engine.rerun(&project, number, &act::person(&principal, &project)).await?;
+    control(&app, &form.principal, (&project, number), async |engine, project, person| {
+        let run = engine.rerun(project, number, &person).await?;
         Ok(format!("{} is tried again.", run.title()))
-    };
-    finish(&app, &principal, (&project, number), done.await).await
+    })
+    .await
 }
 
 /// Which Job shall go on.
@@ -342,24 +334,27 @@ pub(super) async fn resume(
     Path((project, number)): Path<(String, u64)>,
     form: CheckedForm<Resumed>,
 ) -> Response {
-    let CheckedForm { principal, fields } = form;
-    let done = async {
-        let project = act::project(&principal, &project)?;
-        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
-        let person = act::person(&principal, &project);
-        let run = app.engine.resume_job(&project, number, &fields.job, None, None, &person).await?;
-        Ok(format!("{} goes on with {}.", run.title(), fields.job))
-    };
-    finish(&app, &principal, (&project, number), done.await).await
+    let job = &form.fields.job;
+    control(&app, &form.principal, (&project, number), async |engine, project, person| {
+        let run = engine.resume_job(project, number, job, None, None, &person).await?;
+        Ok(format!("{} goes on with {job}.", run.title()))
+    })
+    .await
 }
 
-async fn finish(
+/// Does something to a Run for somebody who may, then shows its page with what was done, or with why nothing was.
+async fn control(
     app: &App,
     principal: &Principal,
     at: (&str, u64),
-    done: Result<String, Refusal>,
+    deed: impl AsyncFnOnce(&Engine, &ProjectName, Person) -> Result<String, EngineError>,
 ) -> Response {
-    match done {
+    let done = async {
+        let project = act::project(principal, at.0)?;
+        let _permit = principal.may(Deed::ControlRun, Some(&project))?;
+        Ok(deed(&app.engine, &project, act::person(principal, &project)).await?)
+    };
+    match done.await {
         Ok(said) => act::done(app, &routes::run(at.0, at.1), &said),
         Err(Refusal::Instead(problem)) => or_error(app, principal, Err(problem)),
         Err(Refusal::OnPage(reason)) => {
