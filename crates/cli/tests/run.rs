@@ -51,7 +51,7 @@ fn what_is_needed_runs_first_and_passes_outputs_and_artifacts_on() {
   test:
     needs: [build]
     env: { VERSION: "${{ needs.build.outputs.version }}" }
-    steps: ["cat dist/app && echo got $VERSION and $EXTRA", "printf '<testcase/><testcase/>' > junit.xml"]
+    steps: ["cat dist/app && echo got $VERSION and $EXTRA", "printf '<testcase name=\"a\"/><testcase name=\"b\"/>' > junit.xml"]
     reports: { junit: junit.xml }
   other: { steps: ["echo never named"] }
 "#,

@@ -148,11 +148,12 @@ fn a_push_of_a_broken_file_shows_what_is_wrong_where_it_was_pushed() {
         runs.starts_with(" RUN  STATE") && runs.contains("invalid") && runs.contains("Build the shop"),
         "{runs}"
     );
-    let run = world.done(&["runs", "shop", "1"], "");
-    assert!(run.starts_with("shop#1 invalid: ") && run.contains("towpath.yaml:3"), "{run}");
-    let json: serde_json::Value =
-        serde_json::from_str(&world.done(&["runs", "shop", "1", "--json"], "")).unwrap();
-    assert_eq!(json["state"], "invalid");
+    let run = world.run(&["runs", "shop", "1"], "");
+    assert_eq!((run.code, run.err.as_str()), (1, "no job was made of it\n"));
+    assert!(run.out.starts_with("shop#1 invalid: ") && run.out.contains("towpath.yaml:3"), "{run:?}");
+    let json = world.run(&["runs", "shop", "1", "--json"], "");
+    assert_eq!(json.code, 1);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json.out).unwrap()["state"], "invalid");
     let said = world.run(&["logs", "shop", "1", "build"], "");
     assert_eq!(said, Said { code: 3, out: String::new(), err: "error: run 1 has no job `build`\n".into() });
     assert_eq!(world.run(&["rerun", "shop", "1"], "").code, 1);
