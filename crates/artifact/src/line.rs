@@ -74,12 +74,21 @@ pub fn format_line(out: &mut Vec<u8>, at: Timestamp, step: u8, stream: Stream, t
 #[must_use]
 pub fn parse_line(line: &[u8]) -> Option<LogLine<'_>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let (prefix, text) = line.split_at_checked(PREFIX)?;
-    let (at, rest) = prefix.split_at(27);
-    let &[b' ', tens @ b'0'..=b'9', ones @ b'0'..=b'9', letter, b' '] = rest else { return None };
+    let (at, step, stream) = parse_prefix(line.get(..PREFIX)?)?;
     let at = std::str::from_utf8(at).ok()?.parse().ok()?;
-    let step = (tens - b'0') * 10 + (ones - b'0');
-    Some(LogLine { at, step, stream: Stream::from_letter(letter)?, text })
+    Some(LogLine { at, step, stream, text: &line[PREFIX..] })
+}
+
+/// Where the text of a line begins; 0 for a line that is not one of ours. Does not look at the time closely.
+pub(crate) fn text_start(line: &[u8]) -> usize {
+    line.get(..PREFIX).and_then(parse_prefix).map_or(0, |_prefix| PREFIX)
+}
+
+fn parse_prefix(prefix: &[u8]) -> Option<(&[u8], u8, Stream)> {
+    let (at, rest) = prefix.split_at_checked(27)?;
+    let &[b' ', tens @ b'0'..=b'9', ones @ b'0'..=b'9', letter, b' '] = rest else { return None };
+    let stream = Stream::from_letter(letter)?;
+    (at.last() == Some(&b'Z')).then_some((at, (tens - b'0') * 10 + (ones - b'0'), stream))
 }
 
 #[cfg(test)]

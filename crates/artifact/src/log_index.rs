@@ -13,6 +13,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 
+use crate::line::text_start;
+
 /// A block ends with the first line that reaches this size.
 const BLOCK: u64 = 128 * 1024;
 
@@ -41,21 +43,6 @@ pub(crate) fn fold(line: &[u8], folded: &mut Vec<u8>) {
                 behind
             }
         };
-    }
-}
-
-/// Where the text of a stored line begins; 0 for a line of another form.
-pub(crate) fn text_start(line: &[u8]) -> usize {
-    match line.get(..31) {
-        Some(head)
-            if head[26] == b'Z'
-                && head[27] == b' '
-                && head[28..30].iter().all(u8::is_ascii_digit)
-                && matches!(head[30], b'o' | b'e' | b's') =>
-        {
-            line.len().min(32)
-        }
-        _ => 0,
     }
 }
 

@@ -4,8 +4,9 @@ use std::io;
 
 use towpath_model::AttemptId;
 
+use crate::line::text_start;
 use crate::log::{LogError, LogStore};
-use crate::log_index::{fold, text_start};
+use crate::log_index::fold;
 
 /// How much of a log is read at once.
 const CHUNK: usize = 1024 * 1024;

@@ -1,5 +1,7 @@
 //! The line of a log that says what went wrong, and how to know it again.
 
+use towpath_terminal::plain;
+
 /// Finds the line that a reader wants to see first in the log of a failed Attempt.
 ///
 /// That is the first line of the failed Step that speaks of an error, else the Step's last line. It is given the lines one
@@ -113,21 +115,6 @@ fn word(word: &str, kept: &mut String) {
         }
         within = c.is_ascii_digit();
     }
-}
-
-/// A text without the control sequences of a terminal.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c == '\u{1b}' && rest.peek() == Some(&'[') {
-            rest.next();
-            rest.by_ref().find(|c| ('\u{40}'..='\u{7e}').contains(c));
-        } else if !c.is_control() || c == '\t' {
-            plain.push(c);
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
-//! A line of terminal output as HTML: colours stay, everything else that a terminal would obey goes.
+//! A line of terminal output as HTML: colours stay, everything else that a terminal would obey goes, as
+//! [`towpath_terminal`] reads it.
 //!
 //! Colours become classes (`f1`…`f15`, `b0`…`b15`), as inline styles are forbidden; 256 and 16 million
 //! colours become the nearest of the sixteen. A line starts without any style.
 
-use std::iter::Peekable;
-use std::str::Chars;
-
 use maud::{Markup, PreEscaped, Render as _};
+use towpath_terminal::{Piece, pieces};
 
 /// How text looks at some point of a line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,18 +23,12 @@ struct Style {
 #[must_use]
 pub fn ansi_to_html(line: &str) -> Markup {
     let mut writer = Writer::default();
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => escape(&mut characters, &mut writer),
-            '\u{9b}' => control_sequence(&mut characters, &mut writer),
-            '\t' => writer.text.push('\t'),
-            // A carriage return draws over what was there: progress bars keep their last state.
-            '\r' if characters.peek().is_some() => writer.restart(),
-            // Bidirectional overrides would let a line look like another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            control if control.is_control() => {}
-            plain => writer.text.push(plain),
+    for piece in pieces(line) {
+        match piece {
+            Piece::Shown(character) => writer.text.push(character),
+            Piece::Colours(parameters) => writer.set(graphics(writer.style, &parameters)),
+            // Progress bars keep their last state.
+            Piece::Restart => writer.restart(),
         }
     }
     writer.finish()
@@ -93,53 +86,6 @@ impl Style {
             }
         }
         classes.join(" ")
-    }
-}
-
-/// Reads what follows an ESC.
-fn escape(characters: &mut Peekable<Chars<'_>>, writer: &mut Writer) {
-    match characters.peek() {
-        Some('[') => {
-            characters.next();
-            control_sequence(characters, writer);
-        }
-        // Operating system commands (titles, links, clipboard) and their kin run to ST or BEL.
-        Some(']' | 'P' | 'X' | '^' | '_') => {
-            while let Some(character) = characters.next() {
-                if character == '\u{7}' || character == '\u{9c}' {
-                    return;
-                }
-                if character == '\u{1b}' {
-                    characters.next_if_eq(&'\\');
-                    return;
-                }
-            }
-        }
-        // Two-character sequences, and three-character ones with an intermediate byte.
-        Some(' '..='/') => {
-            while characters.next_if(|character| matches!(character, ' '..='/')).is_some() {}
-            characters.next();
-        }
-        Some('0'..='~') => {
-            characters.next();
-        }
-        _ => {}
-    }
-}
-
-/// Reads what follows a CSI; obeys it only if it sets colours.
-fn control_sequence(characters: &mut Peekable<Chars<'_>>, writer: &mut Writer) {
-    let mut parameters = String::new();
-    while let Some(character) = characters.next_if(|character| matches!(character, ' '..='?')) {
-        // No honest sequence is longer.
-        if parameters.len() < 64 {
-            parameters.push(character);
-        }
-    }
-    if let Some('m') = characters.next_if(|character| matches!(character, '@'..='~'))
-        && parameters.chars().all(|character| matches!(character, '0'..='9' | ';' | ':'))
-    {
-        writer.set(graphics(writer.style, &parameters));
     }
 }
 
@@ -239,13 +185,8 @@ mod tests {
 
     #[test]
     fn obeys_nothing_else() {
-        check("a\u{1b}[2Jb\u{1b}[10;10Hc", "abc");
-        check("a\u{1b}]0;title\u{7}b\u{1b}]8;;http://x\u{1b}\\c", "abc");
-        check("a\u{1b}(Bb\u{1b}cd\u{8}\u{0}", "abd");
-        check("a\u{1b}", "a");
-        check("a\u{1b}[31", "a");
+        check("a\u{1b}[2Jb\u{1b}]8;;http://x\u{1b}\\c", "abc");
         check("a\u{9b}31mb", "a<span class=\"f1\">b</span>");
-        check("abc\u{202e}def", "abcdef");
         check("10%\r50%\r100%\r", "100%");
     }
 

@@ -10,9 +10,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("artifact", &["model"]),
     ("api", &["model"]),
-    ("ui", &[]),
+    ("terminal", &[]),
+    ("ui", &["terminal"]),
     ("load", &[]),
-    ("report", &["model"]),
+    ("report", &["model", "terminal"]),
     ("store", &["model", "judge"]),
     ("gateway", &["api", "model"]),
     ("agent", &["api", "artifact", "model", "report"]),
@@ -22,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent", "api", "artifact", "config", "engine", "gateway", "judge", "load", "model", "server",
-            "store", "ui",
+            "store", "terminal", "ui",
         ],
     ),
 ];
