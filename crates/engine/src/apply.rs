@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use towpath_artifact::ConfigRevision;
 use towpath_artifact::release::SCHEMA;
 use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
-use towpath_model::environment::{Environment, EnvironmentEvent, Policy, may_vote};
-use towpath_model::pipeline::{ApprovalGate, Gate, SelfApproval};
+use towpath_model::environment::{Environment, Policy, gate_words};
 use towpath_model::policy::EnvironmentDocument;
+use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
 use towpath_model::{Digest, EnvironmentKey, ProjectName};
 use towpath_store::core::documents::{self, Document};
 use towpath_store::core::{environments, projects};
 
+use crate::policy_changes::Proposal;
 use crate::secrets::newest_versions;
 use crate::unit::Unit;
 use crate::{Engine, EngineError, Person};
@@ -39,14 +40,27 @@ pub struct Applied {
     pub changes: Vec<String>,
     /// Which of these loosen the policy.
     pub loosens: Vec<String>,
+    /// Set where it waits for others, and changes nothing yet.
+    pub pending: Option<Pending>,
+}
+
+/// What a document that loosens a policy waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The number of the policy change.
+    pub number: u64,
+    /// Whose signatures are missing.
+    pub needs: Vec<String>,
+    /// When it ends without them.
+    pub expires_at: Timestamp,
 }
 
 impl Engine {
     /// Applies a file of environment documents to a Project. With `dry_run`, only says what would change.
     ///
     /// # Errors
-    /// When a document has mistakes (all are named), belongs to another Project, or loosens a policy without the
-    /// consent of those who could approve under it.
+    /// When a document has mistakes (all are named), or belongs to another Project. One that loosens a policy waits for
+    /// those who could approve under it.
     pub async fn apply(
         &self,
         project: &ProjectName,
@@ -106,7 +120,7 @@ impl Unit<'_> {
     }
 
     /// Two Environments cannot listen at one address.
-    async fn check_listener(&mut self, document: &EnvironmentDocument) -> Result<(), EngineError> {
+    pub(crate) async fn check_listener(&mut self, document: &EnvironmentDocument) -> Result<(), EngineError> {
         let key = document.key();
         for other in environments::all(&mut self.tx, None).await? {
             if other.key != key && other.policy.document.listen == document.listen {
@@ -134,13 +148,13 @@ impl Unit<'_> {
         let environment =
             Environment { policy: Policy { editors: BTreeSet::new(), ..environment.policy }, ..environment };
         self.store_environment(&environment).await?;
-        self.keep(&key, 1, source, person).await?;
+        self.keep(&key, 1, source, &person.login).await?;
         self.routes_changed().await?;
         let text = format!("{} made environment {key}", person.login);
         let entry = Entry::new("environment-created", person.actor(), text);
         self.record(Some(&key.project), Some(&key), &format!("environment:{key}"), entry).await?;
         let changes = vec![format!("environment {key} is new")];
-        Ok(Applied { environment: key, version: 1, changes, loosens: Vec::new() })
+        Ok(Applied { environment: key, version: 1, changes, loosens: Vec::new(), pending: None })
     }
 
     async fn change_environment(
@@ -155,47 +169,38 @@ impl Unit<'_> {
         let changes = differences(&old.document, &document);
         let version = old.version;
         if changes.is_empty() {
-            return Ok(Applied { environment: key, version, changes, loosens: Vec::new() });
+            return Ok(Applied { environment: key, version, changes, loosens: Vec::new(), pending: None });
         }
-        let loosens = loosenings(&old.document.gates, &document.gates);
-        if !loosens.is_empty() {
-            consents(&old.document, person, &loosens)?;
+        let loosens = loosenings(&old.document, &document);
+        if !loosens.is_empty() && !may_loosen_alone(&old.document, &person.login, &person.roles) {
+            let proposal = Proposal { document, source, changes: changes.clone(), loosens: loosens.clone() };
+            let waits = self.propose_policy(&environment, proposal, person).await?;
+            let needs = waits.needs(old);
+            let pending = Some(Pending { number: waits.number, needs, expires_at: waits.expires_at });
+            return Ok(Applied { environment: key, version, changes, loosens, pending });
         }
-        let config = self.make_config(&key, &document).await?;
-        // Only who changed the rules is kept from approving by them; new values change no rule.
-        let rules = old.document.gates != document.gates || old.document.allow != document.allow;
-        let mut editors = self.recent_editors(&key, &old.editors).await?;
-        if rules {
-            editors.insert(person.login.clone());
-        }
-        let version = version + 1;
-        let policy = Policy { version, document, editors };
-        let event =
-            EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: person.actor() };
-        let environment = self.environment_event(&key, event).await?;
-        self.keep(&key, version, source, person).await?;
-        self.propose_config(&environment, person.actor()).await?;
-        Ok(Applied { environment: key, version, changes, loosens })
+        let version = self.put_in_force(&environment, document, source, &person.actor()).await?;
+        Ok(Applied { environment: key, version, changes, loosens, pending: None })
     }
 
-    async fn keep(
+    pub(crate) async fn keep(
         &mut self,
         key: &EnvironmentKey,
         version: u64,
         source: &str,
-        person: &Person,
+        login: &str,
     ) -> Result<(), EngineError> {
         let document = Document {
             version,
             source: source.to_owned(),
-            applied_by: person.login.clone(),
+            applied_by: login.to_owned(),
             applied_at: self.now,
         };
         documents::insert(&mut self.tx, key, &document).await?;
         Ok(())
     }
 
-    async fn recent_editors(
+    pub(crate) async fn recent_editors(
         &mut self,
         key: &EnvironmentKey,
         known: &BTreeSet<String>,
@@ -261,8 +266,8 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
         names.join(", ")
     };
     differ("secrets", names(old), names(new));
-    let gates: Vec<String> = old.gates.iter().map(crate::route::gate_words).collect();
-    let new_gates: Vec<String> = new.gates.iter().map(crate::route::gate_words).collect();
+    let gates: Vec<String> = old.gates.iter().map(gate_words).collect();
+    let new_gates: Vec<String> = new.gates.iter().map(gate_words).collect();
     lines.extend(
         gates.iter().filter(|gate| !new_gates.contains(gate)).map(|gate| format!("gates: without {gate}")),
     );
@@ -282,51 +287,4 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
         }
     }
     lines
-}
-
-/// What gets easier under new Gates, in words.
-fn loosenings(old: &[Gate], new: &[Gate]) -> Vec<String> {
-    old.iter()
-        .filter(|gate| !new.iter().any(|other| demands_as_much(other, gate)))
-        .map(crate::route::gate_words)
-        .collect()
-}
-
-/// Whether a Gate demands at least what another one does.
-fn demands_as_much(new: &Gate, old: &Gate) -> bool {
-    match (new, old) {
-        (Gate::Approval(new), Gate::Approval(old)) => {
-            let fewer_may = new.by.iter().all(|by| old.by.contains(by));
-            let self_denied =
-                old.self_approval == SelfApproval::Allow || new.self_approval == SelfApproval::Deny;
-            fewer_may && self_denied && new.count >= old.count
-        }
-        (Gate::Soak(new), Gate::Soak(old)) => {
-            new.environment == old.environment && new.duration >= old.duration
-        }
-        (new, old) => new == old,
-    }
-}
-
-/// Whether a person may loosen a policy alone: only who could approve under the old one, where one is enough.
-fn consents(old: &EnvironmentDocument, person: &Person, loosens: &[String]) -> Result<(), EngineError> {
-    let nobody = BTreeSet::new();
-    let approvals =
-        old.gates.iter().filter_map(|gate| if let Gate::Approval(gate) = gate { Some(gate) } else { None });
-    for gate in approvals {
-        let ApprovalGate { count, by, .. } = gate;
-        let why = if let Err(reason) = may_vote(gate, &person.login, &person.roles, &nobody, &nobody) {
-            reason
-        } else if *count > 1 {
-            format!("it takes {count} people of {}, and you are one", by.join(" or "))
-        } else {
-            continue;
-        };
-        return Err(EngineError::refused(format!(
-            "this loosens the policy of {} ({}), which needs those who could approve under it: {why}; nothing was changed",
-            old.key(),
-            loosens.join("; ")
-        )));
-    }
-    Ok(())
 }

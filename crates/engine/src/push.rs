@@ -330,7 +330,7 @@ impl Unit<'_> {
                     .gates
                     .iter()
                     .chain(&stage.gates)
-                    .map(crate::route::gate_words);
+                    .map(towpath_model::environment::gate_words);
                 let gates: Vec<String> = gates.collect();
                 let waits = if gates.is_empty() {
                     "no gates".to_owned()

@@ -13,7 +13,7 @@ use towpath_store::core::gateways::{self, Gateway};
 use towpath_store::core::measurements::{self, Total};
 use towpath_store::core::projects::{self, Project};
 use towpath_store::core::releases::{self, Release};
-use towpath_store::core::{attempts, environments, promotions, runs};
+use towpath_store::core::{attempts, environments, policy_changes, promotions, runs};
 
 use crate::error::blocking;
 use crate::{Engine, EngineError};
@@ -210,7 +210,8 @@ impl Engine {
         let mut all = Vec::new();
         for environment in environments::all(&mut db, project).await? {
             let facts = self.facts(&mut db, &environment).await?;
-            let waits = environment.waits(&facts, self.now());
+            let mut waits = environment.waits(&facts, self.now());
+            waits.extend(policy_wait(&mut db, &environment).await?);
             all.push(EnvironmentStatus { environment, waits });
         }
         Ok(all)
@@ -224,7 +225,8 @@ impl Engine {
         let mut db = self.db().snapshot().await?;
         let environment = environments::find(&mut db, key).await?;
         let environment = environment.ok_or_else(|| EngineError::not_found(format!("environment {key}")))?;
-        let waits = environment.waits(&self.facts(&mut db, &environment).await?, self.now());
+        let mut waits = environment.waits(&self.facts(&mut db, &environment).await?, self.now());
+        waits.extend(policy_wait(&mut db, &environment).await?);
         Ok(EnvironmentStatus { environment, waits })
     }
 
@@ -288,4 +290,13 @@ impl Engine {
     pub async fn gateways(&self) -> Result<Vec<Gateway>, EngineError> {
         Ok(gateways::all(&mut *self.db().reader().await?).await?)
     }
+}
+
+/// What a document waits for that loosens an Environment's policy.
+async fn policy_wait(
+    db: &mut towpath_store::core::Connection,
+    environment: &Environment,
+) -> Result<Option<String>, EngineError> {
+    let open = policy_changes::open(db, &environment.key).await?;
+    Ok(open.map(|change| change.waits(&environment.policy)))
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use towpath_artifact::Revision as RevisionName;
 use towpath_model::environment::{
     Environment, EnvironmentEvent, NewPromotion, Outcome, Promotion, PromotionKind, PromotionPlan, Revision,
-    human,
 };
 use towpath_model::pattern::fits;
 use towpath_model::pipeline::{Gate, Stage};
@@ -193,18 +192,4 @@ pub(crate) fn plan(environment: &Environment, stage: &Stage) -> PromotionPlan {
 /// An identity that is the same for the same name.
 pub(crate) fn promotion_id(name: &str) -> PromotionId {
     PromotionId(towpath_model::ids::derived("promotion", name))
-}
-
-/// A Gate in a few words: `1 approval from release-manager`.
-#[must_use]
-pub fn gate_words(gate: &Gate) -> String {
-    match gate {
-        Gate::Approval(gate) => {
-            let plural = if gate.count == 1 { "approval" } else { "approvals" };
-            format!("{} {plural} from {}", gate.count, gate.by.join(" or "))
-        }
-        Gate::Window(gate) => format!("the window {} {} {}", gate.days, gate.hours, gate.timezone),
-        Gate::Freeze(gate) => format!("the freeze {} to {} ({})", gate.from, gate.until, gate.reason),
-        Gate::Soak(gate) => format!("a soak of {} in {}", human(gate.duration), gate.environment),
-    }
 }

@@ -198,6 +198,11 @@ impl Unit<'_> {
         self.touched.schedules = true;
     }
 
+    /// Marks that something has to be looked at at another time than before.
+    pub(crate) const fn clock_changed(&mut self) {
+        self.touched.clock = true;
+    }
+
     /// Marks that some route has changed.
     pub(crate) async fn routes_changed(&mut self) -> Result<(), EngineError> {
         counters::grow(&mut self.tx, counters::ROUTES).await?;
@@ -213,7 +218,7 @@ impl Unit<'_> {
         {
             promotions::put(&mut self.tx, promotion).await?;
         }
-        self.touched.clock = true;
+        self.clock_changed();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use towpath_model::EnvironmentKey;
 use towpath_model::environment::EnvironmentEvent;
-use towpath_store::core::{environments, measurements};
+use towpath_store::core::{environments, measurements, policy_changes};
 
 use crate::error::chain;
 use crate::{Engine, EngineError};
@@ -52,7 +52,7 @@ impl Engine {
             // One that cannot be looked at keeps no other one waiting.
             failed = self.look_at(&key).await.err().or(failed);
         }
-        if let Some(error) = failed {
+        if let Some(error) = self.expire_policy_changes().await.err().or(failed) {
             return Err(error);
         }
         if now.duration_since(*forgotten_at) > SignedDuration::from_hours(1) {
@@ -63,6 +63,7 @@ impl Engine {
         }
         let mut reader = self.db().reader().await?;
         let next = environments::next_wakeup(&mut reader).await?;
+        let next = next.into_iter().chain(policy_changes::next_expiry(&mut reader).await?).min();
         let until = next
             .map_or(LONGEST_SLEEP, |at| at.duration_since(self.now()).try_into().unwrap_or(Duration::ZERO));
         Ok(until.clamp(Duration::from_millis(5), LONGEST_SLEEP))

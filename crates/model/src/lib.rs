@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod plan_lint;
 pub mod policy;
+pub mod policy_change;
 pub mod queue;
 pub mod reports;
 pub mod reuse;

@@ -23,6 +23,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (21, "sources", include_str!("../migrations/0021_sources.sql")),
     (22, "commit statuses", include_str!("../migrations/0022_commit_statuses.sql")),
     (23, "failures", include_str!("../migrations/0023_failures.sql")),
+    (24, "policy changes", include_str!("../migrations/0024_policy_changes.sql")),
 ];
 
 /// Every step, ready to run.

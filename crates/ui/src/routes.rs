@@ -70,6 +70,9 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/env/{environment}/resume",
     "/p/{project}/env/{environment}/rollback",
     "/p/{project}/env/{environment}/release",
+    "/p/{project}/env/{environment}/policy/{number}",
+    "/p/{project}/env/{environment}/policy/{number}/approve",
+    "/p/{project}/env/{environment}/policy/{number}/reject",
     "/p/{project}/logs",
     "/promotions/{promotion}",
     "/promotions/{promotion}/series",
@@ -137,6 +140,12 @@ pub fn release(project: &str, version: &str) -> String {
 #[must_use]
 pub fn environment(project: &str, environment: &str) -> String {
     format!("/p/{}/env/{}", encode(project), encode(environment))
+}
+
+/// A change of an Environment's policy; what is done with it has its address below this.
+#[must_use]
+pub fn policy_change(project: &str, environment: &str, number: u64) -> String {
+    format!("{}/policy/{number}", self::environment(project, environment))
 }
 
 /// A Promotion.

@@ -80,6 +80,7 @@ fn bare() -> Vec<(&'static str, String)> {
         rollout: None,
         waiting: vec![],
         instances: vec![],
+        policies: vec![],
         history: vec![],
         values: vec![],
         secrets: vec![],
@@ -112,7 +113,7 @@ fn bare() -> Vec<(&'static str, String)> {
         ("promotion", page::promotion(&promotion)),
         ("environment", page::environment(&environment)),
         ("timeline", page::timeline(&timeline)),
-        ("approvals", page::approvals(&ApprovalsView { shell: shell(), waiting: vec![] })),
+        ("approvals", page::approvals(&ApprovalsView { shell: shell(), waiting: vec![], policies: vec![] })),
         ("agents", page::agents(&AgentsView { shell: shell(), agents: vec![], join: None, may_join: false })),
         (
             "queue",

@@ -109,6 +109,21 @@ pub struct AppliedDocument {
     pub changes: Vec<String>,
     /// Which of it loosens the policy.
     pub loosens: Vec<String>,
+    /// Set where it waits for the signatures of others, and changes nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingDocument>,
+}
+
+/// What a document that loosens a policy waits for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PendingDocument {
+    /// The number of the policy change.
+    pub number: u64,
+    /// Whose signatures are missing, one sentence for each Gate.
+    pub needs: Vec<String>,
+    /// When it ends without them.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
 }
 
 /// Sets a secret.

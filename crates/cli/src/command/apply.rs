@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use reqwest::Method;
-use towpath_api::rest::{AppliedDocument, Apply};
+use towpath_api::rest::{AppliedDocument, Apply, PendingDocument};
 use towpath_config::file::read_pipeline_file;
 use towpath_config::{has_errors, parse_environments_bytes};
 
@@ -69,8 +69,20 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
         output::json(&applied)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for AppliedDocument { environment, version, .. } in applied {
-        anstream::println!("{environment} is now version {version}");
+    for AppliedDocument { environment, version, pending, .. } in applied {
+        match pending {
+            None => anstream::println!("{environment} is now version {version}"),
+            Some(PendingDocument { number, needs, expires_at }) => {
+                anstream::println!(
+                    "{environment} stays at version {version}; policy change {number} waits for {} until {}",
+                    needs.join("; "),
+                    output::time(expires_at)
+                );
+                anstream::println!(
+                    "  they sign with: towpath approve {project}/{environment} --policy {number}"
+                );
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,17 +124,25 @@ fn show(documents: &[AppliedDocument], becomes: &str, remote: &Remote) -> anyhow
         return output::json(&documents);
     }
     let warning = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
-    for AppliedDocument { environment, version, changes, loosens } in documents {
+    for AppliedDocument { environment, version, changes, loosens, pending } in documents {
         if changes.is_empty() {
             anstream::println!("{environment} stays at version {version}: nothing changes");
             continue;
         }
-        anstream::println!("{environment} {becomes} version {version}");
+        match pending {
+            None => anstream::println!("{environment} {becomes} version {version}"),
+            Some(_) => {
+                anstream::println!("{environment} stays at version {version} until others have signed")
+            }
+        }
         for change in changes {
             anstream::println!("  ~ {change}");
         }
         for loosened in loosens {
             anstream::println!("  {warning}! loosens: {loosened}{warning:#}");
+        }
+        for need in pending.iter().flat_map(|pending| &pending.needs) {
+            anstream::println!("  {warning}! takes effect with {need}{warning:#}");
         }
     }
     Ok(())

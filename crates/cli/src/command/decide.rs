@@ -19,6 +19,9 @@ use crate::{output, prompt};
 pub struct Args {
     /// The environment, as `shop/production`.
     place: Place,
+    /// Signs policy change N of the environment instead: a document that loosens its policy.
+    #[arg(long, value_name = "N")]
+    policy: Option<u64>,
     /// Why, for the timeline.
     #[arg(short = 'm', long, default_value = "")]
     comment: String,
@@ -37,7 +40,8 @@ pub enum Way {
 }
 
 impl Way {
-    const fn verb(self) -> &'static str {
+    /// The word for it, as a command and in addresses.
+    pub const fn verb(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Reject => "reject",
@@ -50,7 +54,10 @@ impl Way {
 /// # Errors
 /// Fails where nothing waits, where it changed since it was shown, or where the server refuses.
 pub async fn run(args: Args, way: Way, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let Args { place, comment, yes } = args;
+    let Args { place, policy, comment, yes } = args;
+    if let Some(number) = policy {
+        return super::policy::decide(&place, number, way, comment, yes, remote).await;
+    }
     let client = Client::new(remote)?;
     let found: EnvironmentStatus = client.get(&place.path("")).await?;
     let Some(waiting) = found.environment.waiting else {

@@ -54,6 +54,11 @@ pub enum Args {
         /// The environment, as `shop/production`.
         place: Place,
     },
+    /// Lists policy changes: documents that loosen the policy and wait for signatures, and what became of earlier ones.
+    Policy {
+        /// The environment, as `shop/production`.
+        place: Place,
+    },
     /// Lists the promotions into an environment, newest first.
     History {
         /// The environment, as `shop/production`.
@@ -81,6 +86,7 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
                 instances(&found.environment);
             }
         }
+        Args::Policy { place } => super::policy::list(&client, &place, remote).await?,
         Args::History { place } => history(client.get(&place.path("/history")).await?, remote)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -23,6 +23,7 @@ pub mod logout;
 pub mod logs;
 pub mod occasion;
 pub mod plan;
+pub mod policy;
 pub mod project;
 pub mod queue;
 pub mod releases;

@@ -47,7 +47,7 @@ pub struct Voter {
 }
 
 impl Voter {
-    fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         Actor::User { id: self.user, login: self.login.clone() }
     }
 }

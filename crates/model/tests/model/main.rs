@@ -2,6 +2,7 @@
 
 mod fixture;
 mod owed;
+mod policy_change;
 mod prng;
 mod properties;
 mod queue;

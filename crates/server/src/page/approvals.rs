@@ -11,7 +11,7 @@ use towpath_ui::view::{Action, ActionKind, ApprovalRequest, ApprovalsView};
 use towpath_ui::{page, routes};
 
 use super::shell::{Reader, Said, frame, html, live, or_error};
-use super::{act, promotion, words};
+use super::{act, policy, promotion, words};
 use crate::app::App;
 use crate::auth::{Action as Deed, Principal};
 use crate::problem::Problem;
@@ -26,9 +26,10 @@ pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said
                 requests.push(request(&app, &principal, &environment, waiting).await?);
             }
         }
+        let policies = policy::pending(&app, &principal).await?;
         requests.sort_by_key(|request| request.since);
         let shell = frame(&app, &principal, live(None), said).await?;
-        Ok(html(page::approvals(&ApprovalsView { shell, waiting: requests })))
+        Ok(html(page::approvals(&ApprovalsView { shell, waiting: requests, policies })))
     };
     act::forget(&app, shown, or_error(&app, &principal, page.await))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
-use towpath_engine::{PromoteRequest, gate_words};
-use towpath_model::environment::{Environment, Instance, Promotion};
+use towpath_engine::PromoteRequest;
+use towpath_model::environment::{Environment, Instance, Promotion, gate_words};
 use towpath_model::{AgentId, Digest, EnvironmentKey};
 use towpath_store::core::documents::Document;
 use towpath_store::core::secrets::SecretVersion;
@@ -91,6 +91,7 @@ async fn render(
             .collect(),
         history: promotions.iter().map(past).collect(),
         policy: policy(&environment, document),
+        policies: super::policy::of(app, principal, &environment).await?,
         values: held.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         secrets: secret_rows(&environment, &secrets),
         actions: actions(principal, &environment),
@@ -430,7 +431,7 @@ pub(super) async fn release(
     finish(&app, &principal, &key, done.await).await
 }
 
-fn gone(app: &App, principal: &Principal, name: &str) -> Response {
+pub(super) fn gone(app: &App, principal: &Principal, name: &str) -> Response {
     or_error(
         app,
         principal,
@@ -438,7 +439,7 @@ fn gone(app: &App, principal: &Principal, name: &str) -> Response {
     )
 }
 
-async fn finish(
+pub(super) async fn finish(
     app: &App,
     principal: &Principal,
     key: &EnvironmentKey,

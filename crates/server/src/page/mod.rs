@@ -14,6 +14,7 @@ mod log;
 mod log_index;
 mod logs;
 mod overview;
+mod policy;
 mod project;
 mod promotion;
 mod queue;
@@ -85,6 +86,9 @@ fn work() -> Router<App> {
         .route("/p/{project}/env/{environment}/resume", form(post(environment::resume)))
         .route("/p/{project}/env/{environment}/rollback", form(post(environment::rollback)))
         .route("/p/{project}/env/{environment}/release", form(post(environment::release)))
+        .route("/p/{project}/env/{environment}/policy/{number}/approve", form(post(policy::approve)))
+        .route("/p/{project}/env/{environment}/policy/{number}/reject", form(post(policy::reject)))
+        .route("/p/{project}/env/{environment}/policy/{number}", get(policy::show))
         .route("/promotions/{promotion}", get(promotion::show))
         .route("/promotions/{promotion}/series", get(promotion::measured))
         .route("/promotions/{promotion}/approve", form(post(promotion::approve)))

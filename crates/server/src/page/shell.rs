@@ -11,7 +11,7 @@ use towpath_ui::Markup;
 use towpath_ui::routes;
 use towpath_ui::view::{Notice, Shell, Tone, Viewer};
 
-use super::{act, approvals, error};
+use super::{act, approvals, error, policy};
 use crate::app::App;
 use crate::auth::{Action, Principal, Proof};
 use crate::problem::Problem;
@@ -74,7 +74,8 @@ pub(super) async fn frame(
     live: Option<String>,
     notice: Option<Notice>,
 ) -> Result<Shell, Problem> {
-    let waiting = approvals::pending(app, principal).await?.len();
+    let waiting =
+        approvals::pending(app, principal).await?.len() + policy::pending(app, principal).await?.len();
     let approvals_waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     Ok(Shell { approvals_waiting, notice, ..shell(app, Some(principal), live) })
 }

@@ -1,8 +1,8 @@
 //! Turns states, Revisions and Gates of the model into what pages show. Nothing here decides or waits.
 
 use jiff::Timestamp;
-use towpath_engine::gate_words;
 use towpath_model::attempt::{Attempt, AttemptState, StepState};
+use towpath_model::environment::gate_words;
 use towpath_model::environment::{
     Environment, GateState, InstanceHealth, Outcome, Phase, Promotion, Revision,
 };

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use towpath_api::rest::{
-    AppliedDocument, Apply, Comment, Environment, EnvironmentStatus, NewPromotion, Promotion, Rollback,
+    AppliedDocument, Apply, Comment, Environment, EnvironmentStatus, NewPromotion, PendingDocument,
+    Promotion, Rollback,
 };
 use towpath_engine::PromoteRequest;
 use towpath_model::ProjectName;
@@ -127,6 +128,9 @@ pub(super) async fn apply(
         version: applied.version,
         changes: applied.changes,
         loosens: applied.loosens,
+        pending: applied.pending.map(|towpath_engine::Pending { number, needs, expires_at }| {
+            PendingDocument { number, needs, expires_at }
+        }),
     };
     Ok(Json(report.documents.into_iter().map(wire).collect()))
 }

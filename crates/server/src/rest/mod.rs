@@ -11,6 +11,7 @@ mod logs;
 mod me;
 mod page_of;
 mod places;
+mod policy_changes;
 mod projects;
 mod promotions;
 mod queue;
@@ -90,6 +91,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(environments::resume))
         .routes(routes!(environments::rollback))
         .routes(routes!(environments::apply))
+        .routes(routes!(policy_changes::list))
+        .routes(routes!(policy_changes::approve))
+        .routes(routes!(policy_changes::reject))
         .routes(routes!(promotions::open))
         .routes(routes!(promotions::show))
         .routes(routes!(promotions::approve))

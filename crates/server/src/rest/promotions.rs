@@ -67,12 +67,15 @@ async fn vote(
     let project = app.engine.environment_of(id).await?.project;
     let _permit = principal.may(Action::Decide, Some(&project))?;
     let Decision { comment, binding } = decision;
-    let binding: Option<Digest> = binding
-        .map(|binding| binding.parse())
-        .transpose()
-        .map_err(|error: InvalidDigest| Problem::invalid(error.to_string()))?;
+    let binding = parse_binding(binding)?;
     let person = principal.person(Some(&project));
     Ok(Json((&app.engine.vote(id, approve, &comment, binding, &person).await?).into()))
+}
+
+/// What somebody says that they looked at.
+pub(super) fn parse_binding(binding: Option<String>) -> Result<Option<Digest>, Problem> {
+    let parsed = binding.map(|binding| binding.parse()).transpose();
+    parsed.map_err(|error: InvalidDigest| Problem::invalid(error.to_string()))
 }
 
 /// Takes a Promotion back before its Rollout starts.

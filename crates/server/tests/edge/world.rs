@@ -52,14 +52,17 @@ impl World {
         Self { dir, url, setup, http, stop, task: Some(task) }
     }
 
-    /// Starts a server with the project `shop`, an admin `root`, a developer `dora` and a viewer `vic`.
+    /// Starts a server with the project `shop`, an admin `root`, a release manager `rhea`, a developer `dora` and a viewer `vic`.
     pub(crate) async fn peopled(git: GitLimits) -> Self {
         let world = Self::start(tempfile::tempdir().unwrap(), git).await;
         world.post("/api/v1/projects", json!({"name": "shop"}), 201).await;
         world.post("/api/v1/projects", json!({"name": "vault"}), 201).await;
-        for (login, role, project) in
-            [("root", "admin", None), ("dora", "developer", Some("shop")), ("vic", "viewer", Some("shop"))]
-        {
+        for (login, role, project) in [
+            ("root", "admin", None),
+            ("rhea", "release-manager", Some("shop")),
+            ("dora", "developer", Some("shop")),
+            ("vic", "viewer", Some("shop")),
+        ] {
             let user = json!({
                 "login": login, "password": PASSWORD, "roles": [{"role": role, "project": project}],
             });

@@ -15,6 +15,7 @@ pub mod gateways;
 pub mod kept;
 pub mod measurements;
 pub mod outbox;
+pub mod policy_changes;
 pub mod projects;
 pub mod promotions;
 pub mod releases;

@@ -661,6 +661,7 @@ impl Moment {
                 refs: vec!["refs/heads/main".into(), "refs/tags/v*".into()],
                 gates: vec!["2 approvals from release-manager within 24 h; not one's own".into(), "window: mon-thu 09:00-16:00 Europe/Berlin".into()],
             },
+            policies: vec![self.policy_change()],
             values: vec![("LOG_LEVEL".into(), "info".into()), ("GREETING".into(), HOSTILE.into())],
             secrets: vec![
                 SecretRow { name: "DATABASE_URL".into(), version: Some(3), set_by: "noah".into(), set_at: Some(self.ago(500_000)) },
@@ -669,6 +670,41 @@ impl Moment {
             actions: vec![
                 self.environment_action(ActionKind::Hold, "Hold", "No promotion into production starts by itself until someone resumes. The rollout of 1.0.2 stays at 25 %."),
                 self.environment_action(ActionKind::RollBack, "Roll back", "Traffic goes back to 1.0.1 within a second; 1.0.2 is quarantined."),
+            ],
+        }
+    }
+
+    /// A document that waits for signatures.
+    pub fn policy_change(self) -> PolicyChangeCard {
+        let url = routes::policy_change("shop", "production", 3);
+        PolicyChangeCard {
+            project: "shop".into(),
+            environment: "production".into(),
+            number: 3,
+            base: 4,
+            author: "mona".into(),
+            since: self.ago(700),
+            expires: self.ago(-80_000),
+            changes: vec![
+                format!("values.GREETING: {HOSTILE} is new"),
+                "gates: without 2 approvals from release-manager".into(),
+                "gates: with 1 approval from release-manager".into(),
+            ],
+            loosens: vec!["2 approvals from release-manager".into()],
+            needs: "1 of 2 signatures from release-manager (noah signed)".into(),
+            actions: vec![
+                action(
+                    ActionKind::Approve,
+                    "Sign",
+                    &url,
+                    "Signs policy change 3 of shop/production. With the last signature the document takes effect at once.",
+                ),
+                action(
+                    ActionKind::Reject,
+                    "Reject",
+                    &url,
+                    "Ends policy change 3 of shop/production. Version 4 of the document stays in force.",
+                ),
             ],
         }
     }
@@ -749,6 +785,7 @@ impl Moment {
                     ),
                 ],
             }],
+            policies: vec![self.policy_change()],
         }
     }
 

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
+use crate::part::policy_change::policy_change;
 use crate::part::small::{commit, prose, time};
 use crate::routes;
 use crate::view::{ApprovalRequest, ApprovalsView, Tone};
@@ -14,13 +15,14 @@ pub fn approvals(view: &ApprovalsView) -> Markup {
     let body = html! {
         div.title { h1 { "Approvals" } }
         div #waiting data-region {
-            @if view.waiting.is_empty() {
-                section.card.empty { h2 { "Nothing waits for you" } p.muted { "When a promotion needs your word, it appears here by itself." } }
+            @if view.waiting.is_empty() && view.policies.is_empty() {
+                section.card.empty { h2 { "Nothing waits for you" } p.muted { "When a promotion or a change of a policy needs your word, it appears here by itself." } }
             }
             @for (index, request) in view.waiting.iter().enumerate() { (self::request(view, index, request)) }
+            @for (index, card) in view.policies.iter().enumerate() { (policy_change(&view.shell, &format!("policy-{index}"), card)) }
         }
     };
-    let tone = if view.waiting.is_empty() { Tone::Calm } else { Tone::Live };
+    let tone = if view.waiting.is_empty() && view.policies.is_empty() { Tone::Calm } else { Tone::Live };
     frame(&view.shell, &Page { title: "Approvals", crumbs: Vec::new(), tone, body })
 }
 

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::part::action::{button, buttons};
 use crate::part::frame::{Page, frame};
 use crate::part::icon;
+use crate::part::policy_change::policy_change;
 use crate::part::small::{badge, digest, prose, revision, time, weight_bar};
 use crate::view::{EnvironmentView, HistoryRow, InstanceRow, State, Tone};
 use crate::{format, routes};
@@ -15,6 +16,9 @@ pub fn environment(view: &EnvironmentView) -> Markup {
     let body = html! {
         (header(view))
         (traffic(view))
+        div #policies data-region {
+            @for (index, card) in view.policies.iter().enumerate() { (policy_change(&view.shell, &format!("policy-{index}"), card)) }
+        }
         (instances(view))
         (history(view))
         div.columns { (policy(view)) (configuration(view)) }

@@ -4,6 +4,7 @@ pub mod action;
 pub mod frame;
 pub mod graph;
 pub mod icon;
+pub mod policy_change;
 pub mod route;
 pub mod small;
 pub mod triggers;

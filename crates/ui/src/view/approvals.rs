@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 
-use super::{Action, Commit, Shell};
+use super::{Action, Commit, PolicyChangeCard, Shell};
 
-/// The Promotions that wait for the person who looks.
+/// The Promotions and policy changes that wait for the person who looks.
 #[derive(Debug, Clone)]
 pub struct ApprovalsView {
     /// The frame.
     pub shell: Shell,
     /// Longest waiting first.
     pub waiting: Vec<ApprovalRequest>,
+    /// Documents that loosen a policy, those that end soonest first.
+    pub policies: Vec<PolicyChangeCard>,
 }
 
 /// A Promotion that waits for approval.

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Action, Current, RevisionName, RolloutSummary, Shell, State, WaitingPromotion};
+use super::{
+    Action, Current, PolicyChangeCard, RevisionName, RolloutSummary, Shell, State, WaitingPromotion,
+};
 
 /// An Environment.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct EnvironmentView {
     pub history: Vec<HistoryRow>,
     /// Its policy document.
     pub policy: PolicyView,
+    /// Documents that shall take its place and wait for signatures.
+    pub policies: Vec<PolicyChangeCard>,
     /// Its configuration.
     pub values: Vec<(String, String)>,
     /// Names and versions of its secrets; there are no values here.
