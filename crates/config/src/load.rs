@@ -40,13 +40,25 @@ pub(crate) struct Source {
     pub(crate) node: Node,
 }
 
+/// Who includes files, which decides what of other Projects they may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Includer {
+    /// Whoever the pipeline file says: on a person's own machine, who holds all the files anyway.
+    AsNamed,
+    /// This Project, whatever its file calls itself: what is shared with it, too.
+    Project(ProjectName),
+    /// A contribution from outside to this Project: what is shared with all, and what is the Project's own.
+    Outsider(ProjectName),
+}
+
 /// A pipeline on its way from files to values.
 #[derive(Debug)]
 pub struct Loader {
     /// What stands before paths of the Project's own files, in messages.
     directory: String,
-    /// Who includes: files of others must be shared with this Project.
-    includer: Option<ProjectName>,
+    includer: Includer,
+    /// What the pipeline file calls its Project.
+    named: Option<ProjectName>,
     sources: Vec<Source>,
     diagnostics: Vec<Diagnostic>,
     /// Files to come, each with the place that asks for it.
@@ -68,13 +80,14 @@ struct Asked {
 }
 
 impl Loader {
-    /// Begins with the pipeline file.
+    /// Begins with the pipeline file of whoever includes.
     #[must_use]
-    pub fn new(file: &str, bytes: &[u8]) -> Self {
+    pub fn new(file: &str, bytes: &[u8], includer: Includer) -> Self {
         let directory = file.rfind('/').map_or("", |slash| &file[..=slash]).to_owned();
         let mut loader = Self {
             directory,
-            includer: None,
+            includer,
+            named: None,
             sources: Vec::new(),
             diagnostics: Vec::new(),
             open: Vec::new(),
@@ -101,11 +114,6 @@ impl Loader {
             Ok(bytes) => bytes,
             Err(why) => return self.refuse(&asked, Problem::error("include", why)),
         };
-        if let Some(digest) = asked.digest.filter(|digest| *digest != Digest::of(&bytes)) {
-            let message = format!("`{}` is not the file with the digest {digest}", self.named(&asked.wanted));
-            let hint = format!("it has {}; look at what changed before you write that", Digest::of(&bytes));
-            return self.refuse(&asked, Problem::error("include", message).hint(hint));
-        }
         self.bytes += bytes.len();
         if self.bytes > MAX_BYTES {
             let problem = Problem::error(
@@ -114,7 +122,7 @@ impl Loader {
             );
             return self.refuse(&asked, problem.hint("move scripts into files of their own and call them"));
         }
-        let name = self.named(&asked.wanted);
+        let name = self.shown(&asked.wanted);
         let mut path = asked.path.clone();
         path.push(asked.wanted.clone());
         self.add(name, &bytes, &path, Some(&asked));
@@ -136,7 +144,7 @@ impl Loader {
         (pipeline, diagnostics)
     }
 
-    fn named(&self, wanted: &Wanted) -> String {
+    fn shown(&self, wanted: &Wanted) -> String {
         match &wanted.project {
             None => format!("{}{}", self.directory, wanted.path),
             Some((project, commit)) => {
@@ -155,29 +163,34 @@ impl Loader {
     }
 
     fn add(&mut self, name: String, bytes: &[u8], path: &[Wanted], asked: Option<&Asked>) {
-        let text = match decode(&name, bytes) {
-            Ok(text) => text.to_owned(),
-            Err(diagnostics) => return self.diagnostics.extend(diagnostics),
+        let (text, node, found) = match decode(&name, bytes) {
+            Ok(text) => {
+                let report = Report::new(&name, text);
+                let node = single_document(&report);
+                (text.to_owned(), node, report.finish())
+            }
+            Err(diagnostics) => (String::new(), None, diagnostics),
         };
-        let report = Report::new(&name, &text);
-        let node = single_document(&report);
-        let includer = self.includer.clone();
-        let includes = node.as_ref().map(|node| includes(node, &report)).unwrap_or_default();
-        if self.includer.is_none() {
-            self.includer =
+        if let Some(asked) = asked {
+            // Before anything is said of the file: neither its text nor its digest is for whom it is not shared with.
+            if !self.may_have(&asked.wanted, node.as_ref()) {
+                return self.refuse(asked, not_there(&asked.wanted));
+            }
+            if let Some(digest) = asked.digest.filter(|digest| *digest != Digest::of(bytes)) {
+                let message = format!("`{name}` is not the file with the digest {digest}");
+                let hint =
+                    format!("it has {}; look at what changed before you write that", Digest::of(bytes));
+                return self.refuse(asked, Problem::error("include", message).hint(hint));
+            }
+        } else {
+            self.named =
                 node.as_ref().and_then(|node| scalar_at(node, "name")).and_then(|name| name.parse().ok());
         }
-        let shared = match (asked.and_then(|asked| asked.wanted.project.as_ref()), &node) {
-            (Some((owner, _)), Some(node)) => {
-                includer.as_ref() == Some(owner) || shares(node, includer.as_ref())
-            }
-            _ => true,
-        };
-        let by = self.sources.len();
+        self.diagnostics.extend(found);
+        let report = Report::new(&name, &text);
+        let includes = node.as_ref().map(|node| includes(node, &report)).unwrap_or_default();
         self.diagnostics.extend(report.finish());
-        if let (false, Some(asked)) = (shared, asked) {
-            return self.refuse(asked, not_there(&asked.wanted));
-        }
+        let by = self.sources.len();
         let Some(node) = node else { return };
         self.sources.push(Source { name, text, node });
         for Include { file, project, digest, span } in includes {
@@ -188,10 +201,22 @@ impl Loader {
         }
     }
 
+    /// Whether a file is the includer's to read. One of another Project that cannot be read says nothing of
+    /// whom it is shared with, so it is nobody's.
+    fn may_have(&self, wanted: &Wanted, node: Option<&Node>) -> bool {
+        let Some((owner, _)) = &wanted.project else { return true };
+        let (project, with) = match &self.includer {
+            Includer::AsNamed => (self.named.as_ref(), self.named.as_ref()),
+            Includer::Project(project) => (Some(project), Some(project)),
+            Includer::Outsider(project) => (Some(project), None),
+        };
+        project == Some(owner) || node.is_some_and(|node| shares(node, with))
+    }
+
     fn ask(&mut self, asked: Asked) {
         if asked.path.contains(&asked.wanted) {
             let round: Vec<String> =
-                asked.path.iter().chain([&asked.wanted]).map(|wanted| self.named(wanted)).collect();
+                asked.path.iter().chain([&asked.wanted]).map(|wanted| self.shown(wanted)).collect();
             let problem =
                 Problem::error("cycle", format!("these files include each other: {}", round.join(" -> ")));
             return self.refuse(&asked, problem.hint("remove one of the `include`s"));
@@ -217,7 +242,7 @@ impl Loader {
 /// What is said of a file that may not be had. It does not tell one that is missing from one that is not shared.
 fn not_there(wanted: &Wanted) -> Problem {
     Problem::error("include", not_shared(wanted))
-        .hint("the file must say `share: all`, or list this Project under `share`, and the commit be on a protected ref")
+        .hint("the file must be valid YAML and say `share: all`, or list this Project under `share` (which is not enough for a contribution from outside), and the commit be on a protected ref")
 }
 
 /// The same words, for whoever looks for the file.
@@ -356,10 +381,14 @@ mod tests {
 
     /// Loads a pipeline; `files` are named as in messages.
     fn load(main: &str, files: &[(&str, &str)]) -> Result<Vec<String>, String> {
+        load_as(&Includer::AsNamed, main, files)
+    }
+
+    fn load_as(includer: &Includer, main: &str, files: &[(&str, &str)]) -> Result<Vec<String>, String> {
         let files: BTreeMap<&str, &str> = files.iter().copied().collect();
-        let mut loader = Loader::new("towpath.yaml", main.as_bytes());
+        let mut loader = Loader::new("towpath.yaml", main.as_bytes(), includer.clone());
         while let Some(wanted) = loader.wanted() {
-            let name = loader.named(&wanted);
+            let name = loader.shown(&wanted);
             let found = files.get(name.as_str()).map(|text| text.as_bytes().to_vec());
             loader.take(found.ok_or_else(|| format!("there is no {name}")));
         }
@@ -461,5 +490,38 @@ mod tests {
             &[("a.yaml", "jobs: { }")],
             &["is not the file with the digest"],
         );
+    }
+
+    /// A private file is nobody's who only says that they are its reader, and no stranger's who sends a change.
+    #[test]
+    fn a_name_and_a_contribution_from_outside_get_no_private_file() {
+        let shop: ProjectName = "shop".parse().expect("a name");
+        let evil: ProjectName = "evil".parse().expect("a name");
+        let main = |digest: &str| {
+            format!(
+                "name: shop\ninclude: {{ project: platform, file: b.yaml, commit: \"{COMMIT}\"{digest} }}\njobs: {{ a: {{ steps: [make] }} }}\n"
+            )
+        };
+        let wrong = format!(", digest: \"{}\"", Digest::of(b"guess"));
+        let private = "share: [shop]\njobs: { hidden: { steps: [hidden] } }\n";
+        let public = "share: [shop, all]\njobs: { scan: { steps: [scan] } }\n";
+        let broken = "password: hidden\n  - [\n";
+        for (includer, file, digest, fine) in [
+            (Includer::Project(shop.clone()), private, "", true),
+            (Includer::Project(evil.clone()), private, "", false),
+            (Includer::Project(evil.clone()), public, "", true),
+            (Includer::Outsider(shop.clone()), private, "", false),
+            (Includer::Outsider(shop.clone()), public, "", true),
+            // Neither its lines nor its digest tell of a file that is not shared.
+            (Includer::Project(evil), broken, "", false),
+            (Includer::Outsider(shop.clone()), private, wrong.as_str(), false),
+            (Includer::Outsider("platform".parse().expect("a name")), private, "", true),
+        ] {
+            let loaded = load_as(&includer, &main(digest), &[("platform:b.yaml@012345678901", file)]);
+            assert_eq!(loaded.is_ok(), fine, "{includer:?} {file}: {loaded:?}");
+            let said = loaded.err().unwrap_or_default();
+            assert!(!said.contains("hidden") && !said.contains("it has sha256"), "{said}");
+            assert!(fine || said.contains("shares no file `b.yaml`"), "{said}");
+        }
     }
 }

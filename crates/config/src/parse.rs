@@ -7,7 +7,7 @@ use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
 
 use crate::diagnostic::{Diagnostic, Problem, Report};
-use crate::load::{Loader, Source};
+use crate::load::{Includer, Loader, Source};
 use crate::lower::{self, Places};
 use crate::{check, tree};
 
@@ -20,7 +20,7 @@ pub const MAX_FILE: usize = 1 << 20;
 /// Parses a pipeline file. There is a pipeline exactly where no diagnostic is an error.
 #[must_use]
 pub fn parse_pipeline(file: &str, text: &str) -> (Option<Pipeline>, Vec<Diagnostic>) {
-    Loader::new(file, text.as_bytes()).finish()
+    Loader::new(file, text.as_bytes(), Includer::AsNamed).finish()
 }
 
 /// Lowers the files of a pipeline, the pipeline file first, as one text: a place in it knows its file.

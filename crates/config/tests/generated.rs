@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use towpath_config::diagnostic::{Colour, render_all};
-use towpath_config::load::Loader;
+use towpath_config::load::{Includer, Loader};
 use towpath_config::{parse_environments, reference, schema};
 
 fn root() -> PathBuf {
@@ -194,7 +194,7 @@ fn check_all_keys_are_taken(schema: &Value, text: &str) {
 
 #[test]
 fn every_key_of_the_schema_is_read() {
-    let mut loader = Loader::new("towpath.yaml", EVERYTHING.as_bytes());
+    let mut loader = Loader::new("towpath.yaml", EVERYTHING.as_bytes(), Includer::AsNamed);
     let wanted = loader.wanted().expect("it includes a file");
     assert_eq!(wanted.path, "ci/rust.yaml");
     loader.take(Ok(b"share: all\nx-note: 1\n".to_vec()));

@@ -1,8 +1,9 @@
 //! The pipeline at a commit: its file, and the files that it includes.
 
-use towpath_config::load::{Loader, Wanted, not_shared};
+use towpath_config::load::{Includer, Loader, Wanted, not_shared};
 use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors};
 use towpath_model::pattern::fits;
+use towpath_model::run::Trust;
 use towpath_model::{Digest, ProjectName};
 use towpath_store::core::projects::{self, Project};
 
@@ -11,12 +12,13 @@ use crate::push::Checked;
 use crate::{Engine, EngineError};
 
 impl Engine {
-    /// Reads the pipeline file at a commit, with all that it includes.
+    /// Reads the pipeline file at a commit, with all that it includes and the Run's trust gives it.
     pub(crate) async fn read_pipeline(
         &self,
         repository: &Repository,
         project: &Project,
         commit: &str,
+        trust: Trust,
     ) -> Result<Checked, EngineError> {
         let path = within(project, PIPELINE_FILE);
         let bytes = match repository.pipeline_file(commit, &path).await? {
@@ -28,7 +30,12 @@ impl Engine {
                 return Ok(Err(vec![format!("{path} is {what}, not a plain file")]));
             }
         };
-        let mut loader = Loader::new(&path, &bytes);
+        // What a stranger's Step is given, its author reads: files that others share with this Project are not for them.
+        let includer = match trust {
+            Trust::Protected | Trust::Internal => Includer::Project(project.name.clone()),
+            Trust::Fork => Includer::Outsider(project.name.clone()),
+        };
+        let mut loader = Loader::new(&path, &bytes, includer);
         while let Some(wanted) = loader.wanted() {
             let file = match &wanted.project {
                 None => own_file(repository, commit, &within(project, &wanted.path)).await?,

@@ -99,7 +99,8 @@ impl Engine {
         // Told late, of two pushes at once: the newer one says what the ref is now.
         let newest = repository.resolve(&change.name).await?.as_ref() == Some(&commit);
         let facts = repository.commit(&commit).await?;
-        let checked = self.read_pipeline(&repository, project, &commit).await?;
+        let trusted = trust(project, &change.name);
+        let checked = self.read_pipeline(&repository, project, &commit, trusted).await?;
         let why_not = match &checked {
             Ok((pipeline, _)) => self.not_triggered(project, pipeline, change, &commit).await?,
             Err(_) => None,
@@ -196,7 +197,7 @@ impl Engine {
         let commit = repository.resolve(&full).await?;
         let commit = commit.ok_or_else(|| EngineError::not_found(format!("{full} of {}", project.name)))?;
         let facts = repository.commit(&commit).await?;
-        let checked = self.read_pipeline(&repository, &project, &commit).await?;
+        let checked = self.read_pipeline(&repository, &project, &commit, trust(&project, &full)).await?;
         if checked.as_ref().is_ok_and(|(pipeline, _)| !pipeline.triggers.manual) {
             return Err(EngineError::refused(
                 "the pipeline has no `on: manual`; add it to start Runs by hand",
@@ -350,7 +351,7 @@ fn event_of(reference: &str) -> &'static str {
 }
 
 /// What a Project trusts a ref with.
-fn trust(project: &Project, reference: &str) -> Trust {
+pub(crate) fn trust(project: &Project, reference: &str) -> Trust {
     if !reference.starts_with("refs/heads/") && !reference.starts_with("refs/tags/") {
         // What is neither branch nor tag was not pushed by anybody who may push.
         return Trust::Fork;

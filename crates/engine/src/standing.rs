@@ -17,7 +17,7 @@ use towpath_store::core::standing::{self, Standing, Trigger};
 
 use crate::error::chain;
 use crate::git::{self, CommitFacts};
-use crate::push::Checked;
+use crate::push::{Checked, trust};
 use crate::unit::{Effect, Unit};
 use crate::{Engine, EngineError};
 
@@ -160,7 +160,7 @@ impl Engine {
             return Ok(Err(format!("{reference} of {name} does not exist, so nothing was started")));
         };
         let facts = repository.commit(&commit).await?;
-        let checked = self.read_pipeline(&repository, &project, &commit).await?;
+        let checked = self.read_pipeline(&repository, &project, &commit, trust(&project, &reference)).await?;
         Ok(Ok(Tip { project, reference, commit, facts, checked }))
     }
 }

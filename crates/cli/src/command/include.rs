@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use towpath_config::file::read_pipeline_file;
-use towpath_config::load::{Loader, Wanted};
+use towpath_config::load::{Includer, Loader, Wanted};
 use towpath_config::{Diagnostic, MAX_FILE};
 use towpath_model::pipeline::Pipeline;
 
@@ -19,7 +19,7 @@ pub struct IncludeArgs {
 impl IncludeArgs {
     /// Reads a pipeline file and all that it includes.
     pub fn load(&self, file: &Path, name: &str, bytes: &[u8]) -> (Option<Pipeline>, Vec<Diagnostic>) {
-        let mut loader = Loader::new(name, bytes);
+        let mut loader = Loader::new(name, bytes, Includer::AsNamed);
         while let Some(wanted) = loader.wanted() {
             loader.take(self.find(file, &wanted));
         }

@@ -15,6 +15,7 @@ use towpath_store::git_refs;
 use super::Hint;
 use super::mirror::{Listed, Mirror};
 use crate::error::chain;
+use crate::push::trust;
 use crate::{Engine, EngineError, RefChange, git};
 
 /// How many sources are looked at at once.
@@ -180,7 +181,9 @@ impl Engine {
         let repository = git::repository(&self.0.parts.repositories, &project.name);
         let default = repository.default_branch().await?;
         let checked = match repository.resolve(&default).await? {
-            Some(commit) => Some(self.read_pipeline(&repository, project, &commit).await?),
+            Some(commit) => {
+                Some(self.read_pipeline(&repository, project, &commit, trust(project, &default)).await?)
+            }
             None => None,
         };
         let here = repository.branches_and_tags().await?;

@@ -44,7 +44,7 @@ impl Engine {
         // Whoever may push to the repository has put this very commit on a branch of it; nobody else can.
         let trust = if repository.is_tip_of_a_branch(&commit).await? { Trust::Internal } else { Trust::Fork };
         let request = PullRequest { number, base: base.to_owned(), action: action.to_owned(), trust };
-        let checked = self.read_pipeline(&repository, project, &commit).await?;
+        let checked = self.read_pipeline(&repository, project, &commit, trust).await?;
         let why_not = match &checked {
             Ok((pipeline, _)) => {
                 let paths =

@@ -8,7 +8,7 @@ use crate::world::{DOCUMENTS, PIPELINE, World, admin, key, shop};
 
 #[test]
 fn a_service_that_never_gets_ready_goes_back_with_the_reason() {
-    let mut world = World::with_environments::<40>();
+    let mut world = World::with_environments::<89>();
     world.agent.never_ready = true;
     world.push(&[("towpath.yaml", PIPELINE)]);
     let version = world.ended_run(1).release.unwrap().version;
@@ -23,7 +23,7 @@ fn a_service_that_never_gets_ready_goes_back_with_the_reason() {
 
 #[test]
 fn without_a_deploy_agent_the_wait_says_which_labels_are_looked_for() {
-    let mut world = World::with_environments::<41>();
+    let mut world = World::with_environments::<90>();
     world.agent.labels.clear();
     world.push(&[("towpath.yaml", PIPELINE)]);
     world.ended_run(1);
@@ -37,7 +37,7 @@ fn without_a_deploy_agent_the_wait_says_which_labels_are_looked_for() {
 
 #[test]
 fn a_missing_secret_stops_a_promotion_before_anything_changes() {
-    let mut world = World::start::<42>();
+    let mut world = World::start::<87>();
     world.apply(&DOCUMENTS.replace("values: {", "secrets: [TOKEN]\nvalues: {")).unwrap();
     let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
     world.approve(&version);
@@ -47,7 +47,7 @@ fn a_missing_secret_stops_a_promotion_before_anything_changes() {
 
 #[test]
 fn a_secret_set_while_approval_is_awaited_reaches_the_instances() {
-    let mut world = World::start::<43>();
+    let mut world = World::start::<88>();
     world.apply(&DOCUMENTS.replace("values: {", "secrets: [TOKEN]\nvalues: {")).unwrap();
     let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
     let (name, value) = ("TOKEN".parse().unwrap(), SecretValue::new(b"s3cret".to_vec()));
@@ -88,7 +88,7 @@ fn a_silent_gateway_is_a_reason_to_wait_and_then_to_go_back() {
 
 #[test]
 fn polls_that_bring_no_news_write_nothing() {
-    let mut world = World::with_environments::<45>();
+    let mut world = World::with_environments::<91>();
     let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
     world.approve(&version);
     world.outcome("production", &version);

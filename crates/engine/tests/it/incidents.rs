@@ -1,11 +1,14 @@
 //! What went wrong elsewhere, tried here: names and messages that a stranger chooses.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use towpath_artifact::SecretValue;
 use towpath_engine::RefChange;
+use towpath_model::run::Trust;
 
-use crate::world::World;
+use crate::world::{World, developer, shop};
 
 /// Names that git takes for a branch and that a shell or an option parser would take for something else.
 const NAMES: &[&str] = &[
@@ -52,7 +55,7 @@ fn hacked(world: &World) -> bool {
 /// CVE-2026-40938 and Ultralytics 2024: the name of a ref is data, for git as for Jobs.
 #[test]
 fn a_ref_is_never_an_option_of_git() {
-    let mut world = World::start::<61>();
+    let mut world = World::start::<70>();
     let pipeline =
         "name: shop\non: { push: { branches: ['**'] } }\njobs:\n  test: { steps: [\"echo $TOWPATH_REF\"] }\n";
     world.commit(&[("towpath.yaml", pipeline)]);
@@ -69,7 +72,7 @@ fn a_ref_is_never_an_option_of_git() {
 /// CVE-2023-49291: values reach a Step as its environment, and the script stays what the file says.
 #[test]
 fn a_branch_name_and_a_commit_message_are_never_shell_text() {
-    let mut world = World::start::<62>();
+    let mut world = World::start::<71>();
     let pipeline = "name: shop\non: { push: { branches: ['**'] } }\njobs:\n  test:\n    env: { NAME: \"${{ branch }}\" }\n    \
         steps: [\"echo $NAME\"]\n";
     world.commit(&[("towpath.yaml", pipeline)]);
@@ -87,11 +90,49 @@ fn a_branch_name_and_a_commit_message_are_never_shell_text() {
 /// The linter refuses what would splice a value into a script.
 #[test]
 fn a_script_that_holds_an_expression_is_refused() {
-    let mut world = World::start::<63>();
+    let mut world = World::start::<72>();
     let pipeline = "name: shop\non: { push: { branches: [main] } }\njobs:\n  test: { steps: [\"echo ${{ branch }}\"] }\n";
     let said = world.push(&[("towpath.yaml", pipeline)]).join("\n");
     assert!(said.contains("${{") && said.contains("env"), "{said}");
     assert!(world.agent.given.is_empty());
     world.tick();
     assert!(world.agent.given.is_empty());
+}
+
+/// CVE-2026-8716: a tag is never the branch of its name, and has nothing of what that branch may.
+#[test]
+fn a_tag_with_the_name_of_a_branch_is_not_that_branch() {
+    let mut world = World::start::<77>();
+    let pipeline = "name: shop\non: { push: { branches: ['**'] }, tag: '**', manual: {} }\njobs:\n  test: { steps: [make] }\n";
+    world.commit(&[("towpath.yaml", pipeline)]);
+    world.tell(&push(&world, "main", "the branch"));
+    let main = world.ended_run(1);
+    assert_eq!((main.cause.event.as_str(), main.trust), ("push", Trust::Protected));
+
+    git(&world.work(), &["commit", "-q", "--allow-empty", "-m", "the tag"]);
+    let bare = world.work().parent().unwrap().join("git/shop.git");
+    git(&world.work(), &["push", "-q", bare.to_str().unwrap(), "HEAD:refs/tags/main"]);
+    let tagged = git(&world.work(), &["rev-parse", "HEAD"]);
+    world.tell(&RefChange { name: "refs/tags/main".to_owned(), old: None, new: Some(tagged.clone()) });
+    let tag = world.ended_run(2);
+    assert_eq!((tag.cause.commit.as_str(), tag.trust), (tagged.as_str(), Trust::Internal));
+    // A person who says `main` means the branch.
+    let run = world.run(world.engine.start_run(&shop(), "main", &BTreeMap::new(), &developer())).unwrap();
+    assert_eq!((run.cause.reference.as_str(), run.cause.commit), ("refs/heads/main", main.cause.commit));
+}
+
+/// CVE-2021-41077: a Job that names a secret gets it on a protected ref, and nowhere else.
+#[test]
+fn only_a_protected_run_is_given_secrets() {
+    let mut world = World::start::<78>();
+    let (name, value) = ("TOKEN".parse().unwrap(), SecretValue::new(b"s3cret".to_vec()));
+    world.run(world.engine.set_secret(&shop(), None, &name, &value, &developer())).unwrap();
+    let pipeline = "name: shop\non: { push: { branches: ['**'] } }\njobs:\n  test: { secrets: [TOKEN], steps: [make] }\n";
+    world.commit(&[("towpath.yaml", pipeline)]);
+    for (number, name, given) in [(1, "main", true), (2, "feature", false)] {
+        world.tell(&push(&world, name, "a change"));
+        world.ended_run(number);
+        let order = world.agent.given.last().unwrap();
+        assert_eq!(order.secrets.contains_key("TOKEN"), given, "{name}");
+    }
 }

@@ -8,7 +8,7 @@ use towpath_store::core::projects::Project;
 use crate::world::{World, admin, git};
 
 /// Makes the Project `platform` with a branch that is protected and one that is not. Says a commit of each.
-fn platform(world: &World) -> (String, String) {
+pub fn platform(world: &World) -> (String, String) {
     let directory = world.work().parent().unwrap().to_owned();
     git(&directory, &["init", "-q", "--bare", "-b", "main", "git/platform.git"]);
     git(&directory, &["init", "-q", "-b", "main", "platform"]);
@@ -50,7 +50,7 @@ fn including(include: &str) -> String {
 
 #[test]
 fn own_files_and_shared_ones_become_part_of_the_run() {
-    let world = World::start::<60>();
+    let world = World::start::<73>();
     let (main, _) = platform(&world);
     let shared = format!("own.yaml, {{ project: platform, file: shared.yaml, commit: {main} }}");
     let own = "jobs: { lint: { matrix: { os: [linux, mac] }, steps: [lint] } }\n";
@@ -62,7 +62,7 @@ fn own_files_and_shared_ones_become_part_of_the_run() {
 
 #[test]
 fn what_is_not_shared_or_not_protected_cannot_be_told_from_what_is_not_there() {
-    let world = World::start::<61>();
+    let world = World::start::<74>();
     let (main, topic) = platform(&world);
     let refused = |number: u64, file: &str, project: &str, commit: &str| {
         let include = format!("{{ project: {project}, file: {file}, commit: {commit} }}");
@@ -79,4 +79,16 @@ fn what_is_not_shared_or_not_protected_cannot_be_told_from_what_is_not_there() {
     refused(3, "shared.yaml", "platform", &topic);
     refused(4, "shared.yaml", "platform", &"0".repeat(40));
     refused(5, "shared.yaml", "nobody", &main);
+}
+
+/// Whose a file is decides who asks, and not what the file of whoever asks calls itself.
+#[test]
+fn a_pipeline_that_takes_another_name_gets_nothing_of_it() {
+    let world = World::start::<75>();
+    let (main, _) = platform(&world);
+    let stolen = format!("{{ project: platform, file: secret.yaml, commit: {main} }}");
+    let text = world.push(&[("towpath.yaml", &including(&stolen).replace("name: shop", "name: other"))]);
+    assert_eq!(world.find_run(1).state, RunState::Invalid, "{text:?}");
+    let text = text.join("\n");
+    assert!(text.contains("shares no file `secret.yaml`") && !text.contains("hidden"), "{text}");
 }

@@ -116,7 +116,7 @@ fn saved(answer: Saved) -> String {
 /// TanStack, 2026-05: a contribution poisons the cache that the release build restores.
 #[test]
 fn what_a_fork_saves_reaches_no_protected_run_and_no_other_fork() {
-    let mut world = World::start::<40>();
+    let mut world = World::start::<80>();
     let lease = holding(&mut world);
     trusted(&world, lease, Trust::Fork, "refs/pull/1/head");
     saved(save(&world, lease, "cargo-evil", b"evil"));
@@ -148,7 +148,7 @@ fn what_a_fork_saves_reaches_no_protected_run_and_no_other_fork() {
 
 #[test]
 fn a_revoked_entry_takes_along_what_was_made_from_it_and_never_comes_back() {
-    let mut world = World::start::<41>();
+    let mut world = World::start::<81>();
     let first = holding(&mut world);
     let poisoned = saved(save(&world, first, "cargo-1", b"poisoned"));
     let second = holding(&mut world);
@@ -171,7 +171,7 @@ fn a_revoked_entry_takes_along_what_was_made_from_it_and_never_comes_back() {
 
 #[test]
 fn a_full_quota_evicts_what_nobody_reads_and_keeps_serving() {
-    let mut world = World::start::<42>();
+    let mut world = World::start::<82>();
     let lease = holding(&mut world);
     let noise = |seed: u64, length: usize| {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -220,7 +220,7 @@ fn a_full_quota_evicts_what_nobody_reads_and_keeps_serving() {
 
 #[test]
 fn nothing_is_given_or_taken_without_the_lease() {
-    let mut world = World::start::<43>();
+    let mut world = World::start::<83>();
     let lease = holding(&mut world);
     let id = saved(save(&world, lease, "cargo-1", b"one"));
     let stale = Lease { fence: lease.fence + 1, ..lease };
@@ -256,7 +256,7 @@ const TWO_STEPS: &str = "name: shop\njobs:\n  test:\n    steps: [make, make chec
 
 #[test]
 fn a_job_goes_on_from_the_step_that_failed_and_with_an_edited_command_seals_nothing() {
-    let mut world = World::start::<44>();
+    let mut world = World::start::<84>();
     world.agent.fates.insert("test".to_owned(), Fate::Hangs);
     world.push(&[("towpath.yaml", TWO_STEPS)]);
     world.until("the job to run", |world| (!world.agent.held.is_empty()).then_some(()));

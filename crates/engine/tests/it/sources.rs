@@ -9,6 +9,7 @@ use towpath_model::run::{RunState, Trust};
 use towpath_model::source::{self, ForkRuns, Source, SourceUrl, Statuses};
 
 use crate::forge::Forge;
+use crate::includes::platform;
 use crate::world::{World, admin, developer, git, shop};
 
 const PIPELINE: &str = "
@@ -68,7 +69,7 @@ fn look(world: &World) -> String {
 #[test]
 fn branches_and_pull_requests_of_a_mirror_start_runs_of_the_right_trust() {
     let top = upstream();
-    let mut world = World::start::<43>();
+    let mut world = World::start::<85>();
     set(&world, &file(top.path()), None);
     world.until("the first look", |world| {
         world.run(world.engine.source(&shop())).unwrap()?.contact_at.map(|_| ())
@@ -122,10 +123,57 @@ fn branches_and_pull_requests_of_a_mirror_start_runs_of_the_right_trust() {
     assert_eq!(look(&world), "");
 }
 
+/// What another Project shares with this one stays out of the hands of whoever sends a pull request.
+#[test]
+fn a_pull_request_of_a_fork_includes_only_what_is_shared_with_all() {
+    let top = upstream();
+    let mut world = World::start::<76>();
+    let (commit, _) = platform(&world);
+    set(&world, &file(top.path()), None);
+    world.until("the first look", |world| {
+        world.run(world.engine.source(&shop())).unwrap()?.contact_at.map(|_| ())
+    });
+    let including =
+        format!("{PIPELINE}include: {{ project: platform, file: shared.yaml, commit: {commit} }}\n");
+    change(&top, "towpath.yaml", &including);
+    push(&top, "refs/pull/7/head");
+    let said = look(&world);
+    assert!(said.contains("no Run: its pipeline file is missing or has mistakes"), "{said}");
+    // The very same commit, once somebody who may push has put it on a branch.
+    push(&top, "feature");
+    change(&top, "a", "1");
+    push(&top, "feature");
+    push(&top, "refs/pull/8/head");
+    look(&world);
+    let run = world.find_run(1);
+    assert_eq!(run.trust, Trust::Internal, "{}", run.reason);
+    assert_eq!(run.jobs.len(), 2, "the included Job is there: {}", run.reason);
+}
+
+/// CVE-2026-58424: who looked at one commit has not looked at the next.
+#[test]
+fn an_allowed_pull_request_waits_again_after_its_next_commit() {
+    let top = upstream();
+    let mut world = World::start::<79>();
+    set(&world, &file(top.path()), None);
+    world.until("the first look", |world| {
+        world.run(world.engine.source(&shop())).unwrap()?.contact_at.map(|_| ())
+    });
+    for number in [1, 2] {
+        change(&top, "b", &format!("change {number} from outside"));
+        push(&top, "refs/pull/7/head");
+        look(&world);
+        let run = world.find_run(number);
+        assert_eq!(run.state, RunState::AwaitingApproval, "{}", run.reason);
+        world.run(world.engine.allow_run(&shop(), number, &developer())).unwrap();
+        assert_eq!(world.ended_run(number).state, RunState::Passed);
+    }
+}
+
 #[test]
 fn a_source_that_fails_says_so_and_is_asked_again() {
     let top = upstream();
-    let world = World::start::<44>();
+    let world = World::start::<86>();
     set(&world, &file(&top.path().join("nowhere")), None);
     let error = world.run(world.engine.look(&shop())).unwrap_err().to_string();
     assert!(error.contains("nowhere"), "{error}");

@@ -73,7 +73,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TICK: SignedDuration = SignedDuration::from_millis(250);
 
 /// Microseconds by which each test's clock is ahead. A clock is a plain function, so each test has its own place.
-static AHEAD: [AtomicI64; 64] = [const { AtomicI64::new(0) }; 64];
+static AHEAD: [AtomicI64; 128] = [const { AtomicI64::new(0) }; 128];
 
 fn clock<const PLACE: usize>() -> Timestamp {
     let ahead = SignedDuration::from_micros(AHEAD[PLACE].load(Ordering::SeqCst));
