@@ -13,8 +13,8 @@ use towpath_agent::reuse::{Depot as _, LocalDepot};
 use towpath_agent::sandbox::{Isolation, Watch};
 use towpath_api::agent::{AttemptOutcome, Secret, StepOrder};
 use towpath_api::reuse::{CacheOrder, Find, KeyOrder, ResumeOrder};
-use towpath_model::AttemptId;
 use towpath_model::reuse::{EntryKind, KeepWorkspace, Save, StepInputs};
+use towpath_model::{AttemptId, Digest};
 
 fn bench() -> Bench {
     let bench = Bench::new(Isolation::host(&support::helper(), Watch::Go));
@@ -155,6 +155,21 @@ fn a_step_that_changes_its_inputs_is_not_kept() {
     assert_eq!(runs(&count), 2);
 }
 
+/// What an Attempt left after a Step.
+fn workspace(bench: &Bench, attempt: AttemptId, step: u32) -> Option<Digest> {
+    let depot = LocalDepot::open(bench.runner.kept.as_deref().unwrap()).unwrap();
+    let find = Find {
+        fence: 0,
+        kind: EntryKind::Workspace,
+        space: attempt.to_string(),
+        key: step.to_string(),
+        parts: Vec::new(),
+        restore: Vec::new(),
+        step: None,
+    };
+    depot.find(find).unwrap().entry.map(|entry| entry.snapshot)
+}
+
 #[test]
 fn a_failed_attempt_goes_on_from_the_step_that_failed() {
     let mut bench = bench();
@@ -164,21 +179,28 @@ fn a_failed_attempt_goes_on_from_the_step_that_failed() {
     let recorder = Recorder::default();
     let ended = bench.run_with(attempt, &steps, &Cancel::new().unwrap(), &recorder);
     assert_eq!(ended.outcome, AttemptOutcome::Failed);
-    let depot = LocalDepot::open(bench.runner.kept.as_deref().unwrap()).unwrap();
-    let find = Find {
-        fence: 0,
-        kind: EntryKind::Workspace,
-        space: attempt.to_string(),
-        key: "0".to_owned(),
-        parts: Vec::new(),
-        restore: Vec::new(),
-        step: None,
-    };
-    let snapshot = depot.find(find).unwrap().entry.unwrap().snapshot;
+    let snapshot = workspace(&bench, attempt, 0).unwrap();
     bench.reuse.resume = Some(ResumeOrder { snapshot, from: 1, title: "attempt 1, after step 1".to_owned() });
     let edited = [step("echo must not run; exit 9"), step("cat link; test -d deep/er")];
     let (outcome, text) = log(&bench, &edited);
     assert_eq!(outcome, AttemptOutcome::Passed, "{text}");
     has(&text, "goes on from the workspace of attempt 1, after step 1");
     has(&text, "expensive");
+}
+
+#[test]
+fn a_failed_attempt_goes_on_after_a_step_that_was_left_out() {
+    let mut bench = bench();
+    bench.reuse.workspace = KeepWorkspace::OnFailure;
+    fs::create_dir(bench.source().join("src")).unwrap();
+    fs::write(bench.source().join("src/a"), "a").unwrap();
+    let (build, count) = counting(&bench, "mkdir -p dist; cp src/a dist/out", 0);
+    let steps = [build, step("exit 7")];
+    log(&bench, &steps);
+    let attempt = AttemptId(uuid::Uuid::new_v4());
+    let recorder = Recorder::default();
+    bench.run_with(attempt, &steps, &Cancel::new().unwrap(), &recorder);
+    has(&recorder.text(), "was left out");
+    assert_eq!(runs(&count), 1);
+    assert!(workspace(&bench, attempt, 0).is_some(), "{}", recorder.text());
 }

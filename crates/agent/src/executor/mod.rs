@@ -291,6 +291,8 @@ impl<'a> Running<'a> {
         match session.before_step(index, step, &self.outputs, &mut |text| self.bound.notice(text)) {
             Some(outputs) => {
                 self.outputs.extend(outputs);
+                // A later Attempt may go on from here, as after a Step that was run.
+                self.after_step(index, step, true);
                 self.sink.event(AttemptEvent::StepFinished { step: index, outcome: StepOutcome::Passed });
                 true
             }
