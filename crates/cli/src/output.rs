@@ -25,6 +25,11 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
     anstream::println!("{table}");
 }
 
+/// A number of things: `1 agent`, `2 agents`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Writes a time for people: local, to the second.
 pub fn time(at: jiff::Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -8,6 +8,7 @@ use towpath_config::has_errors;
 
 use super::include::IncludeArgs;
 use super::local::{Local, find_project, print_diagnostics, project_files, read_files};
+use crate::output::count;
 
 mod diff;
 mod mend;
@@ -73,8 +74,4 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if broken { ExitCode::from(1) } else { ExitCode::SUCCESS })
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

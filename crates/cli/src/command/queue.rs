@@ -6,7 +6,7 @@ use towpath_api::rest::{Queue, Running, Waiting};
 
 use crate::client::Client;
 use crate::context::Remote;
-use crate::output;
+use crate::output::{self, count};
 
 /// Shows the queue.
 ///
@@ -20,8 +20,9 @@ pub async fn run(remote: &Remote) -> anyhow::Result<ExitCode> {
     }
     let Queue { waiting, waiting_in_all, running, agents, free } = queue;
     anstream::println!(
-        "{agents} agents with room for {free} more; {} jobs run, {waiting_in_all} wait",
-        running.len()
+        "{} with room for {free} more; {} running, {waiting_in_all} waiting",
+        count(usize::try_from(agents).unwrap_or(usize::MAX), "agent"),
+        count(running.len(), "job")
     );
     if !running.is_empty() {
         output::table(["runs", "since", "usually takes"], running.into_iter().map(runs).collect(), "");

@@ -1,4 +1,4 @@
-//! `towpath agent list` and `revoke`.
+//! `towpath agent list`, `drain`, `undrain` and `revoke`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use towpath_api::rest::{Agent, Drain};
 
 use crate::client::{Client, part};
 use crate::context::Remote;
+use crate::failure::{Failure, Kind};
 use crate::{output, prompt};
 
 /// Lists the agents of a server.
@@ -31,14 +32,13 @@ pub async fn list(remote: &Remote) -> anyhow::Result<ExitCode> {
 /// Fails where there is none, or the server refuses.
 pub async fn revoke(id: &str, yes: bool, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
-    let agents: Vec<Agent> = client.get("/api/v1/agents").await?;
-    let host = agents.iter().find(|agent| agent.id == id).map(|agent| format!(" on {}", agent.hostname));
-    let question = format!("Let agent {id}{} in no more?", host.unwrap_or_default());
+    let Agent { id, hostname, .. } = called(id, &client).await?;
+    let question = format!("Let agent {id} on {hostname} in no more?");
     if !prompt::confirm(&question, yes)? {
         anstream::eprintln!("nothing was changed");
         return Ok(ExitCode::from(1));
     }
-    client.delete(&format!("/api/v1/agents/{}", part(id))).await?;
+    client.delete(&format!("/api/v1/agents/{}", part(&id))).await?;
     anstream::eprintln!("revoked {id}; stop what still runs on its host there");
     Ok(ExitCode::SUCCESS)
 }
@@ -48,8 +48,9 @@ pub async fn revoke(id: &str, yes: bool, remote: &Remote) -> anyhow::Result<Exit
 /// # Errors
 /// Fails where there is none, or the server refuses.
 pub async fn drain(id: &str, comment: String, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/agents/{}/drain", part(id));
-    let agent: Agent = Client::new(remote)?.send(Method::POST, &path, &Drain { reason: comment }).await?;
+    let client = Client::new(remote)?;
+    let path = format!("/api/v1/agents/{}/drain", part(&called(id, &client).await?.id));
+    let agent: Agent = client.send(Method::POST, &path, &Drain { reason: comment }).await?;
     said(&agent, "finishes what it has, and is given no more jobs", remote)
 }
 
@@ -58,9 +59,37 @@ pub async fn drain(id: &str, comment: String, remote: &Remote) -> anyhow::Result
 /// # Errors
 /// Fails where there is none, or the server refuses.
 pub async fn undrain(id: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/agents/{}/undrain", part(id));
-    let agent: Agent = Client::new(remote)?.send(Method::POST, &path, &()).await?;
+    let client = Client::new(remote)?;
+    let path = format!("/api/v1/agents/{}/undrain", part(&called(id, &client).await?.id));
+    let agent: Agent = client.send(Method::POST, &path, &()).await?;
     said(&agent, "is given jobs again", remote)
+}
+
+/// The agent that somebody means: by its id, the beginning of it, or the name of its host.
+async fn called(name: &str, client: &Client) -> anyhow::Result<Agent> {
+    let agents: Vec<Agent> = client.get("/api/v1/agents").await?;
+    meant(name, agents)
+}
+
+fn meant(name: &str, mut agents: Vec<Agent>) -> anyhow::Result<Agent> {
+    // Who was revoked is meant by nobody, unless by the whole id.
+    agents.retain(|agent| {
+        let alive = agent.revoked_at.is_none();
+        let begins = !name.is_empty() && agent.id.starts_with(name);
+        agent.id == name || (alive && (begins || agent.hostname == name))
+    });
+    match agents.as_slice() {
+        [] => {
+            let failure = Failure::new(Kind::NotFound, format!("there is no agent `{name}`"));
+            Err(failure.hint("`towpath agent list` shows ids and hosts").into())
+        }
+        [_one] => Ok(agents.swap_remove(0)),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|agent| agent.id.as_str()).collect();
+            let failure = Failure::new(Kind::Usage, format!("`{name}` may be any of several agents"));
+            Err(failure.hint(format!("say which: {}", ids.join(", "))).into())
+        }
+    }
 }
 
 fn said(agent: &Agent, words: &str, remote: &Remote) -> anyhow::Result<ExitCode> {

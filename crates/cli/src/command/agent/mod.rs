@@ -51,7 +51,7 @@ enum AgentCommand {
     },
     /// Lets an agent finish what it has, and gives it no more jobs. Its instances go on.
     Drain {
-        /// Its id, as `list` shows it.
+        /// Its id as `list` shows it, the beginning of that, or its host.
         id: String,
         /// Why, for the timeline.
         #[arg(short = 'm', long, default_value = "")]
@@ -61,14 +61,14 @@ enum AgentCommand {
     },
     /// Gives an agent jobs again that was drained, or held because two processes had its identity.
     Undrain {
-        /// Its id, as `list` shows it.
+        /// Its id as `list` shows it, the beginning of that, or its host.
         id: String,
         #[command(flatten)]
         remote: Remote,
     },
     /// Lets an agent in no more. What it runs goes on until it is stopped on its host.
     Revoke {
-        /// Its id, as `list` shows it.
+        /// Its id as `list` shows it, the beginning of that, or its host.
         id: String,
         /// Does it without asking.
         #[arg(short, long)]
