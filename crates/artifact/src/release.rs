@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use towpath_model::pipeline::{SecretName, Workload};
-use towpath_model::{ArtifactName, Digest, EnvironmentKey, ProjectName, RunId};
+use towpath_model::{ArtifactName, Digest, EnvironmentKey, JobName, ProjectName, RunId};
 
 use crate::canonical::{self, CanonicalError};
 use crate::commit::CommitId;
@@ -42,6 +42,9 @@ pub struct ReleaseManifest {
     pub artifacts: BTreeMap<ArtifactName, Digest>,
     /// What runs, with its defaults.
     pub workloads: Vec<Workload>,
+    /// What confined each Job as its agent told it, or why the Job was not run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub executors: BTreeMap<JobName, String>,
 }
 
 impl ReleaseManifest {
@@ -250,6 +253,7 @@ pub(crate) mod tests {
             run_number: 17,
             artifacts: BTreeMap::from([(artifact, Digest::of(b"artifact"))]),
             workloads: vec![workload],
+            executors: BTreeMap::from([("build".parse().unwrap(), "bubblewrap, landlock 6".into())]),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use towpath_model::{ArtifactName, Digest, ProjectName, RunId};
+use towpath_model::{ArtifactName, Digest, JobName, ProjectName, RunId};
 
 use crate::canonical::{self, CanonicalError};
 use crate::commit::CommitId;
@@ -52,6 +52,8 @@ struct Facts {
     run: RunId,
     run_number: u64,
     artifacts: BTreeMap<ArtifactName, Digest>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    executors: BTreeMap<JobName, String>,
 }
 
 impl Facts {
@@ -68,8 +70,20 @@ impl Facts {
             run_number,
             artifacts,
             workloads: _,
+            executors,
         } = manifest.clone();
-        Self { project, version, commit, reference, source_tree, pipeline, run, run_number, artifacts }
+        Self {
+            project,
+            version,
+            commit,
+            reference,
+            source_tree,
+            pipeline,
+            run,
+            run_number,
+            artifacts,
+            executors,
+        }
     }
 }
 

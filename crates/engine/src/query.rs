@@ -149,6 +149,16 @@ impl Engine {
         Ok(releases::page(&mut *self.db().reader().await?, project, before, limit).await?)
     }
 
+    /// One Release.
+    ///
+    /// # Errors
+    /// When there is none, or the database fails.
+    pub async fn release(&self, project: &ProjectName, version: &str) -> Result<Release, EngineError> {
+        let mut db = self.db().reader().await?;
+        let release = releases::by_version(&mut db, project, version).await?;
+        release.ok_or_else(|| EngineError::not_found(format!("release {version} of {project}")))
+    }
+
     /// A Release's way through the Stages.
     ///
     /// # Errors

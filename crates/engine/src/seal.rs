@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use towpath_artifact::release::SCHEMA;
 use towpath_artifact::{CommitId, ReleaseManifest, canonical, sign_release};
-use towpath_model::run::{Run, RunEvent, SealedRelease};
-use towpath_model::{ArtifactName, Digest, RunId};
+use towpath_model::run::{JobRun, JobState, Run, RunEvent, SealedRelease};
+use towpath_model::{ArtifactName, Digest, JobName, RunId};
 use towpath_store::core::releases::{self, Release, Route};
 use towpath_store::core::{outbox, runs};
 
 use crate::error::{blocking, chain};
 use crate::{Engine, EngineError, git, version};
+
+/// The most that is sealed of an agent's word on how it confined a Job.
+const MAX_EXECUTOR: usize = 300;
 
 impl Engine {
     /// Seals what a Run made. Sealing again gives the same bytes.
@@ -71,7 +74,9 @@ impl Engine {
             run_number: run.number,
             artifacts,
             workloads: pipeline.workloads.clone(),
+            executors: executors(run),
         };
+        let executors = manifest.executors.clone();
         let (digest, signature) = self.store_signed(manifest, pipeline_bytes).await?;
         let route = Route {
             reference: run.cause.reference.clone(),
@@ -80,6 +85,7 @@ impl Engine {
             workloads: pipeline.workloads.clone(),
             stages: pipeline.stages.clone(),
             makers: run.cause.makers.iter().cloned().collect(),
+            executors,
         };
         Ok(Release {
             digest,
@@ -115,4 +121,15 @@ impl Engine {
 
 fn artifacts(run: &Run) -> BTreeMap<ArtifactName, Digest> {
     run.jobs.iter().flat_map(|job| &job.artifacts).map(|(name, manifest)| (name.clone(), *manifest)).collect()
+}
+
+/// What confined each Job that passed. One that was not run, since what it would find was known, says so.
+fn executors(run: &Run) -> BTreeMap<JobName, String> {
+    let told = |job: &JobRun| {
+        let last = job.attempts.last();
+        let text = last.map_or(Some(&job.reason), |attempt| attempt.isolation.as_ref())?;
+        Some(text.chars().take(MAX_EXECUTOR).collect::<String>())
+    };
+    let passed = run.jobs.iter().filter(|job| job.state == JobState::Passed);
+    passed.filter_map(|job| Some((job.name.clone(), told(job)?))).collect()
 }

@@ -151,6 +151,7 @@ fn release(number: u64, version: &str) -> Release {
             workloads: Vec::new(),
             stages: Vec::new(),
             makers: BTreeSet::from(["ada".to_owned()]),
+            executors: BTreeMap::from([("build".parse().unwrap(), "bubblewrap".to_owned())]),
         },
     }
 }

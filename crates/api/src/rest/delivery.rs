@@ -159,6 +159,9 @@ pub struct Release {
     /// When it was sealed.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// What confined each Job that made it, or why the Job was not run.
+    #[serde(default)]
+    pub executors: BTreeMap<String, String>,
 }
 
 /// Where a Release is on its way.

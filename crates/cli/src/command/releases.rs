@@ -6,9 +6,9 @@ use towpath_api::rest::{JourneyStep, Page, Release};
 
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::output;
+use crate::{escape, output};
 
-/// Lists releases, or shows the journey of one.
+/// Lists releases, or shows one: what confined its jobs, and its journey.
 ///
 /// # Errors
 /// Fails where the server refuses.
@@ -16,7 +16,14 @@ pub async fn run(project: &str, version: Option<&str>, remote: &Remote) -> anyho
     let client = Client::new(remote)?;
     let path = format!("/api/v1/projects/{}/releases", part(project));
     match version {
-        Some(version) => journey(client.get(&format!("{path}/{}", part(version))).await?, remote)?,
+        Some(version) => {
+            let path = format!("{path}/{}", part(version));
+            let journey: Vec<JourneyStep> = client.get(&path).await?;
+            match remote.json {
+                true => output::json(&journey)?,
+                false => show(&client.get(&format!("{path}/sealed")).await?, journey),
+            }
+        }
         None => list(client.get(&path).await?, remote)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -35,11 +42,16 @@ fn list(page: Page<Release>, remote: &Remote) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn journey(steps: Vec<JourneyStep>, remote: &Remote) -> anyhow::Result<()> {
-    if remote.json {
-        return output::json(&steps);
+fn show(release: &Release, journey: Vec<JourneyStep>) {
+    let Release { version, digest, commit, created_at, executors } = release;
+    anstream::println!("{version}, sealed {}", output::time(*created_at));
+    anstream::println!("  digest  {digest}");
+    anstream::println!("  commit  {commit}");
+    for (job, executor) in executors {
+        // What an agent told of itself.
+        anstream::println!("  {job}  {}", escape::for_stdout(executor));
     }
-    for step in steps {
+    for step in journey {
         let state = match &step.promotion {
             None => "not there yet".to_owned(),
             Some(promotion) => match &promotion.outcome {
@@ -52,5 +64,4 @@ fn journey(steps: Vec<JourneyStep>, remote: &Remote) -> anyhow::Result<()> {
             anstream::println!("  - {wait}");
         }
     }
-    Ok(())
 }

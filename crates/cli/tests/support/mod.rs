@@ -1,6 +1,10 @@
 //! A whole Towpath on this machine for a test: server, agent and gateway of the real program, in a directory of its own.
 
-#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses another part; a failed helper fails the test"
+)]
 
 use std::fs::File;
 use std::net::TcpListener;

@@ -83,6 +83,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(tests::release))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))
+        .routes(routes!(releases::sealed))
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::history))

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use towpath_api::rest::{JourneyStep, Page, Release};
 use towpath_model::ProjectName;
+use towpath_store::core::releases::Release as Sealed;
 
 use super::page_of::Paging;
 use super::places::ReleaseAt;
@@ -22,14 +23,30 @@ pub(super) async fn list(
     let _permit = principal.may(Action::View, Some(&project))?;
     let before = paging.cursor().parse().ok();
     let found = app.engine.releases(&project, before, paging.limit() + 1).await?;
-    let wire = |release: towpath_store::core::releases::Release| Release {
+    let items = found.into_iter().map(wire).collect();
+    Ok(Json(paging.page(items, |release: &Release| release.created_at.to_string())))
+}
+
+/// Shows one Release as it was sealed.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/releases/{version}/sealed", params(ReleaseAt), responses((status = 200, body = Release)))]
+pub(super) async fn sealed(
+    State(app): State<App>,
+    principal: Principal,
+    Path(ReleaseAt { project, version }): Path<ReleaseAt>,
+) -> Result<Json<Release>, Problem> {
+    let _permit = principal.may(Action::View, Some(&project))?;
+    Ok(Json(wire(app.engine.release(&project, &version).await?)))
+}
+
+fn wire(release: Sealed) -> Release {
+    let executors = release.route.executors.into_iter().map(|(job, how)| (job.to_string(), how)).collect();
+    Release {
         version: release.version,
         digest: release.digest.to_string(),
         commit: release.commit,
         created_at: release.created_at,
-    };
-    let items = found.into_iter().map(wire).collect();
-    Ok(Json(paging.page(items, |release: &Release| release.created_at.to_string())))
+        executors,
+    }
 }
 
 /// Shows where a Release is on its way, and what it waits for.

@@ -1,12 +1,12 @@
 //! Releases: where their manifests are and how they travel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use towpath_model::pipeline::{Stage, Workload};
-use towpath_model::{Digest, ProjectName, RunId};
+use towpath_model::{Digest, JobName, ProjectName, RunId};
 
 use super::{Connection, decode, encode, parse};
 use crate::time::{from_micros, to_micros};
@@ -47,6 +47,9 @@ pub struct Route {
     pub stages: Vec<Stage>,
     /// Logins whose approval would be their own.
     pub makers: BTreeSet<String>,
+    /// What confined each Job, or why it was not run.
+    #[serde(default)]
+    pub executors: BTreeMap<JobName, String>,
 }
 
 /// Adds a Release. Adding it again changes nothing.
