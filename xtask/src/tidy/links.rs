@@ -41,7 +41,8 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
 /// Paths under `crates/` that stand in backticks; patterns are no paths.
 fn mentioned(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
-    quoted.filter(|text| text.starts_with("crates/") && !text.contains(['*', '<', ' ', '{']))
+    let paths = quoted.map(|text| text.split_once("::").map_or(text, |(file, _)| file));
+    paths.filter(|text| text.starts_with("crates/") && !text.contains(['*', '<', ' ', '{']))
 }
 
 /// What is wrong with a link, if it is one within the repository.

@@ -7,6 +7,7 @@ mod files;
 mod headers;
 mod length;
 mod links;
+mod named;
 mod orphans;
 mod words;
 
@@ -28,8 +29,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn examine(files: &Files) -> Vec<Finding> {
-    let checks: [fn(&Files) -> Vec<Finding>; 6] =
-        [headers::check, length::check, words::check, orphans::check, arrows::check, links::check];
+    let checks: [fn(&Files) -> Vec<Finding>; 7] = [
+        headers::check,
+        length::check,
+        words::check,
+        orphans::check,
+        arrows::check,
+        links::check,
+        named::check,
+    ];
     checks.iter().flat_map(|check| check(files)).collect()
 }
 

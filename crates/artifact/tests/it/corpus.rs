@@ -1,15 +1,20 @@
 //! The corpus of hostile archives against the extractors of this crate.
 
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use towpath_artifact::oci::{self, Layer, Manifest};
+use towpath_artifact::snapshot::{Entry, Extent, Kind, Pack, Root, restore};
 use towpath_artifact::testing::{self, LARGEST, MOST};
-use towpath_artifact::{ContentStore, Descriptor, Limits, canonical, extract_tree, unpack};
+use towpath_artifact::{ContentStore, Descriptor, Limits, Snapshot, canonical, extract_tree, unpack};
+use towpath_model::Digest;
 
 use crate::chain;
+use crate::snapshots::zstd_of;
 
 const LIMITS: Limits = Limits { entries: MOST, bytes: LARGEST };
 
@@ -38,6 +43,55 @@ fn artifacts() {
         unpack(manifest, &content, into, LIMITS).map(|_| ()).map_err(|error| chain(&error))
     };
     testing::check(unpacked).unwrap();
+}
+
+/// The same trees as snapshots, which caches, outputs of Steps and workspaces are. What a snapshot has no word for is refused.
+#[test]
+fn snapshots() {
+    let restored = |tar: &[u8], into: &Path| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ContentStore::open_replaceable(directory.path()).unwrap();
+        let snapshot = as_snapshot(tar, &store)?;
+        let manifest = snapshot.store(&store).map_err(|error| chain(&error))?;
+        let snapshot = Snapshot::load(manifest, &store).map_err(|error| chain(&error))?;
+        let roots = [Root { name: "work", path: into.to_owned() }];
+        restore(&snapshot, &store, &roots, LIMITS).map(|_| ()).map_err(|error| chain(&error))
+    };
+    testing::check(restored).unwrap();
+}
+
+fn as_snapshot(tar: &[u8], store: &ContentStore) -> Result<Snapshot, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let mut snapshot = Snapshot::default();
+    for entry in tar::Archive::new(tar).entries().map_err(said)? {
+        let mut entry = entry.map_err(said)?;
+        let name = entry.path_bytes().into_owned();
+        let path = if name.starts_with(b"/") { name } else { [b"work/", name.as_slice()].concat() };
+        let header = entry.header();
+        let (kind, mode) = (header.entry_type(), header.mode().map_err(said)? as u16);
+        let kind = if kind.is_dir() {
+            Kind::Directory
+        } else if kind.is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+            Kind::Link(OsString::from_vec(target).into())
+        } else if kind.is_file() {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(said)?;
+            let extents = bytes.chunks(1 << 20).map(|part| {
+                let stored = zstd_of(part);
+                let digest = store.put(&stored).unwrap();
+                snapshot.packs.push(Pack { digest, stored: stored.len() as u32, raw: part.len() as u32 });
+                Extent { pack: snapshot.packs.len() as u32 - 1, offset: 0, length: part.len() as u32 }
+            });
+            let extents = extents.collect();
+            Kind::File { size: bytes.len() as u64, digest: Digest::of(&bytes), extents }
+        } else {
+            return Err("a snapshot has no word for it".to_owned());
+        };
+        snapshot.entries.push(Entry { path: OsString::from_vec(path).into(), mode, mtime: 0, kind });
+    }
+    snapshot.entries.sort_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
+    Ok(snapshot)
 }
 
 /// The corpus itself can fail: an extractor that believes everything is found out.

@@ -253,6 +253,6 @@ fn no_bytes_are_taken_for_a_manifest_that_is_none() {
     assert!(matches!(got, Err(SnapshotError::TooMuch { .. })));
 }
 
-fn zstd_of(bytes: &[u8]) -> Vec<u8> {
+pub fn zstd_of(bytes: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(bytes, 1).unwrap()
 }
