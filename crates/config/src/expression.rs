@@ -1,7 +1,7 @@
 //! The expressions of the pipeline file: a subset of CEL.
 //!
 //! Literals, lists, maps, fields, indexes, operators with `in`, `? :`, `has()`, `size()`,
-//! `startsWith`, `endsWith`, `contains`, `lowerAscii`, and the macros `all`, `exists`, `filter` and
+//! `startsWith`, `endsWith`, `contains`, `matches`, `lowerAscii`, and the macros `all`, `exists`, `filter` and
 //! `map` on lists. Every evaluation ends: there is no recursion, and depth and steps are bounded.
 //! What is not known yet, such as the outputs of a Job that has not run, is a value of its own,
 //! [`Value::Unknown`]: `false && unknown` is false, `true && unknown` is unknown.

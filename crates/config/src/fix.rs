@@ -24,16 +24,27 @@ pub fn apply(text: &str, diagnostics: &[Diagnostic]) -> Option<String> {
     if kept.is_empty() {
         return None;
     }
-    kept.sort_by_key(|edit| edit.span.start);
+    let kept: Vec<Edit> = kept.into_iter().cloned().collect();
+    Some(write(text, &kept))
+}
+
+/// Writes edits that do not overlap.
+#[must_use]
+pub fn write(text: &str, edits: &[Edit]) -> String {
+    let mut edits: Vec<&Edit> = edits.iter().collect();
+    edits.sort_by_key(|edit| edit.span.start);
     let mut mended = String::with_capacity(text.len());
     let mut at = 0;
-    for edit in kept {
-        mended.push_str(&text[at..edit.span.start]);
-        mended.push_str(&edit.text);
-        at = edit.span.end;
+    for Edit { span, text: new } in edits {
+        // One that lies within what was written already comes too late.
+        if let Some(between) = text.get(at..span.start) {
+            mended.push_str(between);
+            mended.push_str(new);
+            at = span.end;
+        }
     }
     mended.push_str(&text[at..]);
-    Some(mended)
+    mended
 }
 
 /// Mends a file as far as it goes. `read` says what is wrong with a text of it.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::{Digest, ProjectName};
 
-use crate::diagnostic::{Diagnostic, Problem, Report, has_errors, quote};
+use crate::diagnostic::{Diagnostic, Edit, Problem, Report, has_errors, quote};
 use crate::fields::{Fields, Located, items, text};
 use crate::parse::{MAX_FILE, decode, lower_all, single_document};
 use crate::spec::reuse::{INCLUDE, INCLUDED};
@@ -65,6 +65,8 @@ pub struct Loader {
     open: Vec<Asked>,
     known: BTreeSet<Wanted>,
     bytes: usize,
+    /// The digests that files of others have, for who wants to write them down.
+    pins: Vec<Edit>,
 }
 
 /// An `include` that was read.
@@ -75,6 +77,8 @@ struct Asked {
     /// The source that asks, and where.
     by: usize,
     span: Range<usize>,
+    /// Where the keys stand, for one that names them.
+    keys: Option<usize>,
     /// The files that led here.
     path: Vec<Wanted>,
 }
@@ -93,6 +97,7 @@ impl Loader {
             open: Vec::new(),
             known: BTreeSet::new(),
             bytes: 0,
+            pins: Vec::new(),
         };
         loader.add(file.to_owned(), bytes, &[], None);
         loader
@@ -126,6 +131,12 @@ impl Loader {
         let mut path = asked.path.clone();
         path.push(asked.wanted.clone());
         self.add(name, &bytes, &path, Some(&asked));
+    }
+
+    /// The edits that write the digest of each file of another Project beside its commit, where it is not yet.
+    #[must_use]
+    pub fn pins(&self) -> &[Edit] {
+        &self.pins
     }
 
     /// Reads the whole. There is a pipeline exactly where no diagnostic is an error.
@@ -182,6 +193,7 @@ impl Loader {
                     format!("it has {}; look at what changed before you write that", Digest::of(bytes));
                 return self.refuse(asked, Problem::error("include", message).hint(hint));
             }
+            self.pins.extend(self.pin(asked, Digest::of(bytes)));
         } else {
             self.named =
                 node.as_ref().and_then(|node| scalar_at(node, "name")).and_then(|name| name.parse().ok());
@@ -193,12 +205,28 @@ impl Loader {
         let by = self.sources.len();
         let Some(node) = node else { return };
         self.sources.push(Source { name, text, node });
-        for Include { file, project, digest, span } in includes {
+        for Include { file, project, digest, span, keys } in includes {
             // A file of another Project speaks of its own repository, at the same commit.
             let around = path.last().and_then(|around| around.project.clone());
             let wanted = Wanted { project: project.or(around), path: file };
-            self.ask(Asked { wanted, digest, by, span, path: path.to_vec() });
+            self.ask(Asked { wanted, digest, by, span, keys, path: path.to_vec() });
         }
+    }
+
+    /// Writes a digest beside what asked for it, if that is in the pipeline file and has none.
+    fn pin(&self, asked: &Asked, digest: Digest) -> Option<Edit> {
+        let (true, None, Some(keys)) =
+            (asked.wanted.project.is_some() && asked.by == 0, asked.digest, asked.keys)
+        else {
+            return None;
+        };
+        let text = &self.sources.first()?.text;
+        let end = asked.span.end..asked.span.end;
+        if text.get(keys..)?.starts_with('{') {
+            return Some(Edit::new(&end, format!(", digest: \"{digest}\"")));
+        }
+        let column = keys - text.get(..keys)?.rfind('\n').map_or(0, |newline| newline + 1);
+        Some(Edit::new(&end, format!("\n{:column$}digest: \"{digest}\"", "")))
     }
 
     /// Whether a file is the includer's to read. One of another Project that cannot be read says nothing of
@@ -271,6 +299,7 @@ struct Include {
     project: Option<(ProjectName, String)>,
     digest: Option<Digest>,
     span: Range<usize>,
+    keys: Option<usize>,
 }
 
 fn includes(node: &Node, report: &Report<'_>) -> Vec<Include> {
@@ -285,7 +314,7 @@ fn includes(node: &Node, report: &Report<'_>) -> Vec<Include> {
 fn include(node: &Node, report: &Report<'_>) -> Option<Include> {
     if !matches!(node.value, Value::Map(_)) {
         let file = path(text(node, "include", report)?, report)?;
-        return Some(Include { file, project: None, digest: None, span: node.span.clone() });
+        return Some(Include { file, project: None, digest: None, span: node.span.clone(), keys: None });
     }
     let mut fields = Fields::open(node, &node.span, &INCLUDE, report)?;
     let file = fields.text("file");
@@ -327,7 +356,7 @@ fn include(node: &Node, report: &Report<'_>) -> Option<Include> {
         (None, _) if has_project => return None,
         (None, _) => None,
     };
-    Some(Include { file, project, digest, span: place })
+    Some(Include { file, project, digest, span: place, keys: Some(node.span.start) })
 }
 
 /// The full id of a commit: a short one, a branch or a tag can come to mean another.
@@ -523,5 +552,26 @@ mod tests {
             assert!(!said.contains("hidden") && !said.contains("it has sha256"), "{said}");
             assert!(fine || said.contains("shares no file `b.yaml`"), "{said}");
         }
+    }
+
+    #[test]
+    fn digests_are_written_beside_commits() {
+        let text = format!(
+            "name: shop\ninclude:\n  - {{ project: platform, file: b.yaml, commit: \"{COMMIT}\" }}\n  - file: c.yaml # one\n    project: platform\n    commit: \"{COMMIT}\"\n  - d.yaml\njobs: {{ a: {{ steps: [make] }} }}\n"
+        );
+        let file = b"share: all\n";
+        let pins = |text: &str| {
+            let mut loader = Loader::new("towpath.yaml", text.as_bytes(), Includer::AsNamed);
+            while loader.wanted().is_some() {
+                loader.take(Ok(file.to_vec()));
+            }
+            crate::fix::write(text, loader.pins())
+        };
+        let digest = Digest::of(file);
+        let wanted = text
+            .replace("b.yaml", &format!("b.yaml, digest: \"{digest}\""))
+            .replace("c.yaml", &format!("c.yaml\n    digest: \"{digest}\""));
+        assert_eq!(pins(&text), wanted);
+        assert_eq!(pins(&wanted), wanted);
     }
 }

@@ -39,7 +39,7 @@ as environment, so that nobody who chooses the name of a branch chooses a comman
 | `needs.<job>.outcome`, `needs.<job>.outputs.<name>` | of the Jobs under `needs` |\n\
 | `matrix.<axis>` | of the cell, in a Job with a `matrix`; text |\n\
 | `jobs.<job>.outcome` | `passed`, `failed`, `skipped` or `cancelled`; of all Jobs that ended before |\n\n\
-Functions: `startsWith`, `endsWith`, `contains`, `lowerAscii`, `size`, `has`, and on lists `all`, `exists`, `filter`, `map`.\n\n";
+Functions: `startsWith`, `endsWith`, `contains`, `matches` (a regular expression, RE2), `lowerAscii`, `size`, `has`, and on lists `all`, `exists`, `filter`, `map`.\n\n";
 
 const ENVIRONMENT_NOTES: &str = "\
 `towpath apply FILE` shows the difference to what holds now, and records who changed it. `towpath schema environment`\n\

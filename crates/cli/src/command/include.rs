@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use towpath_config::file::read_pipeline_file;
 use towpath_config::load::{Includer, Loader, Wanted};
-use towpath_config::{Diagnostic, MAX_FILE};
+use towpath_config::{Diagnostic, MAX_FILE, fix};
 use towpath_model::pipeline::Pipeline;
 
 /// Where clones of other Projects are.
@@ -19,11 +19,20 @@ pub struct IncludeArgs {
 impl IncludeArgs {
     /// Reads a pipeline file and all that it includes.
     pub fn load(&self, file: &Path, name: &str, bytes: &[u8]) -> (Option<Pipeline>, Vec<Diagnostic>) {
+        self.loaded(file, name, bytes).finish()
+    }
+
+    /// A text of a pipeline file with the digest of each file that it includes of another project.
+    pub fn pinned(&self, file: &Path, name: &str, text: &str) -> String {
+        fix::write(text, self.loaded(file, name, text.as_bytes()).pins())
+    }
+
+    fn loaded(&self, file: &Path, name: &str, bytes: &[u8]) -> Loader {
         let mut loader = Loader::new(name, bytes, Includer::AsNamed);
         while let Some(wanted) = loader.wanted() {
             loader.take(self.find(file, &wanted));
         }
-        loader.finish()
+        loader
     }
 
     fn find(&self, file: &Path, wanted: &Wanted) -> Result<Vec<u8>, String> {

@@ -23,7 +23,8 @@ pub struct Args {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
-    /// Rewrites keys of other systems as Towpath's own, where that is sure to mean the same; comments and layout stay.
+    /// Rewrites keys of other systems as Towpath's own, where that is sure to mean the same, and writes the digests of
+    /// files that are included of other projects; comments and layout stay.
     #[arg(long)]
     fix: bool,
     /// Shows what `--fix` changes; alone, it changes nothing.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::parser::{Ast, Macro, Method, Node, Operator};
+use super::parser::{Ast, Macro, Method, Node, Operator, regular};
 use super::value::Value;
 use super::{ExpressionError, Scope};
 
@@ -162,6 +162,11 @@ impl Evaluation<'_> {
             Method::StartsWith => Value::Boolean(text.starts_with(&part)),
             Method::EndsWith => Value::Boolean(text.ends_with(&part)),
             Method::Contains => Value::Boolean(text.contains(&part)),
+            Method::Matches => {
+                // Reading a pattern is dear, so an expression may do it a hundred times.
+                self.steps += MAX_STEPS / 100;
+                Value::Boolean(regular(&part, &argument.span)?.is_match(&text))
+            }
             Method::LowerAscii => Value::Text(text.to_ascii_lowercase()),
         })
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use regex::{Regex, RegexBuilder};
+
 use super::ExpressionError;
 use super::lexer::{Token, TokenKind, tokens};
 use super::value::Value;
@@ -60,6 +62,7 @@ pub(super) enum Method {
     StartsWith,
     EndsWith,
     Contains,
+    Matches,
     LowerAscii,
 }
 
@@ -317,6 +320,7 @@ impl Parser {
             "startsWith" => Method::StartsWith,
             "endsWith" => Method::EndsWith,
             "contains" => Method::Contains,
+            "matches" => Method::Matches,
             "lowerAscii" if arguments.is_empty() => {
                 return Ok(Node::Method(Method::LowerAscii, receiver, arguments));
             }
@@ -338,8 +342,26 @@ impl Parser {
                 return Ok(Node::Macro(kind, receiver, variable, Box::new(body)));
             }
         };
-        if arguments.len() == 1 { Ok(Node::Method(method, receiver, arguments)) } else { wrong("one text") }
+        let [argument] = arguments.as_slice() else { return wrong("one text") };
+        // A pattern that stands in the file is found wrong before anything runs.
+        if let (Method::Matches, Node::Literal(Value::Text(text))) = (method, &argument.node) {
+            regular(text, &argument.span)?;
+        }
+        Ok(Node::Method(method, receiver, arguments))
     }
+}
+
+/// The most memory that a pattern of `matches` may take when it is read.
+const MAX_PATTERN: usize = 1 << 20;
+
+/// Reads a regular expression. Matching takes time that grows with the text alone, whatever the pattern.
+pub(super) fn regular(pattern: &str, span: &Range<usize>) -> Result<Regex, ExpressionError> {
+    RegexBuilder::new(pattern).size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN).build().map_err(|error| {
+        let error = error.to_string();
+        let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        ExpressionError::new(format!("`matches` cannot read this pattern: {why}"), span.clone())
+            .hint("it takes RE2's syntax: no back-references and no look-around")
+    })
 }
 
 fn macro_named(name: &str) -> Option<Macro> {
@@ -353,8 +375,19 @@ fn macro_named(name: &str) -> Option<Macro> {
 }
 
 fn function_hint(name: &str) -> String {
-    const FUNCTIONS: [&str; 10] =
-        ["startsWith", "endsWith", "contains", "lowerAscii", "size", "has", "all", "exists", "filter", "map"];
+    const FUNCTIONS: [&str; 11] = [
+        "startsWith",
+        "endsWith",
+        "contains",
+        "matches",
+        "lowerAscii",
+        "size",
+        "has",
+        "all",
+        "exists",
+        "filter",
+        "map",
+    ];
     match name {
         "success" | "failure" | "always" | "cancelled" => {
             "a Job runs when its `needs` have passed; compare `jobs.<name>.outcome` for more".to_owned()

@@ -46,6 +46,9 @@ fn evaluates() {
     check("{'a': [1, 2]}.a[1]", "2");
     check("needs.build-x.outcome == 'passed'", "true");
     check("'A'.lowerAscii() + 'b'", "ab");
+    check("ref.matches('^refs/(heads|tags)/m[a-z]+$') && !branch.matches('^x')", "true");
+    check("needs.build-x.outputs.tag.matches('v.*')", "unknown");
+    check("(branch + ')').matches(branch + '\\\\)$')", "true");
 }
 
 #[test]
@@ -67,6 +70,11 @@ fn mistakes_have_places() {
     check("9223372036854775807 + 1", "error: this number does not fit, or divides by zero @0..23");
     check("env.NO", "error: there is no `NO` @0..6");
     check("'open", "error: this text has no end @0..5");
+    check("branch.matches('(')", "error: `matches` cannot read this pattern: unclosed group @15..18");
+    check(
+        "branch.matches('(main){1000}{1000}')",
+        "error: `matches` cannot read this pattern: Compiled regex exceeds size limit of 1048576 bytes. @15..35",
+    );
     check("success()", "error: there is no function `success` @0..7");
     check("'a' && true", "error: a condition must be true or false, and this is text @0..3");
 }
@@ -77,6 +85,8 @@ fn nesting_is_bounded() {
     assert!(Expression::parse(&deep).is_err());
     assert!(Expression::parse(&"!".repeat(1000)).is_err());
     assert!(Expression::parse(&format!("a{}", ".b".repeat(500))).is_err());
+    let often = format!("[{}].all(x, 'a'.matches('a' + ''))", vec!["1"; 200].join(","));
+    assert!(Expression::parse(&often).is_ok_and(|often| often.evaluate(&scope()).is_err()));
     let list = format!("[{}]", vec!["1"; 90].join(","));
     let cubed = format!("{list}.all(x, {list}.all(y, {list}.all(z, true)))");
     check(

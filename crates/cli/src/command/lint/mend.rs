@@ -32,12 +32,15 @@ pub fn mend(files: &[PathBuf], include: &IncludeArgs, write: Write, show: bool) 
         let Ok(text) = std::str::from_utf8(&bytes) else { continue };
         let name = shown(file);
         let mended = match is_pipeline(file, &bytes) {
-            true => fix::mend(text, |text| {
-                let mut found = include.load(file, &name, text.as_bytes()).1;
-                // Each file is mended by its own name.
-                found.retain(|found| found.file == name);
-                found
-            }),
+            true => {
+                let mended = fix::mend(text, |text| {
+                    let mut found = include.load(file, &name, text.as_bytes()).1;
+                    // Each file is mended by its own name.
+                    found.retain(|found| found.file == name);
+                    found
+                });
+                include.pinned(file, &name, &mended)
+            }
             false => fix::mend(text, |text| parse_environments(&name, text).1),
         };
         if mended == text {
