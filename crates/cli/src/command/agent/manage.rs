@@ -129,3 +129,36 @@ pub(super) fn roles(runner: bool, deployer: bool) -> String {
 pub(super) fn labels(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(id: &str, host: &str, revoked: bool) -> Agent {
+        let mut agent = serde_json::json!({
+            "id": id, "hostname": host, "labels": {}, "runner": true, "deployer": false, "version": "0.1.0",
+            "seen_at": "2026-11-21T12:00:00Z", "online": true,
+        });
+        if revoked {
+            agent["revoked_at"] = "2026-11-21T12:00:00Z".into();
+        }
+        serde_json::from_value(agent).expect("an agent")
+    }
+
+    #[test]
+    fn an_agent_is_meant_by_its_id_the_beginning_of_it_or_its_host() {
+        let agents =
+            || vec![agent("92ec-1", "build-7", false), agent("92ec-2", "b", false), agent("1f", "b", true)];
+        let found = |name: &str| meant(name, agents()).map(|agent| agent.id).map_err(|why| why.to_string());
+        assert_eq!(found("92ec-1").as_deref(), Ok("92ec-1"));
+        assert_eq!(found("92ec-2").as_deref(), found("b").as_deref());
+        assert_eq!(found("build-7").as_deref(), Ok("92ec-1"));
+        // Only the whole id names who was revoked.
+        assert_eq!(found("1f").as_deref(), Ok("1f"));
+        for (name, why) in
+            [("92ec", "may be any of several"), ("1", "there is no agent"), ("", "there is no agent")]
+        {
+            assert!(found(name).is_err_and(|said| said.contains(why)), "{name}");
+        }
+    }
+}
