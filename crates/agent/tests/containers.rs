@@ -131,7 +131,7 @@ fn a_container_has_no_right_that_reaches_the_host() {
 fn cancelling_ends_a_step_with_grace_and_removes_everything() {
     for engine in engines() {
         let bench = bench(engine);
-        let (cancel, recorder) = (Cancel::new().unwrap(), Recorder::default());
+        let (cancel, recorder) = (Cancel::new(), Recorder::default());
         let attempt = AttemptId(uuid::Uuid::new_v4());
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -226,7 +226,7 @@ fn services_without_the_network_are_reached_and_nothing_else_is() {
         let mut bench = bench(engine);
         bench.network = false;
         bench.containers.services = vec![service("db", web("inner"), &[8080], Probe::Tcp { port: 8080 })];
-        let (cancel, recorder) = (Cancel::new().unwrap(), Recorder::default());
+        let (cancel, recorder) = (Cancel::new(), Recorder::default());
         let attempt = AttemptId(uuid::Uuid::new_v4());
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -77,7 +77,7 @@ fn a_step_that_ignores_term_is_killed_when_its_time_is_up() {
         StepOrder { timeout_ms: Some(100), ..step("trap '' TERM; echo started; while :; do sleep 1; done") };
     let recorder = Recorder::default();
     let begun = Instant::now();
-    let ended = bench().run_with(attempt, &[slow, step("echo never")], &Cancel::new().unwrap(), &recorder);
+    let ended = bench().run_with(attempt, &[slow, step("echo never")], &Cancel::new(), &recorder);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(ended.outcome, AttemptOutcome::TimedOut);
     assert_eq!(outcomes(&recorder), [StepOutcome::TimedOut, StepOutcome::Skipped]);
@@ -89,7 +89,7 @@ fn a_step_that_ignores_term_is_killed_when_its_time_is_up() {
 fn cancelling_ends_everything_and_lets_it_clean_up() {
     let bench = bench();
     let (attempt, marker) = new_attempt();
-    let cancel = Cancel::new().unwrap();
+    let cancel = Cancel::new();
     let recorder = Recorder::default();
     let script = step("trap 'echo bye; exit 7' TERM; sleep 1000 & echo ready; wait");
     let ended = std::thread::scope(|scope| {
@@ -111,7 +111,7 @@ fn nothing_stays_running_that_left_session_and_group() {
     let daemon = step(
         "setsid sh -c 'setsid sleep 1000 >/dev/null 2>&1 & sleep 1000' >/dev/null 2>&1 & sleep 0.1; echo done",
     );
-    let ended = bench().run_with(attempt, &[daemon], &Cancel::new().unwrap(), &recorder);
+    let ended = bench().run_with(attempt, &[daemon], &Cancel::new(), &recorder);
     assert_eq!(ended.outcome, AttemptOutcome::Passed);
     assert_eq!(marker.processes(), []);
 }

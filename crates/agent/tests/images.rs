@@ -79,7 +79,7 @@ fn run(bench: &Bench, orders: &[ArtifactOrder], inputs: &[Input], script: &str) 
         reuse: &Default::default(),
         timeout: bench.timeout,
     };
-    let end = bench.runner.run_job(&job, &Cancel::new().unwrap(), &recorder);
+    let end = bench.runner.run_job(&job, &Cancel::new(), &recorder);
     (end, recorder)
 }
 

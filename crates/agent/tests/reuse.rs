@@ -177,7 +177,7 @@ fn a_failed_attempt_goes_on_from_the_step_that_failed() {
     let attempt = AttemptId(uuid::Uuid::new_v4());
     let steps = [step("echo expensive > made; mkdir -p deep/er; ln -s made link"), step("cat made; exit 7")];
     let recorder = Recorder::default();
-    let ended = bench.run_with(attempt, &steps, &Cancel::new().unwrap(), &recorder);
+    let ended = bench.run_with(attempt, &steps, &Cancel::new(), &recorder);
     assert_eq!(ended.outcome, AttemptOutcome::Failed);
     let snapshot = workspace(&bench, attempt, 0).unwrap();
     bench.reuse.resume = Some(ResumeOrder { snapshot, from: 1, title: "attempt 1, after step 1".to_owned() });
@@ -199,7 +199,7 @@ fn a_failed_attempt_goes_on_after_a_step_that_was_left_out() {
     log(&bench, &steps);
     let attempt = AttemptId(uuid::Uuid::new_v4());
     let recorder = Recorder::default();
-    bench.run_with(attempt, &steps, &Cancel::new().unwrap(), &recorder);
+    bench.run_with(attempt, &steps, &Cancel::new(), &recorder);
     has(&recorder.text(), "was left out");
     assert_eq!(runs(&count), 1);
     assert!(workspace(&bench, attempt, 0).is_some(), "{}", recorder.text());

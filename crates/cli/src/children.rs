@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
+use towpath_artifact::LockFile;
 use towpath_gateway::control;
 
 /// How often to look whether they live. Users wait for a gateway that died.
@@ -53,7 +53,7 @@ impl Children {
                 self.keep_gateway(&mut gateway).await;
             }
             if let Some(arguments) = &self.agent
-                && !is_locked(&self.data.join("agent/lock"))
+                && !LockFile::is_held(&self.data.join("agent/lock"))
             {
                 agent.start(self.command("agent").args(arguments));
             }
@@ -149,10 +149,4 @@ fn log_file(path: &Path) -> io::Result<File> {
         std::fs::rename(path, path.with_extension("log.old"))?;
     }
     OpenOptions::new().create(true).append(true).open(path)
-}
-
-/// Whether some process holds a lock file.
-pub fn is_locked(path: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().write(true).open(path) else { return false };
-    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use towpath_api::agent::{ArtifactOrder, Assignment, Poll};
-use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
+use towpath_api::agent::{Assignment, Poll};
+use towpath_api::containers::Containers;
 use towpath_artifact::ReleaseManifest;
 use towpath_model::container::ServiceSource;
-use towpath_model::pipeline::{ArtifactDeclaration, Job, SecretName};
-use towpath_model::run::{Scope, Trust};
+use towpath_model::pipeline::{Job, SecretName};
+use towpath_model::run::Trust;
 use towpath_store::core::releases;
 
 use crate::error::blocking;
-use crate::order::values;
+use crate::told::Told;
 use crate::unit::Unit;
 use crate::{Engine, EngineError};
 
@@ -53,20 +53,10 @@ const CONTAINERS: &str = "containers";
 const ENGINE: &str = "container_engine";
 
 /// The image of a Job's Steps, and the Services beside them.
-pub(crate) fn of_job(engine: &Engine, job: &Job, scope: &Scope<'_>) -> Result<Containers, EngineError> {
-    let mut services = Vec::with_capacity(job.services.len());
-    for service in &job.services {
-        services.push(ServiceOrder {
-            name: service.name.clone(),
-            source: service.source.clone(),
-            env: values(engine, &service.env, scope)?,
-            ports: service.ports.clone(),
-            health: service.health.clone(),
-        });
-    }
+pub(crate) fn of_job(job: &Job, told: &Told<'_>) -> Result<Containers, EngineError> {
     Ok(Containers {
         image: job.image.clone(),
-        services,
+        services: told.services().map_err(EngineError::invalid)?,
         passwords: BTreeMap::new(),
         limits: job.limits.of_container(),
     })
@@ -82,12 +72,6 @@ pub(crate) fn passwords(containers: &Containers, trust: Trust) -> Vec<SecretName
     names.sort();
     names.dedup();
     names
-}
-
-/// What a Job shall leave. Which earlier layers may serve is told when it is given away.
-pub(crate) fn artifact(declared: &ArtifactDeclaration) -> ArtifactOrder {
-    let image = declared.image.clone().map(|build| ImageOrder { build, layers: None });
-    ArtifactOrder { name: declared.name.clone(), files: declared.files.clone(), image }
 }
 
 /// What an agent must have besides what the Job asks for.

@@ -43,6 +43,7 @@ mod signals;
 mod source;
 mod standing;
 mod unit;
+pub mod told;
 mod version;
 mod watch;
 

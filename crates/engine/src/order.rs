@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use towpath_api::agent::{Assignment, ExecutorKind, Input, Lease, StepOrder};
+use towpath_api::agent::{Assignment, ExecutorKind, Lease, StepOrder};
 use towpath_api::containers::Containers;
-use towpath_api::reuse::{CacheOrder, KeyOrder, ResumeOrder, ReuseOrder};
+use towpath_api::reuse::{ResumeOrder, ReuseOrder};
 use towpath_model::attempt::Resume;
 use towpath_model::environment::{Environment, Promotion};
-use towpath_model::pipeline::{Executor, Job, Network, SecretName, Step, Verification};
+use towpath_model::pipeline::{Executor, Job, Network, SecretName, Verification};
 use towpath_model::reports::ReportDeclaration;
-use towpath_model::reuse::{CacheDeclaration, KeepWorkspace, KeyPart};
-use towpath_model::run::{Evaluator, Run, Scope, Trust};
+use towpath_model::reuse::KeepWorkspace;
+use towpath_model::run::{Run, Scope, Trust};
 use towpath_model::{AttemptId, JobLimits, JobName};
 use towpath_store::core::attempts::{Owner, Place, QueuedAttempt};
 
+use crate::told::{Told, artifacts, inputs, millis};
 use crate::{Engine, EngineError, containers};
 
 /// The body of a queued Attempt.
@@ -44,13 +45,11 @@ pub(crate) fn for_job(
     let source =
         run.source.ok_or_else(|| EngineError::not_found(format!("the source of {}", run.title())))?;
     let scope = Scope { run, job };
-    let mut env = job_env(engine, run, &scope)?;
-    env.extend(values(engine, &job.env, &scope)?);
-    let mut steps = Vec::with_capacity(job.steps.len());
-    for step in &job.steps {
-        steps.push(step_order(engine, step, &scope)?);
-    }
-    let mut reuse = reuse(engine, job, &scope)?;
+    let told = Told { evaluator: &engine.0.evaluator, scope: &scope };
+    let env = told.env(engine.public_url()).map_err(EngineError::invalid)?;
+    let mut steps = told.steps().map_err(EngineError::invalid)?;
+    let caches = told.caches().map_err(EngineError::invalid)?;
+    let mut reuse = ReuseOrder { caches, workspace: job.workspace, resume: None };
     if let Some(resume) = run.attempt(id).and_then(|(_, attempt)| attempt.resume.as_ref()) {
         resumed(resume, &mut reuse, &mut steps);
     }
@@ -65,14 +64,14 @@ pub(crate) fn for_job(
         env,
         secrets: BTreeMap::new(),
         inputs: inputs(run, job),
-        artifacts: job.artifacts.iter().map(containers::artifact).collect(),
+        artifacts: artifacts(job),
         reports: job.reports.clone(),
         quarantine: Vec::new(),
         executor: executor(engine, run, job)?,
         network: job.network == Network::Full,
         limits: job.limits,
         timeout_ms: millis(job.timeout),
-        containers: containers::of_job(engine, job, &scope)?,
+        containers: containers::of_job(job, &told)?,
         reuse,
     };
     // Only what a protected ref says gets secrets.
@@ -102,9 +101,8 @@ pub(crate) fn env_of(
     let job = run.pipeline.as_ref().and_then(|pipeline| pipeline.job(name));
     let job = job.ok_or_else(|| EngineError::not_found(format!("job {name} of {}", run.title())))?;
     let scope = Scope { run, job };
-    let mut env = job_env(engine, run, &scope)?;
-    env.extend(values(engine, &job.env, &scope)?);
-    Ok(env)
+    let told = Told { evaluator: &engine.0.evaluator, scope: &scope };
+    told.env(engine.public_url()).map_err(EngineError::invalid)
 }
 
 /// The Attempt of a check of a Promotion.
@@ -179,49 +177,6 @@ fn queued(
     Ok(QueuedAttempt { id, project, owner, labels, place, fence: 0, agent: None, cancel: None, body })
 }
 
-fn job_env(engine: &Engine, run: &Run, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, EngineError> {
-    let cause = &run.cause;
-    let mut env = BTreeMap::from([
-        ("TOWPATH_PROJECT".to_owned(), run.project.to_string()),
-        ("TOWPATH_RUN".to_owned(), run.number.to_string()),
-        ("TOWPATH_COMMIT".to_owned(), cause.commit.clone()),
-        ("TOWPATH_REF".to_owned(), cause.reference.clone()),
-        ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
-        ("TOWPATH_URL".to_owned(), engine.public_url().to_owned()),
-    ]);
-    env.extend(towpath_model::origin::environment(cause));
-    if let Some(pipeline) = &run.pipeline {
-        env.extend(values(engine, &pipeline.env, scope)?);
-    }
-    Ok(env)
-}
-
-pub(crate) fn values(
-    engine: &Engine,
-    env: &BTreeMap<String, towpath_model::pipeline::EnvValue>,
-    scope: &Scope<'_>,
-) -> Result<BTreeMap<String, String>, EngineError> {
-    env.iter()
-        .map(|(name, value)| match engine.0.evaluator.value(value, scope) {
-            Ok(value) => Ok((name.clone(), value)),
-            Err(why) => Err(EngineError::invalid(format!("the value of `{name}` cannot be told: {why}"))),
-        })
-        .collect()
-}
-
-fn step_order(engine: &Engine, step: &Step, scope: &Scope<'_>) -> Result<StepOrder, EngineError> {
-    Ok(StepOrder {
-        name: step.name.clone(),
-        run: step.run.clone(),
-        shell: step.shell.clone(),
-        env: values(engine, &step.env, scope)?,
-        directory: step.directory.clone(),
-        timeout_ms: step.timeout.map(millis),
-        always: step.always,
-        inputs: step.inputs.clone(),
-    })
-}
-
 /// Lets an Attempt go on from a kept workspace. What it makes did not come from its source alone, so that it leaves
 /// nothing for others.
 fn resumed(resume: &Resume, reuse: &mut ReuseOrder, steps: &mut [StepOrder]) {
@@ -235,38 +190,6 @@ fn resumed(resume: &Resume, reuse: &mut ReuseOrder, steps: &mut [StepOrder]) {
     if let (Some(run), Some(step)) = (&resume.run, steps.get_mut(resume.from as usize)) {
         step.run.clone_from(run);
     }
-}
-
-/// What a Job reuses and leaves, with every `${{ }}` replaced.
-fn reuse(engine: &Engine, job: &Job, scope: &Scope<'_>) -> Result<ReuseOrder, EngineError> {
-    let text = |value: &towpath_model::pipeline::EnvValue| {
-        engine.0.evaluator.value(value, scope).map_err(|why| {
-            EngineError::invalid(format!("the key `{}` of a cache cannot be told: {why}", value.0))
-        })
-    };
-    let part = |part: &KeyPart| match part {
-        KeyPart::Text(value) => text(value).map(KeyOrder::Text),
-        KeyPart::Files(files) => Ok(KeyOrder::Files(files.clone())),
-    };
-    let cache = |cache: &CacheDeclaration| {
-        Ok(CacheOrder {
-            key: cache.key.iter().map(part).collect::<Result<_, EngineError>>()?,
-            restore: cache.restore.iter().map(text).collect::<Result<_, EngineError>>()?,
-            paths: cache.paths.clone(),
-            save: cache.save,
-        })
-    };
-    let caches = job.caches.iter().map(cache).collect::<Result<_, EngineError>>()?;
-    Ok(ReuseOrder { caches, workspace: job.workspace, resume: None })
-}
-
-/// The Artifacts of the Jobs that this one needs.
-fn inputs(run: &Run, job: &Job) -> Vec<Input> {
-    let needed = job.needs.iter().filter_map(|name| run.job(name));
-    needed
-        .flat_map(|needed| &needed.artifacts)
-        .map(|(name, manifest)| Input { name: name.clone(), manifest: *manifest })
-        .collect()
 }
 
 fn executor(engine: &Engine, run: &Run, job: &Job) -> Result<ExecutorKind, EngineError> {
@@ -285,8 +208,4 @@ fn executor(engine: &Engine, run: &Run, job: &Job) -> Result<ExecutorKind, Engin
             job.name
         ))),
     }
-}
-
-fn millis(duration: SignedDuration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(0)
 }

@@ -4,6 +4,7 @@ mod backend;
 mod cache;
 mod first_line;
 mod gateway;
+mod interrupt;
 mod jobs;
 mod log;
 mod memory;
@@ -55,6 +56,9 @@ const BENCHES: [(&str, Bench); 9] = [
 
 /// Runs the benchmark that `words` name; all of them if they name none.
 pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
+    if words != [backend::WORD] {
+        interrupt::watch()?;
+    }
     match words {
         [] => all(),
         [backend::WORD] => backend::run(),

@@ -49,9 +49,14 @@ pub(super) fn rss_kib(process: u32) -> Result<u64> {
 pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
+    /// Where this program's is.
+    pub(super) fn path() -> PathBuf {
+        std::env::temp_dir().join(format!("towpath-bench-{}", std::process::id()))
+    }
+
     /// Makes an empty one.
     pub(super) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("towpath-bench-{}", std::process::id()));
+        let path = Self::path();
         fs::create_dir_all(path.join("gateway"))?;
         Ok(Self(path))
     }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use towpath_artifact::LockFile;
 
 use super::load::Load;
 use super::server::Server;
@@ -92,7 +93,7 @@ pub(super) fn wait_until_back(
             Victim::Server => server.get("/readyz").is_ok(),
             Victim::Agent => {
                 let successor = find(victim, server).is_some_and(|id| id != before);
-                successor && is_locked(&server.data.join("agent/lock"))
+                successor && LockFile::is_held(&server.data.join("agent/lock"))
             }
             Victim::Gateway => {
                 find(victim, server).is_some_and(|id| id != before) && load.answered_since(dead)
@@ -104,10 +105,6 @@ pub(super) fn wait_until_back(
         ensure!(dead.elapsed() < within, "it was not back within {} s", within.as_secs());
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn is_locked(path: &Path) -> bool {
-    fs::File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
 }
 
 fn signal(id: u32, signal: &str) {

@@ -96,7 +96,7 @@ impl Container {
         user: Option<String>,
         time: Duration,
     ) -> Result<bool, EngineError> {
-        let Ok(cancel) = Cancel::new() else { return Ok(false) };
+        let cancel = Cancel::new();
         let command = Command {
             words,
             env: BTreeMap::new(),
@@ -247,9 +247,9 @@ impl Output {
         until: Instant,
         take: &mut impl FnMut(Stream, &[u8]),
     ) -> bool {
-        let (readable, cancelled) =
-            wait_for(Some(self.stream.as_fd()), cancel.map(Cancel::descriptor), until)
-                .unwrap_or((true, false));
+        let asked = cancel.map(Cancel::descriptor).transpose();
+        let waited = asked.and_then(|cancel| wait_for(Some(self.stream.as_fd()), cancel, until));
+        let (readable, cancelled) = waited.unwrap_or((true, false));
         if readable {
             let mut buffer = vec![0; 64 * 1024];
             match self.stream.read(&mut buffer) {

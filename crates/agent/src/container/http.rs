@@ -59,7 +59,8 @@ impl<'a> Wait<'a> {
         let until = self.until.min(Instant::now() + time);
         while Instant::now() < until {
             self.check()?;
-            wait_for(None, self.cancel.map(Cancel::descriptor), until).map_err(|_| Ended::Deadline)?;
+            let asked = self.cancel.map(Cancel::descriptor).transpose();
+            asked.and_then(|cancel| wait_for(None, cancel, until)).map_err(|_| Ended::Deadline)?;
         }
         self.check()
     }
@@ -227,7 +228,7 @@ impl Connection<'_> {
     fn read_more(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.wait.check()?;
-            let cancel = self.wait.cancel.map(Cancel::descriptor);
+            let cancel = self.wait.cancel.map(Cancel::descriptor).transpose()?;
             let (readable, _) = wait_for(Some(self.stream.as_fd()), cancel, self.wait.until)?;
             if readable {
                 return self.stream.read(buffer);
@@ -393,7 +394,7 @@ mod tests {
     fn waits_no_longer_than_it_may() {
         let late = ask("", Wait::patiently(Duration::from_millis(100))).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        let cancel = Cancel::new().unwrap();
+        let cancel = Cancel::new();
         cancel.cancel(crate::executor::CancelReason::Cancelled("enough".to_owned()));
         let wait = Wait::until(Instant::now() + Duration::from_secs(60), &cancel);
         assert_eq!(ask("", wait).unwrap_err().kind(), io::ErrorKind::ConnectionAborted);

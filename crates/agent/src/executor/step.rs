@@ -244,7 +244,8 @@ impl StepRun<'_> {
         let mut ending = Ending::NotAsked;
         let mut buffer = vec![0; CHUNK];
         loop {
-            let cancel = matches!(ending, Ending::NotAsked).then(|| self.cancel.descriptor());
+            let asked = matches!(ending, Ending::NotAsked).then(|| self.cancel.descriptor());
+            let cancel = asked.transpose().map_err(StepError::Wait)?;
             let ready =
                 pipes.wait(Some(exit.as_fd()), cancel, self.next_moment(ending)).map_err(StepError::Wait)?;
             pipes.read(ready, &mut buffer, &mut |stream, bytes| bound.take(self.step, stream, bytes));

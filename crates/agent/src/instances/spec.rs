@@ -4,17 +4,16 @@
 //! holds the lock on `lock` is the one supervisor of the Instance.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use towpath_api::agent::Secret;
+use towpath_artifact::LockFile;
 use towpath_model::pipeline::{Health, Limits, Stop};
 use towpath_model::{Digest, EnvironmentKey, InstanceId, WorkloadName};
 
@@ -145,30 +144,19 @@ impl InstanceDirectory {
         write_json(&self.path, "status.json", status)
     }
 
-    /// Takes the lock, or returns `None` while another holds it. It is held until the file is
-    /// closed, however the process ends.
+    /// Takes the lock, or returns `None` while another holds it.
     ///
     /// # Errors
     ///
     /// Fails when the lock file cannot be opened.
-    pub fn try_lock(&self) -> io::Result<Option<File>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.path.join("lock"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    pub fn try_lock(&self) -> io::Result<Option<LockFile>> {
+        LockFile::take(&self.path.join("lock"))
     }
 
     /// Whether a supervisor runs.
     #[must_use]
     pub fn is_supervised(&self) -> bool {
-        matches!(self.try_lock(), Ok(None))
+        LockFile::is_held(&self.path.join("lock"))
     }
 }
 

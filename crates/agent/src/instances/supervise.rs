@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use towpath_api::agent::Secret;
+use towpath_artifact::LockFile;
 use towpath_model::pipeline::Limits;
 
 use super::cgroup::Cgroup;
@@ -110,7 +111,7 @@ fn supervise(path: &Path) -> ExitCode {
 }
 
 /// Takes the lock. Whoever looks whether it is held holds it for a moment, so one refusal is no answer.
-fn patient_lock(directory: &InstanceDirectory) -> io::Result<Option<File>> {
+fn patient_lock(directory: &InstanceDirectory) -> io::Result<Option<LockFile>> {
     for _ in 0..LOCK_TRIES {
         if let Some(lock) = directory.try_lock()? {
             return Ok(Some(lock));

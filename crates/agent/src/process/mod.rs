@@ -13,19 +13,17 @@ mod reuse;
 mod spool;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::future::pending;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use towpath_api::agent::{Assignment, Cancel as CancelOrder, InstanceReport, Lease, Orders, Poll};
-use towpath_artifact::ContentStore;
+use towpath_artifact::{ContentStore, LockFile};
 use towpath_model::lease::works_for;
 use towpath_model::{AgentId, AttemptId};
 use uuid::Uuid;
@@ -142,18 +140,10 @@ pub async fn run(options: AgentOptions, shutdown: impl Future<Output = ()>) -> R
     Ok(())
 }
 
-fn lock(directory: &Path) -> std::io::Result<Option<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            // Whoever wants to end this agent reads here whom to signal.
-            file.set_len(0)?;
-            writeln!(&file, "{}", std::process::id())?;
-            Ok(Some(file))
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+fn lock(directory: &Path) -> std::io::Result<Option<LockFile>> {
+    let mut lock = LockFile::take(&directory.join("lock"))?;
+    lock.as_mut().map(LockFile::sign).transpose()?;
+    Ok(lock)
 }
 
 /// Kills what Attempts of an earlier process left running, and deletes their workspaces.
@@ -405,13 +395,7 @@ impl Agent {
             }
             return;
         }
-        let cancel = match Cancel::new() {
-            Ok(cancel) => cancel,
-            Err(error) => {
-                tracing::error!(attempt = %lease.attempt, "it cannot be started and is left to its lease: {error}");
-                return;
-            }
-        };
+        let cancel = Cancel::new();
         if Instant::now() >= self.leases_end {
             // The answer was on its way for so long that another agent may have it: it is left to its lease.
             tracing::warn!(attempt = %lease.attempt, "the answer that gave it came too late; it is not begun");

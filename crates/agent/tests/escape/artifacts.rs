@@ -41,7 +41,7 @@ fn collect(bench: &Bench, script: &str, files: &[&str]) -> (LocalEnd, String) {
         reuse: &Default::default(),
         timeout: Duration::from_secs(20),
     };
-    let end = bench.runner.run_job(&job, &Cancel::new().unwrap(), &recorder);
+    let end = bench.runner.run_job(&job, &Cancel::new(), &recorder);
     let said = format!("{} {}", end.ended.message, recorder.text());
     (end, said)
 }

@@ -89,7 +89,7 @@ fn outlive_a_cancellation_as_a_daemon() {
     for isolation in walls().into_iter().chain([unconfined()]) {
         let (name, seconds) = (isolation.name(), unique_seconds());
         let bench = Bench::new(isolation);
-        let (cancel, recorder) = (Cancel::new().unwrap(), Recorder::default());
+        let (cancel, recorder) = (Cancel::new(), Recorder::default());
         let script = format!("trap '' TERM QUIT; {}; while :; do sleep 1; done", daemon(&seconds));
         std::thread::scope(|scope| {
             let attempt = AttemptId(uuid::Uuid::new_v4());

@@ -115,7 +115,7 @@ impl Bench {
 
     pub fn run(&self, steps: &[StepOrder]) -> (Ended, Recorder) {
         let recorder = Recorder::default();
-        let ended = self.run_with(AttemptId(uuid::Uuid::new_v4()), steps, &Cancel::new().unwrap(), &recorder);
+        let ended = self.run_with(AttemptId(uuid::Uuid::new_v4()), steps, &Cancel::new(), &recorder);
         (ended, recorder)
     }
 

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use towpath_agent::instances::InstanceDirectory;
+use towpath_artifact::LockFile;
 use towpath_gateway::control;
 
-use crate::children::is_locked;
 use crate::failure::{Failure, Kind};
 
 /// Ends the server, the agent, every instance and the gateway of this host. Traffic stops.
@@ -51,7 +51,7 @@ pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
     }
     end_instances(&data.join("agent/instances"))?;
     if let Some(process) = control::shutdown(data).await? {
-        wait("gateway", || !is_locked(&data.join("gateway/lock")) && has_ended(process))?;
+        wait("gateway", || !LockFile::is_held(&data.join("gateway/lock")) && has_ended(process))?;
         anstream::println!("the gateway has ended");
     }
     Ok(())
@@ -59,14 +59,14 @@ pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
 
 /// Ends the process that holds a lock file and wrote its id there.
 fn end(what: &str, lock: &Path) -> anyhow::Result<()> {
-    if !is_locked(lock) {
+    if !LockFile::is_held(lock) {
         return Ok(());
     }
     let text = std::fs::read_to_string(lock).with_context(|| format!("failed to read {}", lock.display()))?;
     let pid = text.trim().parse().ok().and_then(Pid::from_raw);
     let pid = pid.with_context(|| format!("{} names no process; end the {what} by hand", lock.display()))?;
     kill_process(pid, Signal::TERM).with_context(|| format!("failed to end the {what}, process {text}"))?;
-    wait(what, || !is_locked(lock))?;
+    wait(what, || !LockFile::is_held(lock))?;
     anstream::println!("the {what} has ended");
     Ok(())
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use towpath_agent::executor::Cancel;
 use towpath_api::agent::{ArtifactOrder, Input, Secret, StepOrder};
-use towpath_api::containers::{Containers, ImageOrder, ServiceOrder};
-use towpath_api::reuse::{CacheOrder, KeyOrder, ReuseOrder};
+use towpath_api::containers::Containers;
+use towpath_api::reuse::ReuseOrder;
 use towpath_config::CelEvaluator;
+use towpath_engine::told::{Told, artifacts, inputs};
 use towpath_model::container::Image;
-use towpath_model::pipeline::{EnvValue, Executor, Job, Network, RunWhen, Step};
+use towpath_model::pipeline::{Executor, Job, Network, RunWhen};
 use towpath_model::reports::ReportDeclaration;
-use towpath_model::reuse::{KeepWorkspace, KeyPart};
-use towpath_model::run::{Evaluator as _, Run, Scope};
+use towpath_model::reuse::KeepWorkspace;
+use towpath_model::run::{Run, Scope};
 use towpath_model::{AttemptId, JobLimits, JobName};
 
 use super::secrets::Secrets;
@@ -81,11 +82,10 @@ impl Orders<'_> {
             );
         }
         let scope = Scope { run, job };
-        let mut env = own_env(run);
-        env.extend(values(&pipeline.env, &scope)?);
-        env.extend(values(&job.env, &scope)?);
+        let told = Told { evaluator: &CelEvaluator, scope: &scope };
+        let mut env = BTreeMap::from([("TOWPATH_LOCAL".to_owned(), "true".to_owned())]);
+        env.extend(told.env("")?);
         env.extend(self.env.clone());
-        let steps = job.steps.iter().map(|step| step_order(step, &scope)).collect::<Result<_, _>>()?;
         let secrets = job
             .secrets
             .iter()
@@ -97,30 +97,26 @@ impl Orders<'_> {
             attempt,
             job: name.clone(),
             always: asks || tries > 1,
-            steps,
+            steps: told.steps()?,
             env,
             secrets: secrets.collect(),
             inputs: inputs(run, job),
             artifacts: artifacts(job),
             reports: job.reports.clone(),
             network: job.network == Network::Full,
-            containers: self.containers(job, &scope)?,
+            containers: self.containers(job, &told)?,
             limits: job.limits,
             timeout: duration(job.timeout),
-            reuse: reuse(job, &scope)?,
-            cancel: Cancel::new().map_err(|error| format!("it cannot be started: {error}"))?,
+            // Workspaces are not kept: the person's own directory is at hand.
+            reuse: ReuseOrder { caches: told.caches()?, workspace: KeepWorkspace::Never, resume: None },
+            cancel: Cancel::new(),
         })
     }
 }
 
 impl Orders<'_> {
-    fn containers(&self, job: &Job, scope: &Scope<'_>) -> Result<Containers, String> {
-        let mut services = Vec::with_capacity(job.services.len());
-        for service in &job.services {
-            let (name, source) = (service.name.clone(), service.source.clone());
-            let (ports, health) = (service.ports.clone(), service.health.clone());
-            services.push(ServiceOrder { name, source, env: values(&service.env, scope)?, ports, health });
-        }
+    fn containers(&self, job: &Job, told: &Told<'_>) -> Result<Containers, String> {
+        let services = told.services()?;
         let limits = job.limits.of_container();
         let mut containers =
             Containers { image: self.image_of(job)?, services, limits, ..Containers::default() };
@@ -155,79 +151,6 @@ pub enum Contained {
     No,
     /// All.
     Yes,
-}
-
-fn own_env(run: &Run) -> BTreeMap<String, String> {
-    let cause = &run.cause;
-    let mut env = BTreeMap::from([
-        ("TOWPATH_PROJECT".to_owned(), run.project.to_string()),
-        ("TOWPATH_RUN".to_owned(), run.number.to_string()),
-        ("TOWPATH_COMMIT".to_owned(), cause.commit.clone()),
-        ("TOWPATH_REF".to_owned(), cause.reference.clone()),
-        ("TOWPATH_TRUST".to_owned(), run.trust.word().to_owned()),
-        ("TOWPATH_URL".to_owned(), String::new()),
-        ("TOWPATH_LOCAL".to_owned(), "true".to_owned()),
-    ]);
-    env.extend(towpath_model::origin::environment(cause));
-    env
-}
-
-/// Workspaces are not kept: the person's own directory is at hand.
-fn reuse(job: &Job, scope: &Scope<'_>) -> Result<ReuseOrder, String> {
-    let text = |value: &EnvValue| CelEvaluator.value(value, scope);
-    let mut caches = Vec::with_capacity(job.caches.len());
-    for cache in &job.caches {
-        let mut key = Vec::with_capacity(cache.key.len());
-        for part in &cache.key {
-            key.push(match part {
-                KeyPart::Text(value) => KeyOrder::Text(text(value)?),
-                KeyPart::Files(files) => KeyOrder::Files(files.clone()),
-            });
-        }
-        let restore = cache.restore.iter().map(text).collect::<Result<_, _>>()?;
-        caches.push(CacheOrder { key, restore, paths: cache.paths.clone(), save: cache.save });
-    }
-    Ok(ReuseOrder { caches, workspace: KeepWorkspace::Never, resume: None })
-}
-
-fn values(env: &BTreeMap<String, EnvValue>, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, String> {
-    let value = |(name, value): (&String, &EnvValue)| {
-        // Plain text needs no view of the whole Run, which would be made for each value.
-        if !value.is_expression() {
-            return Ok((name.clone(), value.0.clone()));
-        }
-        let told = CelEvaluator.value(value, scope);
-        told.map(|told| (name.clone(), told))
-            .map_err(|why| format!("the value of `{name}` cannot be told: {why}"))
-    };
-    env.iter().map(value).collect()
-}
-
-fn step_order(step: &Step, scope: &Scope<'_>) -> Result<StepOrder, String> {
-    Ok(StepOrder {
-        name: step.name.clone(),
-        run: step.run.clone(),
-        shell: step.shell.clone(),
-        env: values(&step.env, scope)?,
-        directory: step.directory.clone(),
-        timeout_ms: step.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(0)),
-        always: step.always,
-        inputs: step.inputs.clone(),
-    })
-}
-
-fn inputs(run: &Run, job: &Job) -> Vec<Input> {
-    let needed = job.needs.iter().filter_map(|name| run.job(name)).flat_map(|needed| &needed.artifacts);
-    needed.map(|(name, manifest)| Input { name: name.clone(), manifest: *manifest }).collect()
-}
-
-fn artifacts(job: &Job) -> Vec<ArtifactOrder> {
-    let order = |artifact: &towpath_model::pipeline::ArtifactDeclaration| ArtifactOrder {
-        name: artifact.name.clone(),
-        files: artifact.files.clone(),
-        image: artifact.image.clone().map(|build| ImageOrder { build, layers: None }),
-    };
-    job.artifacts.iter().map(order).collect()
 }
 
 fn duration(duration: SignedDuration) -> Duration {
