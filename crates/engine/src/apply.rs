@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use towpath_artifact::ConfigRevision;
 use towpath_artifact::release::SCHEMA;
 use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
-use towpath_model::environment::{Environment, Policy, gate_words};
+use towpath_model::environment::{Environment, Policy, gate_words, human};
 use towpath_model::policy::EnvironmentDocument;
 use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
@@ -259,6 +259,8 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
     differ("target.hosts", labels(&old.target.hosts), labels(&new.target.hosts));
     differ("target.instances", old.target.instances.to_string(), new.target.instances.to_string());
     differ("listen", old.listen.to_string(), new.listen.to_string());
+    let replace_after = |document: &EnvironmentDocument| human(document.target.replace_after);
+    differ("target.replace_after", replace_after(old), replace_after(new));
     differ("allow.refs", old.allow.refs.join(", "), new.allow.refs.join(", "));
     let names = |document: &EnvironmentDocument| {
         let names: Vec<&str> =

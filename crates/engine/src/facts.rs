@@ -20,7 +20,8 @@ impl Engine {
             agents::all(db).await?.into_iter().filter(|agent| agent.deployer && agent.has(labels)).map(
                 |agent| {
                     let connected = self.0.live.is_connected(agent.id, agent.seen_at, now);
-                    Host { agent: agent.id, connected }
+                    let heard_at = self.0.live.last_heard(agent.id);
+                    Host { agent: agent.id, name: agent.hostname, connected, heard_at }
                 },
             );
         let hosts = hosts.collect();

@@ -21,6 +21,7 @@ mod failures;
 mod gateways;
 mod git;
 mod history;
+mod hosts;
 mod instances;
 pub mod kept;
 mod lease;
@@ -144,6 +145,7 @@ impl Engine {
             () = self.perform_forever() => {}
             () = self.watch_clock() => {}
             () = self.watch_leases() => {}
+            () = self.watch_hosts() => {}
             () = self.watch_schedules() => {}
             () = self.watch_sources() => {}
             () = self.sweep_forever() => {}

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Gate, SecretName};
@@ -46,6 +47,16 @@ pub struct Target {
     pub hosts: BTreeMap<String, String>,
     /// Instances of each Workload, spread over the hosts.
     pub instances: u32,
+    /// How long a host may be lost until its Instances get successors on other hosts.
+    #[serde(default = "replace_after")]
+    pub replace_after: SignedDuration,
+}
+
+/// How long a host may be lost unless its Environment says otherwise: longer than a reboot, or an upgrade of its agent.
+pub const REPLACE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+const fn replace_after() -> SignedDuration {
+    REPLACE_AFTER
 }
 
 /// What may be promoted.

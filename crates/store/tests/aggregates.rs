@@ -200,7 +200,7 @@ fn environment(key: &EnvironmentKey) -> Environment {
     let document = EnvironmentDocument {
         environment: key.environment.clone(),
         project: key.project.clone(),
-        target: Target { hosts: BTreeMap::new(), instances: 1 },
+        target: Target { hosts: BTreeMap::new(), instances: 1, replace_after: SignedDuration::from_mins(5) },
         listen: "127.0.0.1:8080".parse().unwrap(),
         allow: Allow::default(),
         gates: Vec::new(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use towpath_model::policy::{Allow, EnvironmentDocument, Target};
+use jiff::SignedDuration;
+use towpath_model::policy::{Allow, EnvironmentDocument, REPLACE_AFTER, Target};
 use towpath_model::{EnvironmentName, ProjectName};
 
 use super::{gate, labels, plain_variables, small};
@@ -57,17 +58,22 @@ pub(crate) fn lower(
     Some((document, span))
 }
 
+/// A host counts as lost after forty seconds of silence; less than a minute would move Instances at every hiccup.
+const REPLACE_BOUNDS: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_mins(1), SignedDuration::from_hours(24 * 365));
+
 fn target(fields: &mut Fields<'_, '_>) -> Target {
     let report = fields.report;
-    let default = Target { hosts: BTreeMap::new(), instances: 1 };
+    let default = Target { hosts: BTreeMap::new(), instances: 1, replace_after: REPLACE_AFTER };
     let Some(entry) = fields.entry("target") else { return default };
     let Some(mut target) = Fields::open(&entry.value, &entry.key_span, &TARGET, report) else {
         return default;
     };
     let hosts = target.node("hosts").map(|node| labels(node, "hosts", report)).unwrap_or_default();
     let instances = small(target.integer("instances"), 1);
+    let replace_after = target.duration("replace_after", REPLACE_BOUNDS).unwrap_or(REPLACE_AFTER);
     target.close();
-    Target { hosts, instances }
+    Target { hosts, instances, replace_after }
 }
 
 /// `0.0.0.0:8080`, `[::]:8080`, or a port, which means loopback.

@@ -105,6 +105,13 @@ pub(crate) static TARGET: Object = Object {
             "Instances of each Workload, spread over the hosts.",
             "3",
         ),
+        key(
+            "replace_after",
+            Kind::Duration,
+            Default("5m"),
+            "How long a host may be lost until its Instances get successors on other hosts, `1m` to `365d`.",
+            "10m",
+        ),
     ],
     foreign: &[
         ("docker", "Docker targets are not here yet; name `hosts`"),

@@ -12,6 +12,7 @@ mod evidence;
 mod forge;
 mod gateway;
 mod history;
+mod hosts;
 mod incidents;
 mod includes;
 mod kept;

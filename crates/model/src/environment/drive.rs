@@ -28,6 +28,7 @@ impl Environment {
     /// Goes as far as it can without waiting.
     pub(super) fn drive(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
         self.traffic.follow(&self.fleet, now);
+        self.leave_lost_hosts(facts, change, now);
         self.cool_down(facts, now);
         self.keep_serving(facts, now);
         self.look_at_gates(facts, change, now);

@@ -15,8 +15,12 @@ pub const REPLACE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 pub struct Host {
     /// Its agent.
     pub agent: AgentId,
+    /// Its name, for people.
+    pub name: String,
     /// Whether the agent is heard of.
     pub connected: bool,
+    /// When it was heard of last; the server's start where it was not since then.
+    pub heard_at: Timestamp,
 }
 
 /// The Instances of one Environment.
@@ -41,6 +45,10 @@ pub struct Instance {
     pub host: AgentId,
     /// Whether it shall run.
     pub wanted: bool,
+    /// Set while its host is lost for so long that a successor is on its way. It counts for nothing then, and goes when the
+    /// successor is ready, or stays when its host comes back before.
+    #[serde(default)]
+    pub moving: bool,
     /// How it is.
     pub health: InstanceHealth,
     /// Where it listens.
@@ -130,7 +138,7 @@ impl Fleet {
         }
         self.groups += 1;
         for workload in &revision.workloads {
-            let present = self.wanted(revision.digest).filter(|i| i.workload == workload.name).count();
+            let present = self.counted(revision.digest).filter(|i| i.workload == workload.name).count();
             for ordinal in present..count as usize {
                 let load =
                     |host: &AgentId| self.instances.iter().filter(|i| i.wanted && i.host == *host).count();
@@ -143,6 +151,7 @@ impl Fleet {
                     revision: revision.digest,
                     host,
                     wanted: true,
+                    moving: false,
                     health: InstanceHealth::Ordered,
                     address: None,
                     restarts: 0,
@@ -180,7 +189,8 @@ impl Fleet {
     /// Wants at most `count` Instances of a Workload; those that are not ready, and the newest, go first.
     pub fn shrink(&mut self, revision: Digest, workload: &WorkloadName, count: u32) {
         let of_it = |instance: &&mut Instance| {
-            instance.wanted && instance.revision == revision && instance.workload == *workload
+            let counts = instance.wanted && !instance.moving;
+            counts && instance.revision == revision && instance.workload == *workload
         };
         let mut wanted: Vec<&mut Instance> = self.instances.iter_mut().filter(of_it).collect();
         wanted.sort_by_key(|instance| instance.health != InstanceHealth::Ready);
@@ -194,17 +204,22 @@ impl Fleet {
         self.instances.iter().filter(move |instance| instance.wanted && instance.revision == revision)
     }
 
+    /// Wanted Instances of a Revision whose hosts are not lost.
+    pub fn counted(&self, revision: Digest) -> impl Iterator<Item = &Instance> {
+        self.wanted(revision).filter(|instance| !instance.moving)
+    }
+
     /// Whether at least one Instance of a Revision is wanted and all that are wanted are ready.
     #[must_use]
     pub fn ready(&self, revision: Digest) -> bool {
-        let mut wanted = self.wanted(revision).peekable();
+        let mut wanted = self.counted(revision).peekable();
         wanted.peek().is_some() && wanted.all(|instance| instance.health == InstanceHealth::Ready)
     }
 
-    /// Whether nothing of a Revision is left on any host.
+    /// Whether nothing of a Revision is left on any host that is not lost.
     #[must_use]
     pub fn gone(&self, revision: Digest) -> bool {
-        !self.instances.iter().any(|instance| instance.revision == revision)
+        !self.instances.iter().any(|instance| instance.revision == revision && !instance.moving)
     }
 
     /// Takes in what one agent says of all Instances on its host.

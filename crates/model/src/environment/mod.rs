@@ -11,6 +11,7 @@ mod fleet;
 mod gates;
 mod judging;
 mod lane;
+mod lost;
 mod phases;
 mod promotion;
 mod requests;

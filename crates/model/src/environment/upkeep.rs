@@ -42,7 +42,7 @@ impl Environment {
         restarts_before: &BTreeMap<InstanceId, u32>,
         now: Timestamp,
     ) -> Option<String> {
-        self.fleet.wanted(revision.digest).find_map(|instance| {
+        self.fleet.counted(revision.digest).find_map(|instance| {
             let workload = revision.workloads.iter().find(|workload| workload.name == instance.workload)?;
             let within = workload.health.start_within;
             let slow = instance.health == InstanceHealth::Starting && now >= after(instance.since, within);
@@ -71,7 +71,7 @@ impl Environment {
     pub(super) fn order(&mut self, revision: &Revision, facts: &Facts, now: Timestamp) {
         let count = self.policy.document.target.instances;
         let missing = |workload: &crate::pipeline::Workload| {
-            self.fleet.wanted(revision.digest).filter(|i| i.workload == workload.name).count()
+            self.fleet.counted(revision.digest).filter(|i| i.workload == workload.name).count()
                 < count as usize
         };
         if revision.workloads.iter().any(missing) {
@@ -105,7 +105,7 @@ impl Environment {
     /// Whether somebody can answer requests for a Revision.
     pub(super) fn has_ready(&self, revision: &Revision) -> bool {
         let Some(front) = front(revision) else { return false };
-        self.fleet.wanted(revision.digest).any(|instance| {
+        self.fleet.counted(revision.digest).any(|instance| {
             instance.workload == front
                 && instance.health == InstanceHealth::Ready
                 && instance.address.is_some()

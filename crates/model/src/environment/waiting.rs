@@ -39,7 +39,7 @@ impl Environment {
         {
             self.rollout_times(active, rollout, now, &mut times);
         }
-        let failed = self.current.iter().flat_map(|current| self.fleet.wanted(current.revision.digest));
+        let failed = self.current.iter().flat_map(|current| self.fleet.counted(current.revision.digest));
         times.extend(failed.filter(|instance| instance.health == InstanceHealth::Failed).map(|instance| {
             (after(instance.since, REPLACE_AFTER), "an Instance that failed gets a successor".to_owned())
         }));
@@ -66,7 +66,7 @@ impl Environment {
         }
         let deadline = after(rollout.deadline_from, active.plan.deadline);
         times.push((deadline, "the deadline of the Promotion".to_owned()));
-        let starting = self.fleet.wanted(active.revision.digest);
+        let starting = self.fleet.counted(active.revision.digest);
         let starting = starting.filter(|instance| instance.health == InstanceHealth::Starting);
         times.extend(starting.filter_map(|instance| {
             let workload = active.revision.workloads.iter().find(|w| w.name == instance.workload)?;
@@ -120,6 +120,7 @@ impl Environment {
             let closed = waiting.gates.iter().filter(|gate| gate.state != GateState::Open);
             reasons.extend(closed.map(|gate| format!("{version} waits: {}", gate.reason)));
         }
+        reasons.extend(self.moving_waits(facts));
         reasons.extend(
             self.traffic.problems.iter().map(|(gateway, problem)| format!("gateway {gateway}: {problem}")),
         );
@@ -155,7 +156,7 @@ impl Environment {
     }
 
     fn starting_waits(&self, active: &Promotion, facts: &Facts) -> String {
-        let wanted: Vec<_> = self.fleet.wanted(active.revision.digest).collect();
+        let wanted: Vec<_> = self.fleet.counted(active.revision.digest).collect();
         if wanted.is_empty() && !facts.hosts.iter().any(|host| host.connected) {
             let labels = &self.policy.document.target.hosts;
             let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();

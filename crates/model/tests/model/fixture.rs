@@ -106,7 +106,11 @@ pub fn document(gates: Vec<Gate>, instances: u32) -> EnvironmentDocument {
     EnvironmentDocument {
         environment: "production".parse().expect("a name"),
         project: "shop".parse().expect("a name"),
-        target: Target { hosts: BTreeMap::from([("role".to_owned(), "web".to_owned())]), instances },
+        target: Target {
+            hosts: BTreeMap::from([("role".to_owned(), "web".to_owned())]),
+            instances,
+            replace_after: seconds(60),
+        },
         listen: "127.0.0.1:8080".parse().expect("an address"),
         allow: Allow::default(),
         gates,

@@ -9,7 +9,7 @@
 //! push 1.0.0 [by LOGIN] [config c2] [override] | approve LOGIN | reject LOGIN | approve-seen LOGIN | look LOGIN
 //! checked | broken TEXT | instances ready | instance failed | confirm | advance 10 | measure candidate 100/3 stable 900/20
 //! passed | failed TEXT | lost | errored | hold | resume | abort | rollback 1.0.0 | withdraw | apply | no-host | host
-//! no-gateway | gateway | staging 1.0.0
+//! second-host | host-lost | host-back | instances-of 2 | fleet | no-gateway | gateway | staging 1.0.0
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +91,7 @@ impl Script {
         let mut env = environment(Vec::new(), 1, now);
         env.policy.document.gates.clear();
         let facts = Facts {
-            hosts: vec![Host { agent: agent(1), connected: true }],
+            hosts: vec![host(1, start())],
             gateways: BTreeSet::from(["g1".to_owned()]),
             neighbours: BTreeMap::new(),
         };
@@ -152,9 +152,20 @@ impl Script {
             "apply" => self.apply(),
             "no-host" => self.facts.hosts.clear(),
             "host" => {
-                self.facts.hosts.push(Host { agent: agent(1), connected: true });
+                self.facts.hosts.push(host(1, self.now));
                 self.send(EnvironmentEvent::Looked);
             }
+            "second-host" => self.facts.hosts.push(host(2, self.now)),
+            "host-lost" | "host-back" => {
+                let lost = words[0] == "host-lost";
+                for host in self.facts.hosts.iter_mut().filter(|host| host.agent == agent(1)) {
+                    host.connected = !lost;
+                    host.heard_at = self.now;
+                }
+                self.send(EnvironmentEvent::Looked);
+            }
+            "instances-of" => self.instances_of(words[1].parse().expect("a number")),
+            "fleet" => self.show_fleet(),
             "no-gateway" => self.facts.gateways.clear(),
             "gateway" => {
                 self.facts.gateways.insert("g1".to_owned());
@@ -263,6 +274,37 @@ impl Script {
         self.send(EnvironmentEvent::InstancesObserved { agent: agent(1), observed });
     }
 
+    /// What one host shall run is ready there; nothing else runs on it.
+    fn instances_of(&mut self, number: u128) {
+        let here = self.env.fleet.instances.iter().filter(|i| i.wanted && i.host == agent(number));
+        let observed = here.enumerate().map(|(index, instance)| Observed {
+            instance: instance.id,
+            health: InstanceHealth::Ready,
+            address: Some(SocketAddr::from((
+                [10, 0, 0, u8::try_from(number).expect("few")],
+                9000 + u16::try_from(index).expect("few"),
+            ))),
+            restarts: 0,
+            message: "ready".to_owned(),
+        });
+        let observed = observed.collect();
+        self.send(EnvironmentEvent::InstancesObserved { agent: agent(number), observed });
+    }
+
+    /// Where Instances are, and where requests go.
+    fn show_fleet(&mut self) {
+        for instance in &self.env.fleet.instances {
+            let host = self.facts.hosts.iter().find(|host| host.agent == instance.host);
+            let host = host.map_or("nowhere", |host| host.name.as_str());
+            let moving = if instance.moving { ", moving" } else { "" };
+            let wanted = if instance.wanted { "" } else { ", not wanted" };
+            writeln!(self.out, "  - {host}: {}{moving}{wanted}", instance.health.word()).expect("a string");
+        }
+        for arm in &self.env.traffic.arms {
+            writeln!(self.out, "  - requests go to {:?}", arm.endpoints).expect("a string");
+        }
+    }
+
     fn confirm(&mut self) {
         let (gateway, generation) = ("g1".to_owned(), self.env.traffic.generation);
         self.send(EnvironmentEvent::RouteConfirmed { gateway, generation, problem: None });
@@ -357,6 +399,10 @@ impl Script {
         self.facts.neighbours.insert("staging".parse().expect("a name"), neighbour);
         self.send(EnvironmentEvent::Looked);
     }
+}
+
+fn host(number: u128, heard_at: Timestamp) -> Host {
+    Host { agent: agent(number), name: format!("web-{number}"), connected: true, heard_at }
 }
 
 fn pair(text: &str) -> (u64, u64) {

@@ -23,7 +23,7 @@ use crate::prng::Prng;
 pub type Faults = BTreeMap<&'static str, u64>;
 
 /// Every fault that must have happened somewhere in a simulation.
-pub const FAULTS: [&str; 17] = [
+pub const FAULTS: [&str; 18] = [
     "agent silent",
     "agent report doubled",
     "agent report lost",
@@ -38,6 +38,7 @@ pub const FAULTS: [&str; 17] = [
     "gateway confirms late",
     "gateway silent",
     "host reboots",
+    "host stays lost",
     "instance dies",
     "measurement lost",
     "way back broken",
@@ -46,6 +47,7 @@ pub const FAULTS: [&str; 17] = [
 struct Machine {
     id: AgentId,
     silent_until: Timestamp,
+    heard_at: Timestamp,
     /// What it was last told to run.
     wanted: BTreeSet<InstanceId>,
     running: BTreeMap<InstanceId, Process>,
@@ -105,6 +107,7 @@ impl World {
         let machine = |number| Machine {
             id: agent(number),
             silent_until: now,
+            heard_at: now,
             wanted: BTreeSet::new(),
             running: BTreeMap::new(),
             acknowledged: None,
@@ -170,6 +173,7 @@ impl World {
     pub fn converge(&mut self) {
         for machine in &mut self.machines {
             machine.silent_until = self.now;
+            machine.heard_at = self.now;
         }
         for gateway in &mut self.gateways {
             gateway.silent_until = self.now;
@@ -220,7 +224,12 @@ impl World {
 
     fn facts(&self) -> Facts {
         let connected = |machine: &Machine| machine.silent_until <= self.now;
-        let hosts = self.machines.iter().map(|m| Host { agent: m.id, connected: connected(m) });
+        let hosts = self.machines.iter().map(|m| Host {
+            agent: m.id,
+            name: format!("host-{}", m.id),
+            connected: connected(m),
+            heard_at: m.heard_at,
+        });
         let gateways = self.gateways.iter().map(|gateway| gateway.name.clone());
         Facts { hosts: hosts.collect(), gateways: gateways.collect(), neighbours: BTreeMap::new() }
     }
@@ -341,11 +350,15 @@ impl World {
             if self.fault("agent silent", 400) {
                 self.machines[index].silent_until = self.later(120);
             }
+            if self.fault("host stays lost", 1_200) {
+                self.machines[index].silent_until = self.later(400);
+            }
             if self.fault("host reboots", 900) {
                 self.reboot(index);
             }
             self.processes(index);
             if self.machines[index].silent_until <= self.now {
+                self.machines[index].heard_at = self.now;
                 self.poll(index);
                 self.report(index);
             }

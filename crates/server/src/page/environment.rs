@@ -121,6 +121,9 @@ fn instance(
     let kept = environment.warm.as_ref().filter(|warm| warm.revision == instance.revision);
     let note = match kept {
         Some(warm) => Some(format!("gets no requests; kept as a quick way back until {}", warm.until)),
+        None if instance.moving => {
+            Some("its host is lost; it goes when a successor on another host is ready".to_owned())
+        }
         None => words::some(&instance.message),
     };
     InstanceRow {
