@@ -149,7 +149,7 @@ stages:
 const EVERY_ENVIRONMENT: &str = r#"
 environment: production
 project: shop
-target: { hosts: { role: web }, instances: 3 }
+target: { hosts: { role: web }, instances: 3, replace_after: 10m }
 listen: "[::]:8080"
 allow: { refs: [refs/heads/main] }
 gates: [{ approval: { by: "@ann" } }]

@@ -153,6 +153,7 @@ impl Unit<'_> {
         let text = format!("{} made environment {key}", person.login);
         let entry = Entry::new("environment-created", person.actor(), text);
         self.record(Some(&key.project), Some(&key), &format!("environment:{key}"), entry).await?;
+        self.offer_newest(&environment).await?;
         let changes = vec![format!("environment {key} is new")];
         Ok(Applied { environment: key, version: 1, changes, loosens: Vec::new(), pending: None })
     }
@@ -258,9 +259,9 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
     let labels = |labels: &BTreeMap<String, String>| format!("{labels:?}");
     differ("target.hosts", labels(&old.target.hosts), labels(&new.target.hosts));
     differ("target.instances", old.target.instances.to_string(), new.target.instances.to_string());
-    differ("listen", old.listen.to_string(), new.listen.to_string());
     let replace_after = |document: &EnvironmentDocument| human(document.target.replace_after);
     differ("target.replace_after", replace_after(old), replace_after(new));
+    differ("listen", old.listen.to_string(), new.listen.to_string());
     differ("allow.refs", old.allow.refs.join(", "), new.allow.refs.join(", "));
     let names = |document: &EnvironmentDocument| {
         let names: Vec<&str> =

@@ -43,8 +43,8 @@ mod secrets;
 mod signals;
 mod source;
 mod standing;
-mod unit;
 pub mod told;
+mod unit;
 mod version;
 mod watch;
 

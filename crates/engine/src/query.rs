@@ -198,7 +198,11 @@ impl Engine {
         Ok(Journey { release, manifest, steps })
     }
 
-    async fn manifest(&self, digest: Digest) -> Result<ReleaseManifest, EngineError> {
+    /// The sealed manifest of a Release.
+    ///
+    /// # Errors
+    /// When it is gone or cannot be read.
+    pub async fn manifest(&self, digest: Digest) -> Result<ReleaseManifest, EngineError> {
         let content = self.content().clone();
         blocking("reading a Release", move || {
             let bytes = content.read(digest, towpath_artifact::release::MAX_BYTES as u64)?;
@@ -240,6 +244,20 @@ impl Engine {
         Ok(EnvironmentStatus { environment, waits })
     }
 
+    /// The version of the newest Release that may enter an Environment and is neither there nor on its way.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn offered(&self, environment: &Environment) -> Result<Option<String>, EngineError> {
+        let mut db = self.db().snapshot().await?;
+        let newest = crate::route::newest_for(&mut db, environment).await?.map(|(release, _)| release);
+        let coming = [&environment.active, &environment.waiting].into_iter().flatten();
+        let known = coming.map(|promotion| &promotion.revision);
+        let known = known.chain(environment.current.iter().map(|current| &current.revision));
+        let known: Vec<Digest> = known.map(|revision| revision.release).collect();
+        Ok(newest.filter(|release| !known.contains(&release.digest)).map(|release| release.version))
+    }
+
     /// One Promotion, ended or not.
     ///
     /// # Errors
@@ -275,6 +293,15 @@ impl Engine {
     /// When the database fails.
     pub async fn totals(&self, key: &EnvironmentKey) -> Result<Vec<Total>, EngineError> {
         Ok(measurements::totals(&mut *self.db().reader().await?, key).await?)
+    }
+
+    /// The versions of the Revisions that an Environment ran or tried lately, by their digests.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn versions_in(&self, key: &EnvironmentKey) -> Result<BTreeMap<Digest, String>, EngineError> {
+        let all = self.promotions_of(key, 500).await?;
+        Ok(all.into_iter().map(|promotion| (promotion.revision.digest, promotion.revision.version)).collect())
     }
 
     /// Every agent, each with whether it is connected.

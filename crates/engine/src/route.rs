@@ -11,7 +11,7 @@ use towpath_model::pipeline::{Gate, Stage};
 use towpath_model::timeline::Actor;
 use towpath_model::{Digest, EnvironmentKey, EnvironmentName, PromotionId, StageName};
 use towpath_store::core::releases::{self, Release};
-use towpath_store::core::{environments, outbox, promotions};
+use towpath_store::core::{Connection, environments, outbox, promotions};
 
 use crate::unit::Unit;
 use crate::{Engine, EngineError};
@@ -77,6 +77,16 @@ impl Unit<'_> {
         Ok(())
     }
 
+    /// An Environment is new: the newest Release that may enter it does, where its Stage takes Releases by itself.
+    pub(crate) async fn offer_newest(&mut self, environment: &Environment) -> Result<(), EngineError> {
+        match newest_for(&mut self.tx, environment).await? {
+            Some((release, stage)) if stage.automatic => {
+                self.propose(&release, &stage, &environment.key.environment).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn propose(
         &mut self,
         release: &Release,
@@ -96,9 +106,7 @@ impl Unit<'_> {
 
     /// Environments in which a Promotion of a Release succeeded.
     pub(crate) async fn passed(&mut self, release: Digest) -> Result<BTreeSet<EnvironmentName>, EngineError> {
-        let all = promotions::of_release(&mut self.tx, release).await?;
-        let succeeded = all.into_iter().filter(|promotion| promotion.outcome == Some(Outcome::Succeeded));
-        Ok(succeeded.map(|promotion| promotion.environment.environment).collect())
+        passed(&mut self.tx, release).await
     }
 
     /// What runs in an Environment has changed: soaks elsewhere in the Project look again.
@@ -114,6 +122,34 @@ impl Unit<'_> {
         }
         Ok(())
     }
+}
+
+async fn passed(db: &mut Connection, release: Digest) -> Result<BTreeSet<EnvironmentName>, EngineError> {
+    let all = promotions::of_release(db, release).await?;
+    let succeeded = all.into_iter().filter(|promotion| promotion.outcome == Some(Outcome::Succeeded));
+    Ok(succeeded.map(|promotion| promotion.environment.environment).collect())
+}
+
+/// How many Releases are looked through for one that may enter an Environment.
+const LOOKED_THROUGH: u32 = 20;
+
+/// The newest Release that may enter an Environment, with the Stage that leads there: it has passed the Stages before, its
+/// ref is allowed, and it was not rolled back there.
+pub(crate) async fn newest_for(
+    db: &mut Connection,
+    environment: &Environment,
+) -> Result<Option<(Release, Stage)>, EngineError> {
+    let key = &environment.key;
+    for release in releases::page(db, &key.project, None, LOOKED_THROUGH).await? {
+        let here = |stage: &&Stage| stage.environments.contains(&key.environment);
+        let Some(stage) = release.route.stages.iter().find(here).cloned() else { continue };
+        let allowed = new_promotion(environment, &release, &stage, Actor::Towpath);
+        let allowed = allowed.is_ok_and(|new| !environment.quarantine.contains_key(&new.revision.digest));
+        if allowed && missing(&release, &stage, &passed(db, release.digest).await?).is_none() {
+            return Ok(Some((release, stage)));
+        }
+    }
+    Ok(None)
 }
 
 /// The first Stage before this one that a Release has not passed.

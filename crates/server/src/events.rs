@@ -11,6 +11,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use tokio::sync::watch;
 use towpath_model::ProjectName;
+use towpath_store::core::Connection;
 use towpath_store::timeline;
 
 use crate::app::App;
@@ -96,15 +97,18 @@ impl Cursor {
             self.news.borrow_and_update();
             let mut reader = self.app.db.reader().await.ok()?;
             let entries = timeline::after(&mut reader, self.seq, BATCH).await.ok()?;
-            drop(reader);
             let Some(newest) = entries.last() else {
+                drop(reader);
                 // An elapsed wait and an ended engine mean the same: look once more.
                 let _ = tokio::time::timeout(LOOK_AGAIN, self.news.changed()).await;
                 continue;
             };
             self.seq = newest.seq;
-            let events: Vec<Event> =
-                entries.into_iter().filter(|entry| self.shows(entry)).filter_map(event).collect();
+            let mut events = Vec::new();
+            for entry in entries.into_iter().filter(|entry| self.shows(entry)) {
+                events.extend(event(&mut reader, entry).await);
+            }
+            drop(reader);
             if !events.is_empty() {
                 return Some(events);
             }
@@ -128,7 +132,7 @@ pub(crate) fn visible(principal: &Principal, entry: &timeline::Entry) -> bool {
     }
 }
 
-fn event(entry: timeline::Entry) -> Option<Event> {
+async fn event(db: &mut Connection, entry: timeline::Entry) -> Option<Event> {
     let event = Event::default().id(entry.seq.to_string()).event(entry.kind.clone());
-    event.json_data(wire_entry(entry)).ok()
+    event.json_data(wire_entry(db, entry).await.ok()?).ok()
 }

@@ -22,6 +22,7 @@ mod problem;
 mod push_note;
 mod rest;
 mod serve;
+mod subject;
 mod tls;
 
 pub use local::LocalAccess;

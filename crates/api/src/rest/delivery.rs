@@ -162,6 +162,51 @@ pub struct Release {
     /// What confined each Job that made it, or why the Job was not run.
     #[serde(default)]
     pub executors: BTreeMap<String, String>,
+    /// The digests of its Artifacts by their names.
+    #[serde(default)]
+    pub artifacts: BTreeMap<String, String>,
+}
+
+/// What one Revision answered in an Environment, as far back as measurements are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevisionTotal {
+    /// The Revision's digest.
+    pub revision: String,
+    /// Its version, where that is still known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of these, errors.
+    pub errors: u64,
+    /// Of these, errors of the gateway itself.
+    pub gateway_errors: u64,
+}
+
+/// A version of an Environment's document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentDocument {
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// The YAML as it was applied.
+    pub source: String,
+    /// The login of who applied it.
+    pub applied_by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub applied_at: Timestamp,
+}
+
+/// A gateway as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gateway {
+    /// Its name.
+    pub name: String,
+    /// Its version of Towpath.
+    pub version: String,
+    /// When it last called.
+    #[schema(value_type = String, format = DateTime)]
+    pub seen_at: Timestamp,
 }
 
 /// Where a Release is on its way.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::promotion::{EnvironmentRef, Promotion, Revision};
 use super::rollout::Hold;
+use super::shape;
 
 /// A place of a Project: what runs there, what wants to, and who gets the traffic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -16,7 +17,7 @@ pub struct Environment {
     /// Which.
     pub key: EnvironmentRef,
     /// What it demands.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Policy)]
     pub policy: model::Policy,
     /// The newest configuration.
     pub config: String,
@@ -25,13 +26,13 @@ pub struct Environment {
     /// What served before, newest first.
     pub history: Vec<Deployment>,
     /// What is kept running for an instant way back.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shape::Warm>)]
     pub warm: Option<model::Warm>,
     /// Its Instances.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Fleet)]
     pub fleet: model::Fleet,
     /// Who gets which requests.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Traffic)]
     pub traffic: model::Traffic,
     /// The Promotion that waits for its Gates.
     pub waiting: Option<Promotion>,
@@ -42,7 +43,7 @@ pub struct Environment {
     /// Set while nothing is promoted by itself.
     pub hold: Option<Hold>,
     /// Revisions that were rolled back, by digest, and why.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, shape::Quarantine>)]
     pub quarantine: BTreeMap<String, model::Quarantine>,
 }
 
@@ -110,6 +111,9 @@ pub struct EnvironmentStatus {
     pub environment: Environment,
     /// What its next Promotion waits for, one sentence each.
     pub waits: Vec<String>,
+    /// The newest Release that could be promoted into it, where that is neither there nor on its way; lists leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
 }
 
 impl Environment {

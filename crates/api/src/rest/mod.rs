@@ -19,6 +19,7 @@ mod promotion;
 mod queue;
 mod rollout;
 mod run;
+pub mod shape;
 mod source;
 mod timeline;
 

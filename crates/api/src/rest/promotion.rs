@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use towpath_model::environment as model;
-use towpath_model::pipeline::Verification;
 use utoipa::ToSchema;
 
 use super::rollout::Rollout;
+use super::shape;
 
 /// One Revision on its way into an Environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -24,7 +24,7 @@ pub struct Promotion {
     /// Why it exists.
     pub kind: PromotionKind,
     /// What it is held to, as in the pipeline file and the Environment's document.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::PromotionPlan)]
     pub plan: model::PromotionPlan,
     /// The version of the Environment's document that it is pinned to.
     pub policy: u64,
@@ -33,7 +33,7 @@ pub struct Promotion {
     /// Logins whose approval would be their own.
     pub makers: Vec<String>,
     /// Who asked for it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Actor)]
     pub requested_by: towpath_model::timeline::Actor,
     /// When.
     #[schema(value_type = String, format = DateTime)]
@@ -54,7 +54,7 @@ pub struct Promotion {
     /// The Rollout, once it started.
     pub rollout: Option<Rollout>,
     /// How it ended; absent while it has not.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shape::Outcome>)]
     pub outcome: Option<model::Outcome>,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -246,31 +246,5 @@ impl From<&model::Promotion> for Promotion {
             outcome: outcome.clone(),
             finished_at: *finished_at,
         }
-    }
-}
-
-impl Promotion {
-    /// How the Revision gets there, in words.
-    #[must_use]
-    pub fn strategy(&self) -> String {
-        match &self.plan.strategy {
-            towpath_model::pipeline::Strategy::Recreate => {
-                "recreate: what runs is stopped, then this is started".to_owned()
-            }
-            towpath_model::pipeline::Strategy::Canary(canary) => {
-                let weights: Vec<String> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
-                format!("canary: {}, then everything, each step judged", weights.join(", "))
-            }
-        }
-    }
-
-    /// The checks after the deployment, in words.
-    #[must_use]
-    pub fn checks(&self) -> Vec<String> {
-        let name = |check: &Verification| match check {
-            Verification::Http(http) => format!("GET {}", http.path),
-            Verification::Run(run) => run.name.clone(),
-        };
-        self.plan.verify.iter().map(name).collect()
     }
 }

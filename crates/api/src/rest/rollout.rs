@@ -8,12 +8,13 @@ use towpath_model::environment as model;
 use utoipa::ToSchema;
 
 use super::promotion::Revision;
+use super::shape;
 
 /// How a Rollout stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rollout {
     /// What it does now.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Phase)]
     pub phase: model::Phase,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
@@ -53,7 +54,7 @@ pub struct Rollout {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Hold {
     /// Who.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Actor)]
     pub by: towpath_model::timeline::Actor,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]

@@ -24,6 +24,9 @@ pub struct TimelineEntry {
     pub kind: String,
     /// What it happened to: `user:bob`.
     pub subject: String,
+    /// What people call it: `shop#12`, `shop/production`, `bob`.
+    #[serde(default)]
+    pub about: String,
     /// The facts.
     #[schema(value_type = Object)]
     pub body: serde_json::Value,

@@ -94,13 +94,8 @@ fn show(promotion: &Promotion, serves: Option<&str>) {
     line("commit", &promotion.revision.commit);
     line("release", &promotion.revision.release);
     line("replaces", serves.unwrap_or("nothing, it is the first"));
-    match serves {
-        Some(_) => line("plan", &promotion.strategy()),
-        // A canary needs something to be compared with.
-        None => line("plan", "bootstrap: health and checks decide; on failure it does not serve"),
-    }
-    for check in promotion.checks() {
-        line("verified", &check);
+    for words in promotion.plan.words(serves) {
+        line("plan", &words);
     }
     line("made by", &promotion.makers.join(", "));
     line("asked by", &format!("{}, {}", promotion.requested_by.name(), output::time(promotion.requested_at)));

@@ -5,12 +5,16 @@ use std::str::FromStr;
 
 use reqwest::Method;
 use serde::Serialize;
-use towpath_api::rest::{Comment, Environment, EnvironmentStatus, NewPromotion, Promotion, Rollback};
+use towpath_api::rest::{
+    Comment, Environment, EnvironmentDocument, EnvironmentStatus, NewPromotion, Promotion, RevisionTotal,
+    Rollback,
+};
 
 use super::status;
 use super::wait::{self, Subject, on_its_way};
 use crate::client::{Client, part};
 use crate::context::Remote;
+use crate::failure::{Failure, Kind};
 use crate::output;
 
 /// An environment, written `shop/production`.
@@ -59,6 +63,19 @@ pub enum Args {
         /// The environment, as `shop/production`.
         place: Place,
     },
+    /// Counts what each version answered there in the last seven days.
+    Totals {
+        /// The environment, as `shop/production`.
+        place: Place,
+    },
+    /// Lists the versions of its document, or prints one.
+    Documents {
+        /// The environment, as `shop/production`.
+        place: Place,
+        /// Prints this version as it was applied.
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+    },
     /// Lists the promotions into an environment, newest first.
     History {
         /// The environment, as `shop/production`.
@@ -86,6 +103,10 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
                 instances(&found.environment);
             }
         }
+        Args::Totals { place } => totals(client.get(&place.path("/totals")).await?, remote)?,
+        Args::Documents { place, version } => {
+            documents(client.get(&place.path("/documents")).await?, version, remote)?;
+        }
         Args::Policy { place } => super::policy::list(&client, &place, remote).await?,
         Args::History { place } => history(client.get(&place.path("/history")).await?, remote)?,
     }
@@ -97,7 +118,7 @@ fn list(all: Vec<EnvironmentStatus>, remote: &Remote) -> anyhow::Result<()> {
         return output::json(&all);
     }
     let row = |status: EnvironmentStatus| {
-        let EnvironmentStatus { environment, waits } = status;
+        let EnvironmentStatus { environment, waits, offer: _ } = status;
         let (version, since) = match &environment.current {
             Some(current) => (current.revision.version.clone(), output::time(current.since)),
             None => ("nothing".to_owned(), String::new()),
@@ -148,6 +169,44 @@ fn history(promotions: Vec<Promotion>, remote: &Remote) -> anyhow::Result<()> {
     };
     let rows = promotions.into_iter().map(row).collect();
     output::table(["version", "state", "asked", "by", "why"], rows, "nothing was promoted here yet");
+    Ok(())
+}
+
+fn totals(totals: Vec<RevisionTotal>, remote: &Remote) -> anyhow::Result<()> {
+    if remote.json {
+        return output::json(&totals);
+    }
+    let row = |RevisionTotal { revision, version, requests, errors, gateway_errors }: RevisionTotal| {
+        let version = version.unwrap_or_else(|| "?".to_owned());
+        [version, requests.to_string(), errors.to_string(), gateway_errors.to_string(), revision]
+    };
+    let rows = totals.into_iter().map(row).collect();
+    let header = ["version", "requests", "errors", "of the gateway", "revision"];
+    output::table(header, rows, "no request was answered here in the last seven days");
+    Ok(())
+}
+
+fn documents(all: Vec<EnvironmentDocument>, version: Option<u64>, remote: &Remote) -> anyhow::Result<()> {
+    let Some(wanted) = version else {
+        if remote.json {
+            return output::json(&all);
+        }
+        let row =
+            |EnvironmentDocument { version, source: _, applied_by, applied_at }: EnvironmentDocument| {
+                [version.to_string(), output::time(applied_at), applied_by]
+            };
+        let rows = all.into_iter().map(row).collect();
+        output::table(["version", "applied", "by"], rows, "it has no document");
+        return Ok(());
+    };
+    let Some(found) = all.into_iter().find(|document| document.version == wanted) else {
+        let what = format!("there is no version {wanted} of its document among the newest hundred");
+        return Err(Failure::new(Kind::NotFound, what).into());
+    };
+    if remote.json {
+        return output::json(&found);
+    }
+    anstream::print!("{}", found.source);
     Ok(())
 }
 

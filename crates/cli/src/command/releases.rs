@@ -43,10 +43,13 @@ fn list(page: Page<Release>, remote: &Remote) -> anyhow::Result<()> {
 }
 
 fn show(release: &Release, journey: Vec<JourneyStep>) {
-    let Release { version, digest, commit, created_at, executors } = release;
+    let Release { version, digest, commit, created_at, executors, artifacts } = release;
     anstream::println!("{version}, sealed {}", output::time(*created_at));
     anstream::println!("  digest  {digest}");
     anstream::println!("  commit  {commit}");
+    for (name, manifest) in artifacts {
+        anstream::println!("  {name}  {manifest}");
+    }
     for (job, executor) in executors {
         // What an agent told of itself.
         anstream::println!("  {job}  {}", escape::for_stdout(executor));

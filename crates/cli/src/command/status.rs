@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use towpath_api::rest::{Deployment, Environment, EnvironmentStatus, Promotion, Schedule, Triggers};
+use towpath_api::rest::{
+    Deployment, Environment, EnvironmentRef, EnvironmentStatus, Promotion, Schedule, Triggers,
+};
 use towpath_model::environment::{InstanceHealth, human};
 
 use crate::client::{Client, part};
@@ -48,7 +50,7 @@ fn triggers(triggers: &Triggers) {
 
 /// Prints one environment.
 pub fn show(status: &EnvironmentStatus) {
-    let EnvironmentStatus { environment, waits } = status;
+    let EnvironmentStatus { environment, waits, offer } = status;
     let bold = Style::new().bold();
     anstream::println!("{bold}{}{bold:#}", environment.key.environment);
     line("serves", &serves(environment.current.as_ref()));
@@ -75,6 +77,10 @@ pub fn show(status: &EnvironmentStatus) {
     }
     for wait in waits {
         line("waits for", wait);
+    }
+    if let Some(version) = offer {
+        let EnvironmentRef { project, environment } = &environment.key;
+        line("could take", &format!("{version}: towpath promote {version} {project}/{environment}"));
     }
 }
 

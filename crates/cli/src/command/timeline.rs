@@ -31,11 +31,14 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
         output::json(&page)?;
     } else {
         let row = |entry: TimelineEntry| {
-            let TimelineEntry { sequence, at, actor, kind, subject, .. } = entry;
-            [sequence.to_string(), output::time(at), actor, kind, subject]
+            let TimelineEntry { sequence, at, actor, kind, about, body, .. } = entry;
+            // Entries about people and tokens have no words of their own.
+            let words = body.get("text").and_then(|text| text.as_str()).filter(|text| !text.is_empty());
+            let words = words.map_or(kind, str::to_owned);
+            [sequence.to_string(), output::time(at), actor, about, words]
         };
         let rows = page.items.into_iter().map(row).collect();
-        output::table(["no", "when", "who", "what", "to"], rows, "nothing has happened yet");
+        output::table(["no", "when", "who", "about", "what"], rows, "nothing has happened yet");
     }
     Ok(ExitCode::SUCCESS)
 }

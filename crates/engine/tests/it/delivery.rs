@@ -4,7 +4,7 @@ use towpath_artifact::verify_release;
 use towpath_engine::EngineError;
 use towpath_model::environment::{Outcome, PromotionKind};
 
-use crate::world::{PIPELINE, World, admin, developer, key, manager, shop};
+use crate::world::{DOCUMENTS, PIPELINE, World, admin, developer, key, manager, shop};
 
 #[test]
 fn a_push_becomes_production_and_a_bad_one_goes_back() {
@@ -134,4 +134,27 @@ pub fn check_releases(world: &World) {
         let (manifest, envelope) = (read(release.digest), read(release.signature));
         verify_release(&manifest, &envelope, world.engine.release_key()).unwrap();
     }
+}
+
+#[test]
+fn an_environment_that_comes_late_takes_the_newest_release_that_may_enter() {
+    let mut world = World::start::<38>();
+    let documents: Vec<&str> = DOCUMENTS.split("---").collect();
+    world.push(&[("towpath.yaml", PIPELINE)]);
+    let old = world.ended_run(1).release.expect("a Release").version;
+    world.push(&[("greeting", "two")]);
+    let new = world.ended_run(2).release.expect("a Release").version;
+    // The route begins with dev: nothing may enter staging before it.
+    world.apply(documents[1]).expect("staging is applied");
+    assert_eq!(world.version_in("staging"), None);
+    world.apply(documents[0]).expect("dev is applied");
+    assert_eq!(world.outcome("dev", &new), Outcome::Succeeded);
+    assert_eq!(world.outcome("staging", &new), Outcome::Succeeded, "the route goes on from there");
+    // Production comes when staging has passed, and waits for its approval.
+    world.apply(documents[2]).expect("production is applied");
+    assert_eq!(world.waiting("production", &new).revision.version, new);
+    let production = world.environment("production").environment;
+    assert_eq!(world.run(world.engine.offered(&production)).expect("an answer"), None, "it is on its way");
+    let never = world.run(world.engine.promotions_of(&key("dev"), 50)).expect("promotions");
+    assert!(never.iter().all(|promotion| promotion.revision.version != old), "an old Release was offered");
 }

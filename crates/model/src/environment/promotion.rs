@@ -66,6 +66,47 @@ pub struct PromotionPlan {
     pub deadline: jiff::SignedDuration,
 }
 
+impl PromotionPlan {
+    /// How the Revision gets there, in words; `serves` is the version that runs there now.
+    #[must_use]
+    pub fn way(&self, serves: Option<&str>) -> String {
+        match (serves, &self.strategy) {
+            // A canary needs something to be compared with.
+            (None, Strategy::Recreate | Strategy::Canary(_)) => {
+                "bootstrap: nothing to compare with, so health and checks decide; on failure it does not serve".to_owned()
+            }
+            (Some(_), Strategy::Recreate) => "recreate: what runs is stopped, then this is started".to_owned(),
+            (Some(_), Strategy::Canary(canary)) => {
+                let weights: Vec<String> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
+                format!("canary: {}, then everything, each step judged", weights.join(", "))
+            }
+        }
+    }
+
+    /// The checks after the deployment, in words.
+    #[must_use]
+    pub fn checks(&self) -> Vec<String> {
+        let name = |check: &Verification| match check {
+            Verification::Http(http) => format!("GET {}", http.path),
+            Verification::Run(run) => run.name.clone(),
+        };
+        self.verify.iter().map(name).collect()
+    }
+
+    /// All of it, one sentence each.
+    #[must_use]
+    pub fn words(&self, serves: Option<&str>) -> Vec<String> {
+        let checks = self.checks().into_iter().map(|check| format!("then verified by {check}"));
+        let failure = match (self.on_failure, serves) {
+            (OnFailure::Hold, _) => Some("what fails under traffic is held for a person".to_owned()),
+            (OnFailure::Rollback, Some(serves)) => Some(format!("what fails goes back to {serves}")),
+            (OnFailure::Rollback, None) => None,
+        };
+        let deadline = format!("all of it within {}", super::human(self.deadline));
+        std::iter::once(self.way(serves)).chain(checks).chain(failure).chain([deadline]).collect()
+    }
+}
+
 /// What an approval is given for. It dies when any of these changes.
 #[derive(Debug, Serialize)]
 struct Binding<'a> {

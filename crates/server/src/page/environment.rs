@@ -94,7 +94,7 @@ async fn render(
         policies: super::policy::of(app, principal, &environment).await?,
         values: held.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         secrets: secret_rows(&environment, &secrets),
-        actions: actions(principal, &environment),
+        actions: actions(principal, &environment, app.engine.offered(&environment).await?),
     };
     Ok(html(page::environment(&view)))
 }
@@ -194,8 +194,9 @@ fn secret_rows(environment: &Environment, known: &[SecretVersion]) -> Vec<Secret
     rows
 }
 
-fn actions(principal: &Principal, environment: &Environment) -> Vec<Action> {
+fn actions(principal: &Principal, environment: &Environment, offer: Option<String>) -> Vec<Action> {
     let mut actions = Vec::new();
+    actions.extend(offer.map(|version| promote_action(principal, environment, &version)));
     if environment.hold.is_some() {
         actions.push(resume_action(principal, environment));
     } else {
@@ -205,6 +206,18 @@ fn actions(principal: &Principal, environment: &Environment) -> Vec<Action> {
         actions.push(rollback_at(principal, environment, &page_of(&environment.key)));
     }
     actions
+}
+
+/// Proposes the newest Release that may enter.
+fn promote_action(principal: &Principal, environment: &Environment, version: &str) -> Action {
+    let key = &environment.key;
+    let consequence = format!(
+        "Proposes {version} for `{key}`. It enters when every gate is open; what waits there now is superseded."
+    );
+    let (label, page) = (format!("Promote {version}"), routes::release(key.project.as_str(), version));
+    let promote =
+        action(principal, Deed::Promote, environment, ActionKind::Promote, &label, &page, consequence);
+    Action { fields: vec![("environment".to_owned(), key.environment.to_string())], ..promote }
 }
 
 fn page_of(key: &EnvironmentKey) -> String {

@@ -88,6 +88,7 @@ async fn render(
         revision: words::revision_name(&promotion.revision),
         commit: commit(app, &promotion).await?,
         previous: previous(&environment, &promotion).map(words::revision_name),
+        plan: plan(&environment, &promotion),
         requested_by: promotion.requested_by.name().to_owned(),
         created: promotion.requested_at,
         finished: promotion.finished_at,
@@ -125,6 +126,14 @@ fn previous<'e>(
         Some(rollout) => rollout.stable.as_ref(),
         None => environment.current.as_ref().map(|current| &current.revision),
     }
+}
+
+/// What will happen, while its Rollout does not show it yet.
+fn plan(environment: &Environment, promotion: &Promotion) -> Vec<String> {
+    if promotion.rollout.is_some() || promotion.outcome.is_some() {
+        return Vec::new();
+    }
+    promotion.plan.words(previous(environment, promotion).map(|serves| serves.version.as_str()))
 }
 
 fn approval(vote: &Vote) -> ApprovalRow {

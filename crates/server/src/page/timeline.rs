@@ -108,8 +108,8 @@ async fn read(
 async fn line(app: &App, entry: &Entry) -> Result<TimelineEntry, Problem> {
     let id = entry.subject.strip_prefix("run:").and_then(|id| id.parse().ok());
     let run = match id {
-        Some(id) => runs::find(&mut *app.db.reader().await?, id).await?,
+        Some(id) => runs::title(&mut *app.db.reader().await?, id).await?,
         None => None,
     };
-    Ok(decisions::line(entry, run.map(|run| run.number)))
+    Ok(decisions::line(entry, run.map(|(_, number)| number)))
 }

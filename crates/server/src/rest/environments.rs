@@ -3,11 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use towpath_api::rest::{
-    AppliedDocument, Apply, Comment, Environment, EnvironmentStatus, NewPromotion, PendingDocument,
-    Promotion, Rollback,
+    AppliedDocument, Apply, Comment, Environment, EnvironmentDocument, EnvironmentStatus, NewPromotion,
+    PendingDocument, Promotion, RevisionTotal, Rollback,
 };
 use towpath_engine::PromoteRequest;
 use towpath_model::ProjectName;
+use towpath_store::core::documents::Document;
+use towpath_store::core::measurements::Total;
 
 use super::places::EnvironmentAt;
 use crate::app::App;
@@ -18,7 +20,7 @@ use crate::problem::Problem;
 const HISTORY: u32 = 100;
 
 fn wire(status: towpath_engine::EnvironmentStatus) -> EnvironmentStatus {
-    EnvironmentStatus { environment: (&status.environment).into(), waits: status.waits }
+    EnvironmentStatus { environment: (&status.environment).into(), waits: status.waits, offer: None }
 }
 
 /// Lists a Project's Environments.
@@ -41,7 +43,9 @@ pub(super) async fn show(
     Path(at): Path<EnvironmentAt>,
 ) -> Result<Json<EnvironmentStatus>, Problem> {
     let _permit = principal.may(Action::View, Some(&at.project))?;
-    Ok(Json(wire(app.engine.environment(&at.key()).await?)))
+    let status = app.engine.environment(&at.key()).await?;
+    let offer = app.engine.offered(&status.environment).await?;
+    Ok(Json(EnvironmentStatus { offer, ..wire(status) }))
 }
 
 /// Lists the Promotions of an Environment, newest first.
@@ -54,6 +58,46 @@ pub(super) async fn history(
     let _permit = principal.may(Action::View, Some(&at.project))?;
     let found = app.engine.promotions_of(&at.key(), HISTORY).await?;
     Ok(Json(found.iter().map(Promotion::from).collect()))
+}
+
+/// Counts what each Revision answered, as far back as measurements are kept (7 days).
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/totals", params(EnvironmentAt), responses((status = 200, body = Vec<RevisionTotal>)))]
+pub(super) async fn totals(
+    State(app): State<App>,
+    principal: Principal,
+    Path(at): Path<EnvironmentAt>,
+) -> Result<Json<Vec<RevisionTotal>>, Problem> {
+    let _permit = principal.may(Action::View, Some(&at.project))?;
+    let key = at.key();
+    app.engine.environment(&key).await?;
+    let versions = app.engine.versions_in(&key).await?;
+    let wire = |total: Total| RevisionTotal {
+        revision: total.revision.to_string(),
+        version: versions.get(&total.revision).cloned(),
+        requests: total.requests,
+        errors: total.errors,
+        gateway_errors: total.gateway_errors,
+    };
+    Ok(Json(app.engine.totals(&key).await?.into_iter().map(wire).collect()))
+}
+
+/// Lists the versions of an Environment's document, newest first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/documents", params(EnvironmentAt), responses((status = 200, body = Vec<EnvironmentDocument>)))]
+pub(super) async fn documents(
+    State(app): State<App>,
+    principal: Principal,
+    Path(at): Path<EnvironmentAt>,
+) -> Result<Json<Vec<EnvironmentDocument>>, Problem> {
+    let _permit = principal.may(Action::View, Some(&at.project))?;
+    let key = at.key();
+    app.engine.environment(&key).await?;
+    let wire = |Document { version, source, applied_by, applied_at }| EnvironmentDocument {
+        version,
+        source,
+        applied_by,
+        applied_at,
+    };
+    Ok(Json(app.engine.documents(&key).await?.into_iter().map(wire).collect()))
 }
 
 /// Promotes a Release into an Environment.

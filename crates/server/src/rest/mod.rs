@@ -3,6 +3,7 @@
 mod agents;
 mod doctor;
 mod environments;
+mod gateways;
 mod history;
 mod invitations;
 mod join_tokens;
@@ -87,6 +88,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::history))
+        .routes(routes!(environments::totals))
+        .routes(routes!(environments::documents))
         .routes(routes!(environments::promote))
         .routes(routes!(environments::hold))
         .routes(routes!(environments::resume))
@@ -103,6 +106,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(agents::list))
+        .routes(routes!(gateways::list))
         .routes(routes!(agents::revoke))
         .routes(routes!(queue::show))
         .routes(routes!(queue::drain))

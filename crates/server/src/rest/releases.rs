@@ -23,7 +23,10 @@ pub(super) async fn list(
     let _permit = principal.may(Action::View, Some(&project))?;
     let before = paging.cursor().parse().ok();
     let found = app.engine.releases(&project, before, paging.limit() + 1).await?;
-    let items = found.into_iter().map(wire).collect();
+    let mut items = Vec::new();
+    for release in found {
+        items.push(wire(&app, release).await?);
+    }
     Ok(Json(paging.page(items, |release: &Release| release.created_at.to_string())))
 }
 
@@ -35,18 +38,23 @@ pub(super) async fn sealed(
     Path(ReleaseAt { project, version }): Path<ReleaseAt>,
 ) -> Result<Json<Release>, Problem> {
     let _permit = principal.may(Action::View, Some(&project))?;
-    Ok(Json(wire(app.engine.release(&project, &version).await?)))
+    let release = app.engine.release(&project, &version).await?;
+    Ok(Json(wire(&app, release).await?))
 }
 
-fn wire(release: Sealed) -> Release {
+/// A Release with what its manifest names.
+async fn wire(app: &App, release: Sealed) -> Result<Release, Problem> {
+    let manifest = app.engine.manifest(release.digest).await?;
+    let artifacts = manifest.artifacts.iter();
     let executors = release.route.executors.into_iter().map(|(job, how)| (job.to_string(), how)).collect();
-    Release {
+    Ok(Release {
         version: release.version,
         digest: release.digest.to_string(),
         commit: release.commit,
         created_at: release.created_at,
         executors,
-    }
+        artifacts: artifacts.map(|(name, digest)| (name.to_string(), digest.to_string())).collect(),
+    })
 }
 
 /// Shows where a Release is on its way, and what it waits for.

@@ -5,18 +5,21 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use towpath_api::rest::{Page, TimelineEntry};
 use towpath_model::ProjectName;
+use towpath_store::core::Connection;
 use towpath_store::timeline::{self, Entry};
 
 use crate::app::App;
 use crate::auth::{Action, Principal};
 use crate::events::visible;
 use crate::problem::Problem;
+use crate::subject;
 
 /// Converts to the wire.
-pub(crate) fn wire(entry: Entry) -> TimelineEntry {
+pub(crate) async fn wire(db: &mut Connection, entry: Entry) -> Result<TimelineEntry, Problem> {
     let Entry { seq, at, actor, project, environment, kind, subject, body } = entry;
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    TimelineEntry { sequence: seq, at, actor, project, environment, kind, subject, body }
+    let about = subject::name(db, &subject).await?;
+    Ok(TimelineEntry { sequence: seq, at, actor, project, environment, kind, subject, about, body })
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -47,6 +50,9 @@ pub(super) async fn list(
     let found = timeline::before(&mut reader, cursor.unwrap_or(i64::MAX), project, limit).await?;
     // A page may be short of entries that the caller may not see; only `next` says whether there are more.
     let next = (found.len() == limit as usize).then(|| found.last().map(|entry| entry.seq.to_string()));
-    let items = found.into_iter().filter(|entry| visible(&principal, entry)).map(wire).collect();
+    let mut items = Vec::new();
+    for entry in found.into_iter().filter(|entry| visible(&principal, entry)) {
+        items.push(wire(&mut reader, entry).await?);
+    }
     Ok(Json(Page { items, next: next.flatten() }))
 }

@@ -66,6 +66,18 @@ pub async fn by_number(db: &mut Connection, project: &ProjectName, number: u64) 
     row.map(|row| decode(row.try_get("body")?)).transpose()
 }
 
+/// What people call a Run: its Project and its number there.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn title(db: &mut Connection, id: RunId) -> sqlx::Result<Option<(String, u64)>> {
+    let row = sqlx::query("SELECT project, number FROM runs WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| Ok((row.try_get("project")?, row.try_get::<i64, _>("number")?.unsigned_abs()))).transpose()
+}
+
 /// Up to `limit` Runs of a Project (of all where there is none) with a number below `below`, newest first.
 ///
 /// # Errors

@@ -465,6 +465,7 @@ impl Moment {
             revision: revision("1.0.2"),
             commit: commit("Write receipts in the customer's language"),
             previous: Some(revision("1.0.1")),
+            plan: vec![],
             requested_by: "route, after staging".into(),
             created: self.ago(260),
             finished: None,
@@ -768,6 +769,11 @@ impl Moment {
                 current: Some("1.0.1".into()),
                 commit: commit("Cache the catalogue for a minute"),
                 since: self.ago(900),
+                plan: vec![
+                    "canary: 5%, 25%, 50%, then everything, each step judged".into(),
+                    "then verified by GET /health".into(),
+                    "what fails goes back to 1.0.1".into(),
+                ],
                 expires: Some(self.ago(-80_000)),
                 needs: "1 of 2 approvals from release-manager; noah approved".into(),
                 actions: vec![

@@ -35,6 +35,7 @@ fn request(view: &ApprovalsView, index: usize, request: &ApprovalRequest) -> Mar
         current,
         commit: source,
         since,
+        plan,
         expires,
         needs,
         actions,
@@ -48,6 +49,7 @@ fn request(view: &ApprovalsView, index: usize, request: &ApprovalRequest) -> Mar
             }
             p.why { (prose(needs)) }
             p { (commit(source)) span.muted { " by " (source.author) } }
+            ul.plain { @for line in plan { li { (prose(line)) } } }
             p.muted {
                 @match current { Some(current) => { "Replaces " (current) }, None => "The first deployment there" }
                 " · asked " (time(*since, now))

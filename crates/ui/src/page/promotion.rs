@@ -42,6 +42,7 @@ fn header(view: &PromotionView) -> Markup {
             dl.facts {
                 div { dt { "Revision" } dd { (digest(&view.revision.digest)) @if let Some(config) = &view.revision.config { " " (config) } } }
                 div { dt { "Replaces" } dd { @match &view.previous { Some(previous) => (revision(&view.project, previous)), None => "nothing: the first deployment" } } }
+                @if !view.plan.is_empty() { div { dt { "Plan" } dd { ul.plain { @for line in &view.plan { li { (prose(line)) } } } } } }
                 div { dt { "Stage" } dd { (view.stage) } }
                 div { dt { "Asked for by" } dd { (view.requested_by) } }
                 div { dt { "Since" } dd { (time(view.created, now)) } }

@@ -32,6 +32,8 @@ pub struct ApprovalRequest {
     pub commit: Commit,
     /// Since when it waits.
     pub since: Timestamp,
+    /// What happens once it is approved, one sentence each.
+    pub plan: Vec<String>,
     /// When the request dies.
     pub expires: Option<Timestamp>,
     /// What it needs, in words: `1 of 2 approvals from release-manager`.

@@ -28,6 +28,8 @@ pub struct PromotionView {
     pub commit: Commit,
     /// What the Environment ran before; `None` for a bootstrap.
     pub previous: Option<RevisionName>,
+    /// What happens once its Gates are open, one sentence each; empty once its Rollout shows it.
+    pub plan: Vec<String>,
     /// Who or what asked for it.
     pub requested_by: String,
     /// When.

@@ -1,0 +1,541 @@
+//! What values of the model look like as JSON, for the description of the API alone.
+//!
+//! The model describes nothing and serialises itself; these are its shapes, field by field. The test below reads what the
+//! model writes into them, so that neither goes its own way.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Who did it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Actor {
+    /// Towpath itself, by a rule.
+    Towpath,
+    /// A person or a machine account.
+    User {
+        /// Their identity.
+        id: String,
+        /// Their login at that time.
+        login: String,
+    },
+    /// An agent.
+    Agent {
+        /// Its host's name.
+        name: String,
+    },
+}
+
+/// How a Promotion ended.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The Revision runs and passed its verification.
+    Succeeded,
+    /// What ran before runs again.
+    RolledBack {
+        /// Why.
+        reason: String,
+        /// From the decision until no new request reached the candidate, in milliseconds.
+        time_to_safe_ms: Option<i64>,
+    },
+    /// Somebody said no.
+    Rejected {
+        /// Who and why.
+        reason: String,
+    },
+    /// Nobody said yes in time.
+    Expired {
+        /// Which Gate.
+        reason: String,
+    },
+    /// A newer Revision took its place in the queue.
+    Superseded {
+        /// Its version.
+        by: String,
+    },
+    /// Somebody withdrew it.
+    Cancelled {
+        /// Who and why.
+        reason: String,
+    },
+}
+
+/// What a Rollout does now.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Phase {
+    /// The way back is checked before anything changes.
+    Preparing,
+    /// What ran before is stopped (recreate).
+    Replacing,
+    /// The candidate's Instances start.
+    Starting,
+    /// The candidate has the weight of a step.
+    Step {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The candidate gets everything.
+    Completing,
+    /// A check runs.
+    Verifying {
+        /// Which, from 0.
+        index: usize,
+        /// The Attempt, where the check is a script.
+        #[schema(value_type = Option<Object>)]
+        attempt: Option<serde_json::Value>,
+    },
+    /// Traffic goes back.
+    Returning,
+}
+
+/// What a Promotion is held to. Times are ISO 8601 durations: `PT30M`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionPlan {
+    /// The Stage on whose behalf.
+    pub stage: String,
+    /// The Environment's Gates, then the Stage's.
+    pub gates: Vec<GateRule>,
+    /// How the Workloads get there.
+    pub strategy: Strategy,
+    /// How the candidate is judged.
+    pub analysis: Analysis,
+    /// Checks after the deployment.
+    pub verify: Vec<Verification>,
+    /// `rollback` or `hold`.
+    pub on_failure: String,
+    /// The time of Rollout and verification.
+    pub deadline: String,
+}
+
+/// A condition for a Promotion.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum GateRule {
+    /// People say yes.
+    Approval {
+        /// Roles, groups or `@login`.
+        by: Vec<String>,
+        /// How many different people.
+        count: u32,
+        /// How long a request waits.
+        expires: String,
+        /// `deny` or `allow`.
+        self_approval: String,
+        /// Shown to the approver.
+        instructions: String,
+    },
+    /// Only in certain hours.
+    Window {
+        /// `mon-thu`, `daily`.
+        days: String,
+        /// `09:00-16:00`.
+        hours: String,
+        /// An IANA time zone.
+        timezone: String,
+    },
+    /// Not in a certain time.
+    Freeze {
+        /// Its start.
+        from: String,
+        /// Its end.
+        until: String,
+        /// An IANA time zone.
+        timezone: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The Release has run elsewhere for a time.
+    Soak {
+        /// Where.
+        environment: String,
+        /// How long.
+        duration: String,
+    },
+}
+
+/// How a Revision replaces another.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Strategy {
+    /// Stop the old, start the new.
+    Recreate,
+    /// Both at once, traffic moved in steps.
+    Canary {
+        /// In order; weights rise.
+        steps: Vec<CanaryStep>,
+    },
+}
+
+/// One step of a canary.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryStep {
+    /// The candidate's share in thousandths.
+    pub weight: u16,
+    /// The least time of the step.
+    pub duration: String,
+    /// The most time: then the Rollout holds for a person.
+    pub max: String,
+    /// Waits for a person after the step.
+    pub pause: bool,
+}
+
+/// How the candidate is judged.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// The error-rate test.
+    pub error_rate: ErrorRate,
+}
+
+/// The error-rate test. Rates are fractions of requests.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorRate {
+    /// How much higher than stable's the candidate's rate may be.
+    pub max_increase: f64,
+    /// The rate that is too high whatever stable does.
+    pub max: Option<f64>,
+    /// The chance that a good candidate is blamed.
+    pub false_alarm: f64,
+    /// Requests that the candidate must have answered before any verdict.
+    pub min_requests: u64,
+    /// The time within which evidence may grow by 2.5 nats at most.
+    pub block: String,
+}
+
+/// A check after the deployment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Verification {
+    /// A request through the Environment's listener.
+    Http {
+        /// Path with a leading `/`.
+        path: String,
+        /// The status it must have.
+        status: u16,
+        /// A text that the body must contain.
+        contains: Option<String>,
+        /// How long it may be tried.
+        within: String,
+    },
+    /// A script on a runner.
+    Run {
+        /// For people.
+        name: String,
+        /// The script.
+        run: String,
+        /// Secrets given as environment.
+        secrets: Vec<String>,
+        /// JUnit files, as patterns.
+        junit: Vec<String>,
+        /// Its time.
+        timeout: String,
+    },
+}
+
+/// A version of an Environment's document.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// 1, 2, 3 …
+    pub version: u64,
+    /// The document.
+    pub document: PolicyDocument,
+    /// Logins of those who changed its rules lately.
+    pub editors: Vec<String>,
+}
+
+/// What an Environment demands.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// The Environment's name.
+    pub environment: String,
+    /// Its Project.
+    pub project: String,
+    /// What starts and stops Instances.
+    pub target: Target,
+    /// Where the gateway listens for it.
+    pub listen: String,
+    /// What may be promoted here at all.
+    pub allow: Allow,
+    /// Its Gates.
+    pub gates: Vec<GateRule>,
+    /// Values of the configuration.
+    pub values: BTreeMap<String, String>,
+    /// Names of the secrets that are granted to Instances.
+    pub secrets: Vec<String>,
+}
+
+/// What starts and stops Instances.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Labels of the deploy agents.
+    pub hosts: BTreeMap<String, String>,
+    /// Instances of each Workload.
+    pub instances: u32,
+    /// How long a host may be lost until its Instances get successors.
+    pub replace_after: String,
+}
+
+/// What may be promoted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// Patterns of full refs.
+    pub refs: Vec<String>,
+}
+
+/// The Instances of an Environment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// How many groups of Instances were ever made.
+    pub groups: u64,
+    /// Those that are wanted, or not gone yet.
+    pub instances: Vec<Instance>,
+}
+
+/// One running copy of a Workload.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Its identity.
+    pub id: String,
+    /// Its Workload.
+    pub workload: String,
+    /// Its Revision's digest.
+    pub revision: String,
+    /// The agent of its host.
+    pub host: String,
+    /// Whether it shall run.
+    pub wanted: bool,
+    /// Set while its host is lost and a successor is on its way.
+    pub moving: bool,
+    /// `ordered`, `fetching`, `starting`, `ready`, `not-ready`, `restarting`, `stopping`, `stopped` or `failed`.
+    pub health: String,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// How often its process was started again.
+    pub restarts: u32,
+    /// For people.
+    pub message: String,
+    /// Since when it is so.
+    #[schema(format = DateTime)]
+    pub since: String,
+}
+
+/// Who gets which share of the requests, and whether gateways do it already.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Grows with each change of `arms`.
+    pub generation: u64,
+    /// The desired split; empty where nothing serves.
+    pub arms: Vec<TrafficArm>,
+    /// Since when it is desired.
+    #[schema(format = DateTime)]
+    pub since: String,
+    /// The generation that each gateway has in force.
+    pub confirmed: BTreeMap<String, u64>,
+    /// What gateways complain about.
+    pub problems: BTreeMap<String, String>,
+}
+
+/// One Revision's share.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficArm {
+    /// The Revision's digest.
+    pub revision: String,
+    /// The Workload that takes the requests.
+    pub workload: String,
+    /// Its share in thousandths.
+    pub weight: u16,
+    /// Its Instances' addresses.
+    pub endpoints: Vec<String>,
+}
+
+/// What is kept running without traffic.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Warm {
+    /// The Revision's digest.
+    pub revision: String,
+    /// Until when.
+    #[schema(format = DateTime)]
+    pub until: String,
+}
+
+/// Why a Revision is not promoted again by itself.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantine {
+    /// Its version.
+    pub version: String,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use serde::de::DeserializeOwned;
+    use towpath_model::environment as model;
+    use towpath_model::pipeline as pipe;
+    use towpath_model::policy;
+    use towpath_model::timeline;
+    use towpath_model::{AgentId, Digest, InstanceId, UserId, Weight};
+
+    use super::*;
+
+    /// Reads what the model writes. A field too many or too few is an error.
+    #[track_caller]
+    fn reads<T: DeserializeOwned>(value: &impl serde::Serialize) {
+        let written = serde_json::to_value(value).unwrap();
+        if let Err(error) = serde_json::from_value::<T>(written.clone()) {
+            panic!("{error}: {written:#}");
+        }
+    }
+
+    fn gates() -> Vec<pipe::Gate> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            pipe::Gate::Approval(pipe::ApprovalGate {
+                by: vec![text("@mona")],
+                count: 2,
+                expires: SignedDuration::from_hours(24),
+                self_approval: pipe::SelfApproval::Deny,
+                instructions: text("look"),
+            }),
+            pipe::Gate::Window(pipe::WindowGate {
+                days: text("daily"),
+                hours: text("09:00-16:00"),
+                timezone: text("UTC"),
+            }),
+            pipe::Gate::Freeze(pipe::FreezeGate {
+                from: text("2026-12-24"),
+                until: text("2026-12-27"),
+                timezone: text("UTC"),
+                reason: text("feast"),
+            }),
+            pipe::Gate::Soak(pipe::SoakGate {
+                environment: "dev".parse().unwrap(),
+                duration: SignedDuration::from_mins(30),
+            }),
+        ]
+    }
+
+    #[test]
+    fn the_description_says_what_the_model_writes() {
+        let now = Timestamp::UNIX_EPOCH;
+        let digest = Digest::of(b"x");
+        let user = UserId(uuid::Uuid::nil());
+        for actor in [
+            timeline::Actor::Towpath,
+            timeline::Actor::User { id: user, login: "mona".to_owned() },
+            timeline::Actor::Agent { name: "web-1".to_owned() },
+        ] {
+            reads::<Actor>(&actor);
+        }
+        let reason = "why".to_owned();
+        for outcome in [
+            model::Outcome::Succeeded,
+            model::Outcome::RolledBack { reason: reason.clone(), time_to_safe_ms: Some(80) },
+            model::Outcome::Rejected { reason: reason.clone() },
+            model::Outcome::Expired { reason: reason.clone() },
+            model::Outcome::Superseded { by: "1.0.0".to_owned() },
+            model::Outcome::Cancelled { reason: reason.clone() },
+        ] {
+            reads::<Outcome>(&outcome);
+        }
+        for phase in [
+            model::Phase::Preparing,
+            model::Phase::Step { index: 1 },
+            model::Phase::Verifying { index: 0, attempt: None },
+        ] {
+            reads::<Phase>(&phase);
+        }
+        let weight = Weight::from_permille(50).unwrap();
+        let step = pipe::CanaryStep {
+            weight,
+            duration: SignedDuration::from_mins(5),
+            max: SignedDuration::from_mins(20),
+            pause: false,
+        };
+        reads::<PromotionPlan>(&model::PromotionPlan {
+            stage: "production".parse().unwrap(),
+            gates: gates(),
+            strategy: pipe::Strategy::Canary(pipe::Canary { steps: vec![step] }),
+            analysis: pipe::Analysis::default(),
+            verify: vec![
+                pipe::Verification::Http(pipe::HttpVerification {
+                    path: "/".to_owned(),
+                    status: 200,
+                    contains: None,
+                    within: SignedDuration::from_secs(30),
+                }),
+                pipe::Verification::Run(pipe::RunVerification {
+                    name: "smoke".to_owned(),
+                    run: "./smoke.sh".to_owned(),
+                    secrets: Vec::new(),
+                    junit: Vec::new(),
+                    timeout: SignedDuration::from_mins(1),
+                }),
+            ],
+            on_failure: pipe::OnFailure::Rollback,
+            deadline: SignedDuration::from_mins(30),
+        });
+        reads::<Strategy>(&pipe::Strategy::Recreate);
+        reads::<Policy>(&model::Policy {
+            version: 1,
+            document: policy::EnvironmentDocument {
+                environment: "dev".parse().unwrap(),
+                project: "shop".parse().unwrap(),
+                target: policy::Target {
+                    hosts: BTreeMap::new(),
+                    instances: 1,
+                    replace_after: policy::REPLACE_AFTER,
+                },
+                listen: "127.0.0.1:8080".parse().unwrap(),
+                allow: policy::Allow::default(),
+                gates: gates(),
+                values: BTreeMap::new(),
+                secrets: Vec::new(),
+            },
+            editors: std::collections::BTreeSet::new(),
+        });
+        let workload: towpath_model::WorkloadName = "shop".parse().unwrap();
+        reads::<Fleet>(&model::Fleet {
+            groups: 1,
+            instances: vec![model::Instance {
+                id: InstanceId(uuid::Uuid::nil()),
+                workload: workload.clone(),
+                revision: digest,
+                host: AgentId(uuid::Uuid::nil()),
+                wanted: true,
+                moving: false,
+                health: model::InstanceHealth::Ready,
+                address: None,
+                restarts: 0,
+                message: String::new(),
+                since: now,
+            }],
+        });
+        let mut traffic = model::Traffic::none(now);
+        traffic.arms.push(model::TrafficArm { revision: digest, workload, weight, endpoints: Vec::new() });
+        reads::<Traffic>(&traffic);
+        reads::<Warm>(&model::Warm { revision: digest, until: now });
+        reads::<Quarantine>(&model::Quarantine { version: "1.0.0".to_owned(), at: now, reason });
+    }
+}
