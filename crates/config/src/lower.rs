@@ -26,6 +26,7 @@ pub(crate) mod pipeline;
 mod reports;
 mod reuse;
 mod stage;
+mod strategy;
 mod trigger;
 mod workload;
 

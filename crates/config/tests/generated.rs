@@ -128,6 +128,8 @@ workloads:
     limits: { memory: 1GB, cpu: 2, processes: 50 }
 stages:
   - { name: dev, environments: [dev] }
+  - { name: many, needs: [dev], deploy: { strategy: rolling, max_surge: 1, max_unavailable: 25%, for: 1m, max: 5m } }
+  - { name: both, needs: [dev], deploy: { strategy: blue-green, watch: { for: 1m, max: 5m }, warm: 1h } }
   - name: production
     needs: [dev]
     environments: [production]
@@ -204,9 +206,9 @@ fn every_key_of_the_schema_is_read() {
     // No value in the file is a default, so what was lowered holds none of them either.
     let pipeline = serde_json::to_value(pipeline).expect("it can be written");
     assert_eq!(pipeline["jobs"][2]["retry"]["attempts_lost"], 4);
-    assert_eq!(pipeline["stages"][1]["analysis"]["error_rate"]["max"], 0.04);
-    assert_eq!(pipeline["stages"][1]["on_failure"], "hold");
-    assert_eq!(pipeline["stages"][1]["strategy"]["steps"][0]["weight"], 50);
+    assert_eq!(pipeline["stages"][3]["analysis"]["error_rate"]["max"], 0.04);
+    assert_eq!(pipeline["stages"][3]["on_failure"], "hold");
+    assert_eq!(pipeline["stages"][3]["strategy"]["steps"][0]["weight"], 50);
     assert_eq!(pipeline["workloads"][0]["limits"]["cpu"], 2000);
 
     let (documents, diagnostics) = parse_environments("production.yaml", EVERY_ENVIRONMENT);

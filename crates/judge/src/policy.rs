@@ -19,6 +19,10 @@ pub struct Policy {
     pub margin: Margin,
     /// The share of failures that a candidate must stay under when there is nothing to compare with. Default 1 %.
     pub bootstrap_limit: f64,
+    /// The share of failures that a good candidate is expected to have when there is nothing to compare with at the same
+    /// time: what ran before had it. Without it only a candidate far under the limit can be shown to be within it.
+    /// Default: none.
+    pub expected: Option<f64>,
     /// A share of failures that makes the candidate unhealthy whatever stable does. Default: none.
     pub hard_limit: Option<f64>,
     /// A proven increase of the share of failures that is still too small to call unhealthy. Default 0.05 points.
@@ -115,6 +119,7 @@ impl Default for Policy {
             beta: 0.05,
             margin: Margin::default(),
             bootstrap_limit: 0.01,
+            expected: None,
             hard_limit: None,
             negligible: 0.0005,
             tolerated_ratio: 1.0,
@@ -150,6 +155,7 @@ impl Policy {
             ("margin.increase", self.margin.increase, 0.0, 0.5),
             ("margin.ratio", self.margin.ratio, 1.0, 50.0),
             ("bootstrap_limit", self.bootstrap_limit, 1e-5, 0.9),
+            ("expected", self.expected.unwrap_or(0.0), 0.0, 0.9),
             ("hard_limit", self.hard_limit.unwrap_or(0.5), 1e-5, 0.9),
             ("negligible", self.negligible, 0.0, 0.5),
             ("tolerated_ratio", self.tolerated_ratio, 1.0, 10.0),

@@ -1,8 +1,9 @@
 //! Evidence of health: that the candidate is not worse than the margin allows.
 //!
 //! It bets against "worse than the margin". Three bets share the capital: one that the two arms fail alike, which
-//! lives on failures, and two that the candidate hardly fails at all, which live on their absence. Each is fair
-//! under "worse than the margin", so their mean is.
+//! lives on failures, and two that the candidate hardly fails at all, which live on their absence. Where nothing serves
+//! beside the candidate, the first is that it fails as often as is expected. Each is fair under "worse than the
+//! margin", so their mean is.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +25,25 @@ pub(crate) struct Safety {
     low: [f64; 2],
 }
 
-/// The parts of the capital: the comparison's, and each absolute bet's.
+/// The parts of the capital: of the bet on likeness, and of each absolute bet.
 fn parts(policy: &Policy) -> (f64, f64) {
     match (policy.compares(), absolute_limit(policy)) {
-        (true, Some(_)) => (0.5, 0.25),
         (true, None) => (1.0, 0.0),
+        (true, Some(_)) => (0.5, 0.25),
+        (false, _) if expected(policy).is_some() => (0.5, 0.25),
         (false, _) => (0.0, 0.5),
     }
+}
+
+/// What the candidate alone is expected to fail, where that is within its limit; never nothing, since one failure would
+/// end the bet.
+fn expected(policy: &Policy) -> Option<f64> {
+    let least = LOW[0] * policy.bootstrap_limit;
+    policy
+        .expected
+        .filter(|_| !policy.compares())
+        .map(|share| share.max(least))
+        .filter(|share| *share < policy.bootstrap_limit)
 }
 
 /// The share of failures that "worse than the margin" implies at the least.
@@ -71,6 +84,10 @@ impl Safety {
             let worse = ratio * nc / (ratio * nc + nb);
             self.alike = (self.alike + share_ratio(same, worse, xc, xc + xb) / phi).min(most(comparison));
         }
+        if let Some(share) = expected(policy) {
+            let growth = share_ratio(share, policy.bootstrap_limit, xc, nc);
+            self.alike = (self.alike + growth / phi).min(most(comparison));
+        }
         if let Some(limit) = absolute_limit(policy) {
             for (bet, part) in self.low.iter_mut().zip(LOW) {
                 *bet = (*bet + share_ratio(part * limit, limit, xc, nc) / phi).min(most(each));
@@ -105,10 +122,10 @@ impl Safety {
             let missing = (Self::needed(policy) - part.ln() - held).max(0.0);
             if part > 0.0 && growth > 0.0 { missing * phi / growth } else { f64::INFINITY }
         };
-        let alike = if theta < 1.0 {
-            growth_per_failure(theta, allowed_ratio(policy, stable)) * share / theta
-        } else {
-            0.0
+        let alike = match expected(policy) {
+            Some(expected) => share_ratio(expected, policy.bootstrap_limit, share, 1.0),
+            None if theta < 1.0 => growth_per_failure(theta, allowed_ratio(policy, stable)) * share / theta,
+            None => 0.0,
         };
         let mut least = wait(self.alike, comparison, alike);
         if let Some(limit) = absolute_limit(policy) {

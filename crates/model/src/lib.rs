@@ -32,6 +32,7 @@ pub mod schedule;
 pub mod source;
 pub mod standing;
 pub mod status;
+pub mod strategy;
 pub mod test_history;
 pub mod timeline;
 pub mod weight;

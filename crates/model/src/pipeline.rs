@@ -15,9 +15,8 @@ use crate::origin::{PullRequestTrigger, ReleaseTrigger};
 use crate::reports::ReportDeclaration;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::schedule::ScheduleTrigger;
-use crate::{
-    ArtifactName, EnvironmentName, JobLimits, JobName, ProjectName, StageName, Weight, WorkloadName,
-};
+pub use crate::strategy::{Amount, BlueGreen, Canary, CanaryStep, Rolling, Strategy};
+use crate::{ArtifactName, EnvironmentName, JobLimits, JobName, ProjectName, StageName, WorkloadName};
 
 /// The checked pipeline file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -529,36 +528,6 @@ pub struct SoakGate {
     pub environment: EnvironmentName,
     /// How long, counted from the end of its Promotion there, while it is still what runs there.
     pub duration: SignedDuration,
-}
-
-/// How a Revision replaces another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "type")]
-pub enum Strategy {
-    /// Stop the old, start the new.
-    Recreate,
-    /// Both at once, traffic moved in steps.
-    Canary(Canary),
-}
-
-/// A canary's steps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Canary {
-    /// In order; weights rise. After the last one the candidate gets everything.
-    pub steps: Vec<CanaryStep>,
-}
-
-/// One step of a canary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CanaryStep {
-    /// The candidate's share.
-    pub weight: Weight,
-    /// The least time of the step.
-    pub duration: SignedDuration,
-    /// The most time: then the Rollout holds for a person. Four times `duration` where the file gives none.
-    pub max: SignedDuration,
-    /// Waits for `towpath resume` after the step, whatever the verdict.
-    pub pause: bool,
 }
 
 /// How the candidate is judged.

@@ -13,7 +13,7 @@ use crate::origin::Origin;
 use crate::owed::{self, Change};
 use crate::pattern::fits;
 use crate::pipeline::{
-    Canary, Condition, Gate, Job, OnFailure, Pipeline, RunWhen, Stage, Strategy, Verification,
+    CanaryStep, Condition, Gate, Job, OnFailure, Pipeline, RunWhen, Stage, Strategy, Verification,
 };
 use crate::policy::EnvironmentDocument;
 use crate::run::Trust;
@@ -189,17 +189,17 @@ pub enum GateOrigin {
 /// How traffic moves to the new Revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedRollout {
-    /// `recreate` or `canary`.
+    /// `recreate`, `canary`, `rolling` or `blue-green`.
     pub strategy: String,
-    /// The steps of a canary.
+    /// The steps at which the candidate is judged; those of a rolling replacement depend on the number of Instances.
     pub steps: Vec<PlannedStep>,
-    /// The time until the new Revision has everything, if all goes well and nobody pauses it.
+    /// The least time until the new Revision has everything and was judged, if nobody pauses it.
     pub until_full: SignedDuration,
     /// What users would see of a bad Revision that is noticed only at the very end, as time of the full traffic.
     pub exposure: SignedDuration,
 }
 
-/// A step of a canary.
+/// A step of a Rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// The candidate's share.
@@ -544,7 +544,7 @@ fn promotion(
         admitted: seal.seals && allowed,
         reason,
         gates,
-        rollout: rollout(&stage.strategy),
+        rollout: rollout(&stage.strategy, document.map_or(1, |document| document.target.instances)),
     }
 }
 
@@ -576,34 +576,18 @@ fn planned_gate(gate: &Gate, origin: GateOrigin) -> PlannedGate {
     PlannedGate { origin, kind: kind.to_owned(), waits_for }
 }
 
-fn rollout(strategy: &Strategy) -> PlannedRollout {
-    match strategy {
-        Strategy::Recreate => PlannedRollout {
-            strategy: "recreate".to_owned(),
-            steps: Vec::new(),
-            until_full: SignedDuration::ZERO,
-            exposure: SignedDuration::ZERO,
-        },
-        Strategy::Canary(canary) => canary_rollout(canary),
-    }
-}
-
-fn canary_rollout(canary: &Canary) -> PlannedRollout {
+/// What a strategy comes to where there are so many Instances.
+fn rollout(strategy: &Strategy, instances: u32) -> PlannedRollout {
     let mut at = SignedDuration::ZERO;
     let mut exposure = SignedDuration::ZERO;
-    let mut steps = Vec::with_capacity(canary.steps.len());
-    for step in &canary.steps {
-        steps.push(PlannedStep {
-            weight: step.weight,
-            at,
-            duration: step.duration,
-            max: step.max,
-            pause: step.pause,
-        });
-        at += step.duration;
-        exposure += step.duration * i32::from(step.weight.permille()) / 1000;
+    let mut steps = Vec::new();
+    for step in strategy.steps(instances) {
+        let CanaryStep { weight, duration, max, pause } = step;
+        steps.push(PlannedStep { weight, at, duration, max, pause });
+        at += duration;
+        exposure += duration * i32::from(weight.permille()) / 1000;
     }
-    PlannedRollout { strategy: "canary".to_owned(), steps, until_full: at, exposure }
+    PlannedRollout { strategy: strategy.word().to_owned(), steps, until_full: at, exposure }
 }
 
 fn warnings(pipeline: &Pipeline, jobs: &[PlannedJob], documents: &[&EnvironmentDocument]) -> Vec<String> {

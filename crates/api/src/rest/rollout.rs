@@ -46,6 +46,9 @@ pub struct Rollout {
     pub restarts: BTreeMap<String, u32>,
     /// What each finished or running step came to.
     pub steps: Vec<Step>,
+    /// Of a rolling replacement: how many Instances the candidate has after each batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<u32>,
     /// The way back, once it was taken.
     pub back: Option<Return>,
 }
@@ -167,6 +170,7 @@ impl From<&model::Rollout> for Rollout {
             failed_check,
             restarts,
             steps,
+            batches,
             back,
         } = rollout;
         let words = |assessment: &model::Assessment| format!("{}: {}", assessment.verdict, assessment.reason);
@@ -184,6 +188,7 @@ impl From<&model::Rollout> for Rollout {
             failed_check: *failed_check,
             restarts: restarts.iter().map(|(instance, count)| (instance.to_string(), *count)).collect(),
             steps: steps.iter().map(Step::from).collect(),
+            batches: batches.clone(),
             back: back.as_ref().map(Return::from),
         }
     }

@@ -73,6 +73,11 @@ pub enum Phase {
     Replacing,
     /// The candidate's Instances start.
     Starting,
+    /// Some of the old Instances make room, and some of the candidate's start (rolling).
+    Batch {
+        /// Which, from 0.
+        index: usize,
+    },
     /// The candidate has the weight of a step.
     Step {
         /// Which, from 0.
@@ -169,6 +174,34 @@ pub enum Strategy {
         /// In order; weights rise.
         steps: Vec<CanaryStep>,
     },
+    /// A few Instances after the other.
+    Rolling {
+        /// How many Instances there may be beyond the wanted number.
+        max_surge: Amount,
+        /// How many of the wanted number may be missing.
+        max_unavailable: Amount,
+        /// The least time between one batch and the next.
+        duration: String,
+        /// The most time for the verdict on a batch.
+        max: String,
+    },
+    /// All of the new beside all of the old, then all traffic at once.
+    BlueGreen {
+        /// How the candidate is watched after the switch.
+        watch: Option<CanaryStep>,
+        /// How long what ran before stays ready.
+        warm: String,
+    },
+}
+
+/// A number of Instances, or a share of them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Amount {
+    /// So many.
+    Count(u32),
+    /// So many percent of the wanted number.
+    Percent(u32),
 }
 
 /// One step of a canary.
@@ -319,6 +352,9 @@ pub struct Instance {
     pub wanted: bool,
     /// Set while its host is lost and a successor is on its way.
     pub moving: bool,
+    /// Since when it gets no requests any more and waits to be stopped.
+    #[schema(format = DateTime)]
+    pub leaving: Option<String>,
     /// `ordered`, `fetching`, `starting`, `ready`, `not-ready`, `restarting`, `stopping`, `stopped` or `failed`.
     pub health: String,
     /// Where it listens.
@@ -462,6 +498,7 @@ mod tests {
         for phase in [
             model::Phase::Preparing,
             model::Phase::Step { index: 1 },
+            model::Phase::Batch { index: 1 },
             model::Phase::Verifying { index: 0, attempt: None },
         ] {
             reads::<Phase>(&phase);
@@ -476,7 +513,7 @@ mod tests {
         reads::<PromotionPlan>(&model::PromotionPlan {
             stage: "production".parse().unwrap(),
             gates: gates(),
-            strategy: pipe::Strategy::Canary(pipe::Canary { steps: vec![step] }),
+            strategy: pipe::Strategy::Canary(pipe::Canary { steps: vec![step.clone()] }),
             analysis: pipe::Analysis::default(),
             verify: vec![
                 pipe::Verification::Http(pipe::HttpVerification {
@@ -497,6 +534,14 @@ mod tests {
             deadline: SignedDuration::from_mins(30),
         });
         reads::<Strategy>(&pipe::Strategy::Recreate);
+        reads::<Strategy>(&pipe::Strategy::Rolling(pipe::Rolling {
+            max_surge: pipe::Amount::Percent(25),
+            max_unavailable: pipe::Amount::Count(1),
+            duration: step.duration,
+            max: step.max,
+        }));
+        let warm = SignedDuration::from_mins(10);
+        reads::<Strategy>(&pipe::Strategy::BlueGreen(pipe::BlueGreen { watch: Some(step), warm }));
         reads::<Policy>(&model::Policy {
             version: 1,
             document: policy::EnvironmentDocument {
@@ -524,6 +569,7 @@ mod tests {
                 revision: digest,
                 host: AgentId(uuid::Uuid::nil()),
                 wanted: true,
+                leaving: Some(now),
                 moving: false,
                 health: model::InstanceHealth::Ready,
                 address: None,

@@ -169,12 +169,13 @@ fn rollout(promotion: &Promotion) -> String {
         None => "a check".to_owned(),
     };
     match &rollout.phase {
-        RolloutPhase::Step { .. } => format!("canary at {weight} of the traffic"),
+        RolloutPhase::Step { .. } => format!("{} at {weight} of the traffic", promotion.state_word()),
         RolloutPhase::Verifying { index, .. } => format!("verified by {}", check(*index)),
         RolloutPhase::Returning => "unhealthy: traffic goes back".to_owned(),
         phase @ (RolloutPhase::Preparing
         | RolloutPhase::Replacing
         | RolloutPhase::Starting
+        | RolloutPhase::Batch { .. }
         | RolloutPhase::Completing) => phase.word().to_owned(),
     }
 }

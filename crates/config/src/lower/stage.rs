@@ -1,21 +1,19 @@
-//! Stages: strategy, analysis, verification.
+//! Stages: analysis, verification, deadline.
 
 use jiff::SignedDuration;
 use towpath_model::pipeline::{
-    Analysis, Canary, CanaryStep, ErrorRate, HttpVerification, OnFailure, RunVerification, Stage, Strategy,
-    Verification,
+    Analysis, ErrorRate, HttpVerification, OnFailure, RunVerification, Stage, Strategy, Verification,
 };
-use towpath_model::{EnvironmentName, StageName, Weight};
+use towpath_model::{EnvironmentName, StageName};
 
-use super::{DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, reports, request_path, script, small};
+use super::{
+    DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, reports, request_path, script, small, strategy,
+};
 use crate::diagnostic::{Problem, Report};
-use crate::fields::{Fields, Located, share};
-use crate::spec::pipeline::{ANALYSIS, CANARY_STEP, DEPLOY, ERROR_RATE, HTTP, STAGE, VERIFY};
+use crate::fields::{Fields, Located};
+use crate::spec::pipeline::{ANALYSIS, ERROR_RATE, HTTP, STAGE, VERIFY};
 use crate::tree::{Node, Value};
 use crate::values::show_duration;
-
-/// How long a step of a canary lasts that gives only its weight.
-const STEP: SignedDuration = SignedDuration::from_mins(5);
 
 /// Lowers one Stage.
 pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Option<Stage> {
@@ -25,7 +23,7 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     let environments = environments(&mut fields, name.as_ref());
     let automatic = fields.boolean("automatic", true);
     let gates = gate::lower_all(&mut fields);
-    let strategy = strategy(&mut fields);
+    let strategy = strategy::strategy(&mut fields);
     let analysis = Analysis { error_rate: error_rate(&mut fields) };
     let verify: Vec<_> = fields.list("verify").iter().filter_map(|node| verification(node, report)).collect();
     let on_failure = match fields.choice("on_failure") {
@@ -76,109 +74,6 @@ fn environments(
     let own = name
         .and_then(|name| Some(Located { value: name.value.as_str().parse().ok()?, span: name.span.clone() }));
     own.into_iter().collect()
-}
-
-fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
-    let report = fields.report;
-    let Some(entry) = fields.entry("deploy") else { return Strategy::Recreate };
-    let Some(mut deploy) = Fields::open(&entry.value, &entry.key_span, &DEPLOY, report) else {
-        return Strategy::Recreate;
-    };
-    let strategy = deploy.choice("strategy");
-    let steps_entry = deploy.entry("steps");
-    let nodes = deploy.list("steps");
-    let steps: Vec<_> = nodes.iter().filter_map(|node| canary_step(node, report)).collect();
-    let place = steps_entry.map_or(entry.key_span.clone(), |entry| entry.key_span.clone());
-    deploy.close();
-    match strategy {
-        Some("canary") => {
-            if nodes.is_empty() {
-                let problem = Problem::error("no-steps", "a canary needs steps")
-                    .hint("for example `steps: [{ weight: 5%, for: 5m }, { weight: 50%, for: 5m }]`");
-                report.at(&place, problem);
-            }
-            check_rising(&steps, report);
-            Strategy::Canary(Canary { steps: steps.into_iter().map(|(step, _)| step).collect() })
-        }
-        Some(_) => {
-            if steps_entry.is_some() {
-                let problem = Problem::error(
-                    "useless-steps",
-                    "`recreate` has no steps: it stops the old and starts the new",
-                )
-                .hint("write `strategy: canary`, or drop `steps`");
-                report.at(&place, problem);
-            }
-            Strategy::Recreate
-        }
-        None => Strategy::Recreate,
-    }
-}
-
-fn check_rising(steps: &[(CanaryStep, std::ops::Range<usize>)], report: &Report<'_>) {
-    for pair in steps.windows(2) {
-        let [(before, _), (step, span)] = pair else { continue };
-        if step.weight <= before.weight {
-            let message =
-                format!("the weight goes from {} to {}: weights must rise", before.weight, step.weight);
-            report.at(
-                span,
-                Problem::error("weights", message).hint("order the steps by weight, from small to large"),
-            );
-        }
-    }
-}
-
-fn canary_step(node: &Node, report: &Report<'_>) -> Option<(CanaryStep, std::ops::Range<usize>)> {
-    if !matches!(node.value, Value::Map(_)) {
-        let weight = weight(share(node, "weight", report)?, report)?;
-        let step = CanaryStep { weight, duration: STEP, max: STEP * 4, pause: false };
-        return Some((step, node.span.clone()));
-    }
-    let mut fields = Fields::open(node, &node.span, &CANARY_STEP, report)?;
-    let share = fields.share("weight");
-    let duration = fields.duration("for", (SECOND, DAY)).unwrap_or(STEP);
-    let max = fields.node("max").cloned();
-    let given = fields.duration("max", (SECOND, DAY * 7));
-    if let (Some(node), Some(given)) = (&max, given)
-        && given < duration
-    {
-        let message = format!(
-            "`max` is {}, which is less than `for`, {}",
-            show_duration(given),
-            show_duration(duration)
-        );
-        report
-            .at(&node.span, Problem::error("out-of-bounds", message).hint("give `max` more time than `for`"));
-    }
-    let pause = fields.boolean("pause", false);
-    fields.close();
-    let share = share?;
-    let span = share.span.clone();
-    Some((
-        CanaryStep { weight: weight(share, report)?, duration, max: given.unwrap_or(duration * 4), pause },
-        span,
-    ))
-}
-
-/// A share of traffic to a tenth of a percent.
-fn weight(share: Located<f64>, report: &Report<'_>) -> Option<Weight> {
-    let permille = share.value * 1000.0;
-    let whole = permille.round();
-    if (permille - whole).abs() > 1e-6 || whole < 1.0 {
-        let problem = Problem::error("weights", "a weight must be at least 0.1%, in steps of 0.1%")
-            .hint("for example `0.5%` or `5%`");
-        report.at(&share.span, problem);
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is 0 to 1")]
-    let weight = Weight::from_permille(whole as u16).ok();
-    if weight == Some(Weight::FULL) {
-        let problem = Problem::warning("weights", "a step of 100% has no stable side left to compare with")
-            .hint("drop it: after the last step the candidate gets everything anyway");
-        report.at(&share.span, problem);
-    }
-    weight
 }
 
 fn error_rate(fields: &mut Fields<'_, '_>) -> ErrorRate {
@@ -281,14 +176,16 @@ fn http(entry: &crate::tree::Entry, report: &Report<'_>) -> Option<HttpVerificat
 
 /// The deadline; it must leave time for the steps.
 fn deadline(fields: &mut Fields<'_, '_>, strategy: &Strategy) -> SignedDuration {
-    let steps = match strategy {
-        Strategy::Recreate => SignedDuration::ZERO,
-        Strategy::Canary(canary) => {
-            canary.steps.iter().fold(SignedDuration::ZERO, |sum, step| sum + step.duration)
-        }
+    // How many batches a rolling replacement has is up to the Environment: at least those of two Instances, and by
+    // default there is time for those of a hundred.
+    let time = |instances| {
+        strategy.steps(instances).iter().fold(SignedDuration::ZERO, |sum, step| sum + step.duration)
     };
+    let steps = time(2);
     let node = fields.node("deadline").cloned();
-    let Some(deadline) = fields.duration("deadline", (MINUTE, DAY * 30)) else { return HOUR.max(steps * 2) };
+    let Some(deadline) = fields.duration("deadline", (MINUTE, DAY * 30)) else {
+        return HOUR.max(time(100) * 2);
+    };
     if let Some(node) = node.filter(|_| deadline <= steps) {
         let message = format!(
             "the deadline of {} comes before the steps of {} are over",

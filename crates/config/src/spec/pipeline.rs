@@ -702,7 +702,7 @@ pub(crate) static STAGE: Object = Object {
             "analysis",
             Kind::Object(&ANALYSIS),
             Default("the error-rate test"),
-            "How a canary is judged.",
+            "How the candidate is judged.",
             "{ error_rate: { max_increase: 0.5pp } }",
         ),
         key(
@@ -884,9 +884,10 @@ pub(crate) static DEPLOY: Object = Object {
     keys: &[
         key(
             "strategy",
-            Kind::OneOf(&["recreate", "canary"]),
+            Kind::OneOf(&["recreate", "canary", "rolling", "blue-green"]),
             Required,
-            "`recreate` stops the old and starts the new; `canary` runs both and moves traffic in steps.",
+            "`recreate` stops the old and starts the new; `canary` runs both and moves traffic in steps; `rolling` replaces \
+             Instances in batches; `blue-green` starts all of the new beside the old and switches at once.",
             "canary",
         ),
         key(
@@ -896,13 +897,78 @@ pub(crate) static DEPLOY: Object = Object {
             "The steps of a canary; weights rise. After the last one the candidate gets everything.",
             "[{ weight: 5%, for: 5m }, { weight: 50%, for: 10m }]",
         ),
+        key(
+            "max_surge",
+            AMOUNT,
+            Default("25%"),
+            "`rolling`: how many Instances there may be beyond the wanted number; a percentage is rounded up.",
+            "1",
+        ),
+        key(
+            "max_unavailable",
+            AMOUNT,
+            Default("0"),
+            "`rolling`: how many of the wanted number may be missing; a percentage is rounded down.",
+            "25%",
+        ),
+        key(
+            "for",
+            Kind::Duration,
+            Default("1m"),
+            "`rolling`: the least time in which each batch but the last is judged.",
+            "2m",
+        ),
+        key(
+            "max",
+            Kind::Duration,
+            Default("four times `for`"),
+            "`rolling`: the most time for a verdict; still undecided then, the Rollout holds for a person.",
+            "10m",
+        ),
+        key(
+            "watch",
+            Kind::Any(&[Kind::Duration, Kind::Object(&WATCH)]),
+            Default("nothing"),
+            "`blue-green`: how long the candidate is judged after the switch, against what ran before it.",
+            "5m",
+        ),
+        key(
+            "warm",
+            Kind::Duration,
+            Default("10m"),
+            "`blue-green`: how long the old Instances stay ready after the Promotion, up to 7d.",
+            "1h",
+        ),
     ],
     foreign: &[
+        ("maxSurge", "write `max_surge`"),
+        ("maxUnavailable", "write `max_unavailable`"),
+        ("batch", "write `max_surge` or `max_unavailable`: a batch is as large as both together"),
+        ("scaleDownDelaySeconds", "write `warm`"),
         ("type", "write `strategy`"),
         ("artifact", "a Stage deploys the whole sealed Release; workloads name their artifacts"),
         ("environment", "write `environments` on the Stage"),
         ("pause", "give a step of the canary `pause: true`"),
     ],
+};
+
+/// A number of Instances, or a share of them.
+const AMOUNT: Kind = Kind::Any(&[Kind::Integer { min: 0, max: 10_000 }, Kind::Share]);
+
+pub(crate) static WATCH: Object = Object {
+    name: "watch",
+    doc: "How the candidate is judged after the switch. A bare duration is `for`.",
+    keys: &[
+        key("for", Kind::Duration, Required, "The least time.", "5m"),
+        key(
+            "max",
+            Kind::Duration,
+            Default("four times `for`"),
+            "The most time: still undecided then, the Rollout holds for a person.",
+            "20m",
+        ),
+    ],
+    foreign: &[("duration", "write `for`")],
 };
 
 pub(crate) static CANARY_STEP: Object = Object {

@@ -48,28 +48,36 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Look {
-        let Some(rollout) = &mut active.rollout else { return Look::Waits };
+        let Some(rollout) = &active.rollout else { return Look::Waits };
         let (stable, candidate) = (rollout.stable.clone(), active.revision.clone());
         // Where nobody was ever told to send anything to the candidate, nobody has to confirm that it stopped.
         let exposed = rollout.back.as_ref().is_none_or(|back| back.exposed);
         match &stable {
             Some(stable) if !self.has_ready(stable) => {
-                self.keep(stable, facts, now);
+                self.keep(stable, self.full_count(), facts, now);
                 return Look::Waits;
             }
             Some(_) | None if !exposed => {}
-            Some(stable) => self.share(&candidate, Weight::NONE, Some(stable), now),
+            Some(stable) => {
+                let left = self.left_while_returning(active, stable, now);
+                self.share(&candidate, left, Some(stable), now);
+                if left != Weight::NONE {
+                    self.keep(stable, self.full_count(), facts, now);
+                    return Look::Waits;
+                }
+            }
             None => self.traffic.split(&[], &self.fleet, now),
         }
         if exposed && !self.traffic.in_force(&facts.gateways) {
             return Look::Waits;
         }
-        let Some(back) = &mut rollout.back else { return Look::Waits };
+        let back = active.rollout.as_mut().and_then(|rollout| rollout.back.as_mut());
+        let Some(back) = back else { return Look::Waits };
         back.safe_at.get_or_insert(now);
         let (reason, time_to_safe_ms) = (back.reason.clone(), back.time_to_safe_ms());
         self.fleet.stop(candidate.digest);
         if let Some(stable) = &stable {
-            self.keep(stable, facts, now);
+            self.keep(stable, self.full_count(), facts, now);
             if let Some(front) = front(stable) {
                 self.traffic.split(&[(stable.digest, front, Weight::FULL)], &self.fleet, now);
             }

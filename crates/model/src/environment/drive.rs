@@ -59,6 +59,7 @@ impl Environment {
             }
         }
         self.traffic.follow(&self.fleet, now);
+        self.let_go(facts, now);
     }
 
     fn look(&mut self, active: &mut Promotion, facts: &Facts, change: &mut Change, now: Timestamp) -> Look {
@@ -72,17 +73,20 @@ impl Environment {
                 human(active.plan.deadline)
             ));
         }
-        if matches!(rollout.phase, Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. }) {
+        let restarts = rollout.restarts.clone();
+        let phase = rollout.phase.clone();
+        if matches!(phase, Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. }) {
             // A person who resumed after an Instance had failed wants another in its place.
-            self.order(&active.revision, facts, now);
+            self.order(&active.revision, self.candidate_count(active), facts, now);
         }
-        if let Some(reason) = self.dead_candidate(&active.revision, &rollout.restarts, now) {
+        if let Some(reason) = self.dead_candidate(&active.revision, &restarts, now) {
             return Look::Failed(reason);
         }
-        match rollout.phase.clone() {
+        match phase {
             Phase::Preparing | Phase::Returning => Look::Waits,
             Phase::Replacing => self.look_replacing(active, facts, now),
             Phase::Starting => self.look_starting(active, facts, change, now),
+            Phase::Batch { index } => self.look_batch(active, index, facts, change, now),
             Phase::Step { index } => self.look_step(active, index, facts, change, now),
             Phase::Completing => self.look_completing(active, facts, change, now),
             Phase::Verifying { .. } => Look::Waits,
@@ -97,8 +101,10 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> bool {
-        let exposed = active.rollout.as_ref().is_some_and(|rollout| {
-            matches!(rollout.phase, Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. })
+        let exposed = active.rollout.as_ref().is_some_and(|rollout| match rollout.phase {
+            Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. } => true,
+            Phase::Batch { index } => index > 0,
+            Phase::Preparing | Phase::Replacing | Phase::Starting | Phase::Returning => false,
         });
         match active.plan.on_failure {
             OnFailure::Hold if exposed => {

@@ -49,6 +49,9 @@ pub struct Instance {
     /// successor is ready, or stays when its host comes back before.
     #[serde(default)]
     pub moving: bool,
+    /// Since when it gets no requests any more and waits to be stopped, where no other takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Timestamp>,
     /// How it is.
     pub health: InstanceHealth,
     /// Where it listens.
@@ -103,6 +106,14 @@ impl InstanceHealth {
     }
 }
 
+impl Instance {
+    /// Whether it is wanted and nobody has begun to let it go.
+    #[must_use]
+    pub const fn stays(&self) -> bool {
+        self.wanted && self.leaving.is_none()
+    }
+}
+
 /// What an agent says of one Instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -152,6 +163,7 @@ impl Fleet {
                     host,
                     wanted: true,
                     moving: false,
+                    leaving: None,
                     health: InstanceHealth::Ordered,
                     address: None,
                     restarts: 0,
@@ -186,22 +198,30 @@ impl Fleet {
         }
     }
 
-    /// Wants at most `count` Instances of a Workload; those that are not ready, and the newest, go first.
-    pub fn shrink(&mut self, revision: Digest, workload: &WorkloadName, count: u32) {
+    /// Wants at most `count` Instances of a Workload; those that are not ready, and the newest, go first. They leave: first
+    /// the traffic, then their host.
+    pub fn shrink(&mut self, revision: Digest, workload: &WorkloadName, count: u32, now: Timestamp) {
         let of_it = |instance: &&mut Instance| {
-            let counts = instance.wanted && !instance.moving;
+            let counts = instance.stays() && !instance.moving;
             counts && instance.revision == revision && instance.workload == *workload
         };
-        let mut wanted: Vec<&mut Instance> = self.instances.iter_mut().filter(of_it).collect();
-        wanted.sort_by_key(|instance| instance.health != InstanceHealth::Ready);
-        for instance in wanted.into_iter().skip(count as usize) {
+        let mut staying: Vec<&mut Instance> = self.instances.iter_mut().filter(of_it).collect();
+        staying.sort_by_key(|instance| instance.health != InstanceHealth::Ready);
+        for instance in staying.into_iter().skip(count as usize) {
+            instance.leaving = Some(now);
+        }
+    }
+
+    /// Stops those that left before `before`.
+    pub fn let_go(&mut self, before: Timestamp) {
+        for instance in self.instances.iter_mut().filter(|i| i.leaving.is_some_and(|since| since <= before)) {
             instance.wanted = false;
         }
     }
 
-    /// Wanted Instances of a Revision.
+    /// Instances of a Revision that are wanted, and stay so.
     pub fn wanted(&self, revision: Digest) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(move |instance| instance.wanted && instance.revision == revision)
+        self.instances.iter().filter(move |instance| instance.stays() && instance.revision == revision)
     }
 
     /// Wanted Instances of a Revision whose hosts are not lost.

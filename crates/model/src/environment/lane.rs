@@ -106,7 +106,11 @@ impl Environment {
                 let replaces = rollout.stable.is_some() && active.kind != PromotionKind::Rollback;
                 let next = match &active.plan.strategy {
                     Strategy::Recreate if replaces => Phase::Replacing,
-                    Strategy::Recreate | Strategy::Canary(_) => Phase::Starting,
+                    Strategy::Rolling(rolling) if replaces => {
+                        rollout.batches = rolling.batches(self.policy.document.target.instances);
+                        Phase::Batch { index: 0 }
+                    }
+                    _ => Phase::Starting,
                 };
                 rollout.enter(next, now);
                 begin_judging(&mut active);
@@ -125,12 +129,10 @@ impl Environment {
 ///
 /// A judge that cannot be made is reported when it would be needed.
 fn begin_judging(active: &mut Promotion) {
+    let steps = active.steps();
     let Promotion { kind, plan, rollout, .. } = active;
     let Some(rollout) = rollout.as_mut().filter(|rollout| rollout.stable.is_some()) else { return };
-    if let Strategy::Canary(canary) = &plan.strategy
-        && *kind != PromotionKind::Rollback
-        && !canary.steps.is_empty()
-    {
-        rollout.judge = judging::judge(&plan.analysis, canary).ok();
+    if *kind != PromotionKind::Rollback && !steps.is_empty() {
+        rollout.judge = judging::judge(&plan.analysis, &steps).ok();
     }
 }

@@ -6,7 +6,7 @@ use super::drive::{Look, after};
 use super::gates::human;
 use super::promotion::{Outcome, Promotion, PromotionKind};
 use super::requests::about;
-use super::rollout::{CONFIRM_WITHIN, Phase, WARM};
+use super::rollout::{CONFIRM_WITHIN, Phase};
 use super::{Change, Deployment, Environment, Facts, HISTORY, Warm, judging};
 use crate::Weight;
 use crate::pipeline::Strategy;
@@ -44,7 +44,7 @@ impl Environment {
         now: Timestamp,
     ) -> Look {
         let digest = active.revision.digest;
-        self.order(&active.revision, facts, now);
+        self.order(&active.revision, self.full_count(), facts, now);
         if !self.fleet.ready(digest) || !self.has_ready(&active.revision) {
             return Look::Waits;
         }
@@ -56,27 +56,24 @@ impl Environment {
         }
         let text = format!("every Instance of {} is ready", active.revision.version);
         change.handled.entry(about(active, "candidate-ready", Actor::Towpath, text));
+        self.first_step(active, change, now)
+    }
+
+    /// Begins the first step of a Rollout that has steps, else gives the candidate everything.
+    pub(super) fn first_step(&mut self, active: &mut Promotion, change: &mut Change, now: Timestamp) -> Look {
+        let steps = active.steps();
         let Some(rollout) = &mut active.rollout else { return Look::Waits };
-        let canary = match &active.plan.strategy {
-            Strategy::Canary(canary) if active.kind != PromotionKind::Rollback => {
-                rollout.stable.is_some().then_some(canary)
-            }
-            Strategy::Canary(_) | Strategy::Recreate => None,
-        };
-        match canary {
-            Some(canary) if !canary.steps.is_empty() => {
-                if rollout.judge.is_none() {
-                    match judging::judge(&active.plan.analysis, canary) {
-                        Ok(judge) => rollout.judge = Some(judge),
-                        Err(problem) => {
-                            return Look::Failed(format!("the analysis cannot be used: {problem}"));
-                        }
-                    }
-                }
-                self.begin_step(active, 0, change, now);
-            }
-            _ => rollout.enter(Phase::Completing, now),
+        if steps.is_empty() || rollout.stable.is_none() || active.kind == PromotionKind::Rollback {
+            rollout.enter(Phase::Completing, now);
+            return Look::Moved;
         }
+        if rollout.judge.is_none() {
+            match judging::judge(&active.plan.analysis, &steps) {
+                Ok(judge) => rollout.judge = Some(judge),
+                Err(problem) => return Look::Failed(format!("the analysis cannot be used: {problem}")),
+            }
+        }
+        self.begin_step(active, 0, change, now);
         Look::Moved
     }
 
@@ -145,8 +142,15 @@ impl Environment {
             }
             self.history.insert(0, before);
             self.history.truncate(HISTORY);
+            // What a rolling replacement has left of it could not carry the traffic.
+            let partial = active.rollout.as_ref().is_some_and(|rollout| !rollout.batches.is_empty());
+            if partial {
+                self.fleet.stop(kept);
+                self.traffic.forget(kept, now);
+            }
             let runs = self.fleet.wanted(kept).next().is_some();
-            self.warm = runs.then(|| Warm { revision: kept, until: after(now, WARM) });
+            let until = after(now, active.plan.strategy.warm());
+            self.warm = runs.then_some(Warm { revision: kept, until });
             self.fleet.stop_all_but(&[digest, kept]);
         } else {
             self.fleet.stop_all_but(&[digest]);

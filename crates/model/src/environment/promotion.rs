@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::gates::GateStatus;
-use super::rollout::Rollout;
+use super::rollout::{Phase, Rollout};
 use crate::pipeline::SecretName;
-use crate::pipeline::{Analysis, Gate, OnFailure, Strategy, Verification, Workload};
+use crate::pipeline::{Analysis, CanaryStep, Gate, OnFailure, Strategy, Verification, Workload};
 use crate::timeline::Actor;
 use crate::{Digest, EnvironmentKey, ProjectName, PromotionId, StageName, UserId};
 
@@ -70,16 +70,10 @@ impl PromotionPlan {
     /// How the Revision gets there, in words; `serves` is the version that runs there now.
     #[must_use]
     pub fn way(&self, serves: Option<&str>) -> String {
-        match (serves, &self.strategy) {
-            // A canary needs something to be compared with.
-            (None, Strategy::Recreate | Strategy::Canary(_)) => {
-                "bootstrap: nothing to compare with, so health and checks decide; on failure it does not serve".to_owned()
-            }
-            (Some(_), Strategy::Recreate) => "recreate: what runs is stopped, then this is started".to_owned(),
-            (Some(_), Strategy::Canary(canary)) => {
-                let weights: Vec<String> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
-                format!("canary: {}, then everything, each step judged", weights.join(", "))
-            }
+        match serves {
+            // Every strategy needs something to be compared with.
+            None => "bootstrap: nothing to compare with, so health and checks decide; on failure it does not serve".to_owned(),
+            Some(_) => self.strategy.words(),
         }
     }
 
@@ -268,9 +262,27 @@ impl Promotion {
     pub fn state_word(&self) -> &'static str {
         match (&self.outcome, &self.rollout) {
             (Some(outcome), _) => outcome.word(),
-            (None, Some(rollout)) => rollout.phase.word(),
+            (None, Some(rollout)) => match (&rollout.phase, &self.plan.strategy) {
+                (Phase::Step { .. }, Strategy::Rolling(_) | Strategy::BlueGreen(_)) => "judging",
+                (phase, _) => phase.word(),
+            },
             (None, None) => "waiting",
         }
+    }
+
+    /// The steps at which the candidate is judged; those of a rolling replacement are known once it has started.
+    #[must_use]
+    pub fn steps(&self) -> Vec<CanaryStep> {
+        match (&self.plan.strategy, &self.rollout) {
+            (Strategy::Rolling(rolling), Some(rollout)) => rolling.steps(&rollout.batches),
+            (strategy, _) => strategy.steps(0),
+        }
+    }
+
+    /// A step, from 0.
+    #[must_use]
+    pub fn step(&self, index: usize) -> Option<CanaryStep> {
+        self.steps().into_iter().nth(index)
     }
 
     /// Secrets that its verifications ask for.

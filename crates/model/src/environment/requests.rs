@@ -10,7 +10,7 @@ use super::gates::may_vote;
 use super::promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 use super::rollout::{Hold, Phase};
 use super::{Change, Environment, Policy, Refused, judging};
-use crate::pipeline::{Gate, Strategy};
+use crate::pipeline::Gate;
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, PromotionId, UserId};
 
@@ -357,12 +357,14 @@ impl Environment {
         if now >= after(rollout.deadline_from, active.plan.deadline) {
             rollout.deadline_from = now;
         }
-        if let Strategy::Canary(canary) = &active.plan.strategy {
-            rollout.judge = judging::judge(&active.plan.analysis, canary).ok();
+        let steps = active.steps();
+        let digest = active.revision.digest;
+        let Some(rollout) = &mut active.rollout else { return };
+        if let Some(judge) = &rollout.judge {
+            rollout.judge = judging::afresh(judge, &steps).ok();
             rollout.assessment = None;
             judging::step_started(rollout.judge.as_mut(), now);
         }
-        let digest = active.revision.digest;
         self.fleet.give_up_failed(digest, now, SignedDuration::ZERO);
         rollout.restarts = self.fleet.wanted(digest).map(|i| (i.id, i.restarts)).collect();
         self.check_again(change, now);

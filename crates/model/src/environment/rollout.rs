@@ -1,8 +1,9 @@
 //! The execution of a strategy, and the way back.
 //!
 //! ```text
-//! Preparing ─> Replacing (recreate) ─> Starting ─> Step 0 … n (canary) ─> Completing ─> Verifying ─> done
-//!      └────────────┴───────────────────────┴───────────┴────────────────────┴──────────────┴──> Returning
+//! Preparing ─> Replacing (recreate) ─> Starting ─> Step 0 … n (canary, blue-green) ─> Completing ─> Verifying ─> done
+//!      │                                              ▲                                  ▲
+//!      └──────> Batch 0 ─> Step 0 ─> … ─> Batch n (rolling) ───────────────────────────┘      any of them ─> Returning
 //! ```
 //!
 //! Each phase desires something (Instances, a split) and waits until it is seen to be so.
@@ -22,9 +23,6 @@ use crate::{Digest, InstanceId, Weight};
 ///
 /// A gateway that lives answers in milliseconds; one that restarts needs about a second.
 pub const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// How long what ran before is kept running after a promotion, so that the way back is instant.
-pub const WARM: SignedDuration = SignedDuration::from_mins(10);
 
 /// Restarts of one candidate Instance after which it counts as dead.
 pub const MAX_RESTARTS: u32 = 3;
@@ -59,6 +57,9 @@ pub struct Rollout {
     pub restarts: BTreeMap<InstanceId, u32>,
     /// What each finished or running step came to.
     pub steps: Vec<StepRecord>,
+    /// Of a rolling replacement: how many Instances the candidate has after each batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<u32>,
     /// The way back, once it was taken.
     pub back: Option<Return>,
 }
@@ -73,7 +74,12 @@ pub enum Phase {
     Replacing,
     /// The candidate's Instances start.
     Starting,
-    /// The candidate has the weight of a step.
+    /// Some of the old Instances make room, and some of the candidate's start (rolling).
+    Batch {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The candidate has the weight of a step and is judged.
     Step {
         /// Which, from 0.
         index: usize,
@@ -99,6 +105,7 @@ impl Phase {
             Self::Preparing => "preparing",
             Self::Replacing => "replacing",
             Self::Starting => "starting",
+            Self::Batch { .. } => "replacing a batch",
             Self::Step { .. } => "canary",
             Self::Completing => "completing",
             Self::Verifying { .. } => "verifying",
@@ -107,7 +114,7 @@ impl Phase {
     }
 }
 
-/// What one step of a canary came to.
+/// What one step came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The candidate's share.
@@ -178,6 +185,7 @@ impl Rollout {
             failed_check: None,
             restarts: BTreeMap::new(),
             steps: Vec::new(),
+            batches: Vec::new(),
             back: None,
         }
     }

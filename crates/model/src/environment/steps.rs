@@ -1,4 +1,4 @@
-//! The steps of a canary: a weight, its time, and the verdict that ends it.
+//! The steps at which a candidate is judged: a weight, its time, and the verdict that ends it.
 
 use jiff::Timestamp;
 use towpath_judge::Verdict;
@@ -9,7 +9,7 @@ use super::promotion::{Promotion, Revision};
 use super::requests::about;
 use super::rollout::{Phase, Rollout, StepRecord};
 use super::{Change, Environment, Facts, judging};
-use crate::pipeline::{CanaryStep, Strategy};
+use crate::pipeline::Strategy;
 use crate::timeline::Actor;
 use crate::{Digest, Weight, WorkloadName};
 
@@ -21,11 +21,16 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) {
-        let Some(step) = step(active, index) else { return };
+        let Some(step) = active.step(index) else { return };
         let weight = step.weight;
         let text = format!("{} gets {weight} of the requests", active.revision.version);
         change.handled.entry(about(active, "weight-ordered", Actor::Towpath, text).fact("weight", weight));
         let Some(rollout) = &mut active.rollout else { return };
+        if matches!(active.plan.strategy, Strategy::BlueGreen(_))
+            && let Ok(judge) = judging::judge_alone(&active.plan.analysis, &step, rollout.judge.as_ref(), now)
+        {
+            rollout.judge = Some(judge);
+        }
         rollout.steps.push(StepRecord {
             weight,
             ordered_at: now,
@@ -69,7 +74,7 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Look {
-        let Some(step) = step(active, index).cloned() else { return Look::Waits };
+        let Some(step) = active.step(index) else { return Look::Waits };
         let in_force = self.traffic.in_force(&facts.gateways);
         let Some(rollout) = &mut active.rollout else { return Look::Waits };
         let Some(record) = rollout.steps.last_mut() else { return Look::Waits };
@@ -83,6 +88,8 @@ impl Environment {
             rollout.since = now;
             judging::step_started(rollout.judge.as_mut(), now);
         }
+        self.make_room(active, now);
+        let Some(rollout) = &mut active.rollout else { return Look::Waits };
         rollout.assessment = rollout.judge.as_ref().map(|judge| judging::assess(judge, now));
         let Some(assessment) = &rollout.assessment else { return Look::Waits };
         let (verdict, words) = (assessment.verdict, assessment.reason.to_string());
@@ -131,18 +138,12 @@ impl Environment {
     }
 
     fn after_step(&mut self, active: &mut Promotion, index: usize, change: &mut Change, now: Timestamp) {
-        if step(active, index + 1).is_some() {
+        if self.begin_batch(active, index + 1, now) {
+        } else if active.step(index + 1).is_some() {
             self.begin_step(active, index + 1, change, now);
         } else if let Some(rollout) = &mut active.rollout {
             rollout.enter(Phase::Completing, now);
         }
-    }
-}
-
-fn step(active: &Promotion, index: usize) -> Option<&CanaryStep> {
-    match &active.plan.strategy {
-        Strategy::Canary(canary) => canary.steps.get(index),
-        Strategy::Recreate => None,
     }
 }
 

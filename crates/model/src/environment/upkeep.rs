@@ -8,7 +8,7 @@ use super::drive::{after, front};
 use super::fleet::{InstanceHealth, REPLACE_AFTER};
 use super::gates::human;
 use super::promotion::{PromotionKind, Revision};
-use super::rollout::{MAX_RESTARTS, Phase};
+use super::rollout::{CONFIRM_WITHIN, MAX_RESTARTS, Phase};
 use super::{Environment, Facts};
 use crate::pipeline::Strategy;
 use crate::{Digest, InstanceId};
@@ -68,8 +68,12 @@ impl Environment {
         })
     }
 
-    pub(super) fn order(&mut self, revision: &Revision, facts: &Facts, now: Timestamp) {
-        let count = self.policy.document.target.instances;
+    /// How many Instances of each Workload the policy wants.
+    pub(super) const fn full_count(&self) -> u32 {
+        self.policy.document.target.instances
+    }
+
+    pub(super) fn order(&mut self, revision: &Revision, count: u32, facts: &Facts, now: Timestamp) {
         let missing = |workload: &crate::pipeline::Workload| {
             self.fleet.counted(revision.digest).filter(|i| i.workload == workload.name).count()
                 < count as usize
@@ -87,19 +91,36 @@ impl Environment {
         });
         let Some(current) = self.current.as_ref().filter(|_| !in_place) else { return };
         let revision = current.revision.clone();
-        let count = self.policy.document.target.instances;
-        for workload in &revision.workloads {
-            self.fleet.shrink(revision.digest, &workload.name, count);
-        }
-        self.keep(&revision, facts, now);
+        let count = self.active.as_ref().map_or(self.full_count(), |active| self.stable_count(active));
+        self.shrink(&revision, count, now);
+        self.keep(&revision, count, facts, now);
     }
 
-    /// Wants a Revision in full number, with new Instances for those that were given up.
-    pub(super) fn keep(&mut self, revision: &Revision, facts: &Facts, now: Timestamp) {
+    /// Lets Instances go that are more than `count` of a Workload.
+    pub(super) fn shrink(&mut self, revision: &Revision, count: u32, now: Timestamp) {
+        for workload in &revision.workloads {
+            self.fleet.shrink(revision.digest, &workload.name, count, now);
+        }
+    }
+
+    /// Stops Instances that left, once no gateway sends to them any more, or none has said so for too long.
+    pub(super) fn let_go(&mut self, facts: &Facts, now: Timestamp) {
+        let before = if self.traffic.in_force(&facts.gateways) {
+            Some(now)
+        } else {
+            now.checked_sub(CONFIRM_WITHIN).ok()
+        };
+        if let Some(before) = before {
+            self.fleet.let_go(before);
+        }
+    }
+
+    /// Wants `count` Instances of a Revision, with new ones for those that were given up.
+    pub(super) fn keep(&mut self, revision: &Revision, count: u32, facts: &Facts, now: Timestamp) {
         if facts.hosts.iter().any(|host| host.connected) {
             self.fleet.give_up_failed(revision.digest, now, REPLACE_AFTER);
         }
-        self.order(revision, facts, now);
+        self.order(revision, count, facts, now);
     }
 
     /// Whether somebody can answer requests for a Revision.

@@ -8,7 +8,6 @@ use super::gates::{GateState, human};
 use super::promotion::Promotion;
 use super::rollout::{CONFIRM_WITHIN, Phase, Rollout};
 use super::{Environment, Facts};
-use crate::pipeline::Strategy;
 use crate::timeline::Actor;
 
 /// Why an Environment has to be looked at again at a certain time.
@@ -43,6 +42,12 @@ impl Environment {
         times.extend(failed.filter(|instance| instance.health == InstanceHealth::Failed).map(|instance| {
             (after(instance.since, REPLACE_AFTER), "an Instance that failed gets a successor".to_owned())
         }));
+        let leaving =
+            self.fleet.instances.iter().filter(|instance| instance.wanted).filter_map(|i| i.leaving);
+        times.extend(
+            leaving
+                .map(|since| (after(since, CONFIRM_WITHIN), "an Instance that left is stopped".to_owned())),
+        );
         // What was due has just been looked at; where that did not settle it, it is looked at again soon, not at once.
         let later = |at: Timestamp| if at > now { at } else { after(now, LOOK_EVERY) };
         let times = times.into_iter().map(|(at, reason)| Wakeup { at: later(at), reason });
@@ -81,6 +86,9 @@ impl Environment {
         match &rollout.phase {
             Phase::Preparing | Phase::Starting | Phase::Verifying { .. } | Phase::Returning => {}
             Phase::Replacing | Phase::Completing => times.push(confirm),
+            Phase::Batch { .. } => {
+                times.push((after(now, LOOK_EVERY), "a batch of Instances is looked at".to_owned()))
+            }
             Phase::Step { .. } if rollout.held.is_none() => {
                 times.push((after(now, LOOK_EVERY), "the evidence is looked at".to_owned()));
             }
@@ -140,7 +148,11 @@ impl Environment {
             Phase::Preparing => Some("the check of the way back".to_owned()),
             Phase::Replacing => Some("the old Instances to stop".to_owned()),
             Phase::Starting => Some(self.starting_waits(active, facts)),
-            Phase::Step { index } => unconfirmed().or_else(|| step_waits(active, rollout, *index, now)),
+            Phase::Batch { index } => Some(self.batch_waits(active, rollout, *index, facts)),
+            Phase::Step { index } => {
+                let ordered = rollout.steps.last().is_some_and(|step| step.in_force_at.is_none());
+                unconfirmed().filter(|_| ordered).or_else(|| step_waits(active, rollout, *index, now))
+            }
             Phase::Completing => unconfirmed(),
             Phase::Verifying { index, .. } => {
                 Some(format!("check {} of {}", index + 1, active.plan.verify.len()))
@@ -150,9 +162,21 @@ impl Environment {
             }
         };
         reasons.extend(
-            what.map(|what| format!("the Rollout of {version} ({}) waits for {what}", rollout.phase.word())),
+            what.map(|what| format!("the Rollout of {version} ({}) waits for {what}", active.state_word())),
         );
         reasons
+    }
+
+    fn batch_waits(&self, active: &Promotion, rollout: &Rollout, index: usize, facts: &Facts) -> String {
+        let wanted = rollout.batches.get(index).copied().unwrap_or(0);
+        let leaving =
+            self.fleet.instances.iter().filter(|i| !i.stays() && Some(i.revision) == rollout.stable_digest());
+        let leaving = leaving.count();
+        let ordered = self.fleet.wanted(active.revision.digest).count();
+        if ordered < wanted as usize && leaving > 0 {
+            return format!("room: {leaving} of the old Instances have to stop first");
+        }
+        self.starting_waits(active, facts)
     }
 
     fn starting_waits(&self, active: &Promotion, facts: &Facts) -> String {
@@ -171,8 +195,7 @@ impl Environment {
 }
 
 fn step_waits(active: &Promotion, rollout: &Rollout, index: usize, now: Timestamp) -> Option<String> {
-    let Strategy::Canary(canary) = &active.plan.strategy else { return None };
-    let step = canary.steps.get(index)?;
+    let step = active.step(index)?;
     let end = after(rollout.since, step.duration);
     if now < end {
         // Rounded up: it never ends in no time.

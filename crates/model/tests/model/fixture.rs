@@ -7,10 +7,11 @@ use towpath_model::environment::{
     Environment, NewPromotion, Policy, PromotionKind, PromotionPlan, Revision, Voter,
 };
 use towpath_model::pipeline::{
-    Analysis, ApprovalGate, Canary, CanaryStep, Gate, Health, Limits, OnFailure, SelfApproval, Stop,
-    Strategy, Verification, Workload,
+    Amount, Analysis, ApprovalGate, BlueGreen, Canary, CanaryStep, Gate, Health, Limits, OnFailure, Rolling,
+    SelfApproval, Stop, Strategy, Verification, Workload,
 };
 use towpath_model::policy::{Allow, EnvironmentDocument, Target};
+use towpath_model::strategy::WARM;
 use towpath_model::timeline::Actor;
 use towpath_model::{AgentId, Digest, PromotionId, StageName, UserId, Weight};
 
@@ -70,6 +71,20 @@ pub fn canary(steps: &[(u16, i64, bool)]) -> Strategy {
         pause: *pause,
     };
     Strategy::Canary(Canary { steps: steps.iter().map(step).collect() })
+}
+
+/// A rolling replacement with so many Instances more and fewer, and so many seconds between batches.
+pub fn rolling(surge: u32, unavailable: u32, duration: i64) -> Strategy {
+    let (max_surge, max_unavailable) = (Amount::Count(surge), Amount::Count(unavailable));
+    let duration = seconds(duration);
+    Strategy::Rolling(Rolling { max_surge, max_unavailable, duration, max: duration * 4 })
+}
+
+/// A switch that is watched for so many seconds.
+pub fn blue_green(watch: i64) -> Strategy {
+    let duration = seconds(watch);
+    let watch = CanaryStep { weight: Weight::FULL, duration, max: duration * 4, pause: false };
+    Strategy::BlueGreen(BlueGreen { watch: Some(watch), warm: WARM })
 }
 
 pub fn plan(strategy: Strategy, gates: Vec<Gate>, verify: Vec<Verification>) -> PromotionPlan {

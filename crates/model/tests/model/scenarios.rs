@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! instances 2 | gate approval 2 | gate window mon-thu 09:00-16:00 | gate freeze FROM UNTIL | gate soak staging 600
-//! strategy canary 10:30 50:30:pause | strategy recreate | on-failure hold | verify http | verify run | deadline 600
+//! strategy canary 10:30 50:30:pause | strategy recreate | strategy rolling SURGE UNAVAILABLE SECONDS
+//! strategy blue-green SECONDS | on-failure hold | verify http | verify run | deadline 600
 //! push 1.0.0 [by LOGIN] [config c2] [override] | approve LOGIN | reject LOGIN | approve-seen LOGIN | look LOGIN
 //! checked | broken TEXT | instances ready | instance failed | confirm | advance 10 | measure candidate 100/3 stable 900/20
 //! passed | failed TEXT | lost | errored | hold | resume | abort | rollback 1.0.0 | withdraw | apply | no-host | host
@@ -31,8 +32,8 @@ use towpath_model::timeline::Actor;
 use towpath_model::{AttemptId, Digest, PromotionId};
 
 use crate::fixture::{
-    agent, approval, canary, environment, new_promotion, plan, promotion_id, revision, rollback_plan,
-    seconds, start, user, voter,
+    agent, approval, blue_green, canary, environment, new_promotion, plan, promotion_id, revision,
+    rollback_plan, rolling, seconds, start, user, voter,
 };
 
 struct Script {
@@ -413,6 +414,12 @@ fn pair(text: &str) -> (u64, u64) {
 fn strategy(words: &[&str]) -> Strategy {
     if words[0] == "recreate" {
         return Strategy::Recreate;
+    }
+    let number = |at: usize| words[at].parse::<u32>().expect("a number");
+    match words[0] {
+        "rolling" => return rolling(number(1), number(2), number(3).into()),
+        "blue-green" => return blue_green(number(1).into()),
+        _ => {}
     }
     let step = |word: &&str| {
         let parts: Vec<&str> = word.split(':').collect();

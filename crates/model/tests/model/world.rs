@@ -8,15 +8,15 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::environment::{
-    Change, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, InstanceHealth, NewPromotion,
-    Observed, Outcome, Phase, PromotionKind, Sample, TrafficArm,
+    CONFIRM_WITHIN, Change, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, Instance,
+    InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Sample, TrafficArm,
 };
 use towpath_model::pipeline::{HttpVerification, OnFailure, RunVerification, Strategy, Verification};
 use towpath_model::{AgentId, AttemptId, Digest, InstanceId, PromotionId, Weight};
 
 use crate::fixture::{
-    agent, approval, canary, document, environment, new_promotion, plan, revision, rollback_plan, seconds,
-    start, user, voter,
+    agent, approval, blue_green, canary, document, environment, new_promotion, plan, revision, rollback_plan,
+    rolling, seconds, start, user, voter,
 };
 use crate::prng::Prng;
 
@@ -266,9 +266,11 @@ impl World {
         if self.chance.once_in(3) {
             self.bad.insert(fresh.digest);
         }
-        let strategy = match self.chance.below(4) {
+        let strategy = match self.chance.below(6) {
             0 => Strategy::Recreate,
-            1 => canary(&[(100, 10, false), (500, 10, true)]),
+            1 => rolling(self.few(), self.few(), 10),
+            2 => blue_green(15),
+            3 => canary(&[(100, 10, false), (500, 10, true)]),
             _ => canary(&[(100, 15, false), (500, 10, false)]),
         };
         let mut plan = plan(strategy, self.env.policy.document.gates.clone(), self.verification());
@@ -285,6 +287,11 @@ impl World {
             self.inbox.push_back((at, event.clone()));
         }
         self.handle(event);
+    }
+
+    /// 0, 1 or 2.
+    fn few(&mut self) -> u32 {
+        u32::try_from(self.chance.below(3)).expect("small")
     }
 
     fn verification(&mut self) -> Vec<Verification> {
@@ -334,7 +341,7 @@ impl World {
         let gates = if self.chance.once_in(2) { vec![approval(1)] } else { Vec::new() };
         let mut policy = self.env.policy.clone();
         policy.version += 1;
-        policy.document = document(gates, 1 + u32::try_from(self.chance.below(2)).expect("small"));
+        policy.document = document(gates, 1 + u32::try_from(self.chance.below(4)).expect("small"));
         let config = self.env.config;
         self.handle(EnvironmentEvent::PolicyApplied {
             policy: Box::new(policy),
@@ -706,7 +713,8 @@ impl World {
         }
         for promotion in &change.ended {
             assert!(self.ended.insert(promotion.id), "{} ended twice", promotion.title());
-            let judged = matches!(promotion.plan.strategy, Strategy::Canary(_))
+            let steps = promotion.rollout.as_ref().map_or(0, |rollout| rollout.steps.len());
+            let judged = steps > 0
                 && promotion.kind == PromotionKind::Release
                 && promotion.rollout.as_ref().is_some_and(|rollout| rollout.stable.is_some());
             let bad = self.bad.contains(&promotion.revision.digest);
@@ -737,8 +745,10 @@ impl World {
         let wanted: BTreeSet<InstanceId> =
             self.env.fleet.instances.iter().filter(|i| i.wanted).map(|i| i.id).collect();
         assert!(wanted.is_disjoint(&self.gone), "an Instance came back from the dead");
+        self.check_rolling();
         for was in fleet.instances.iter().filter(|i| i.wanted && !wanted.contains(&i.id)) {
             self.gone.insert(was.id);
+            self.check_left(was, facts);
             if self.env.fleet.wanted(was.revision).next().is_some() {
                 continue;
             }
@@ -753,6 +763,46 @@ impl World {
                 );
             }
         }
+    }
+
+    /// An Instance that leaves while others of its Revision stay is stopped only when nobody sends to it any more, or
+    /// when gateways were silent about it for too long.
+    fn check_left(&self, was: &Instance, facts: &Facts) {
+        let Some((since, address)) = was.leaving.zip(was.address) else { return };
+        if self.now.duration_since(since) >= CONFIRM_WITHIN {
+            return;
+        }
+        let taken = self.env.fleet.instances.iter().any(|i| i.stays() && i.address == Some(address));
+        for gateway in facts.gateways.iter().filter(|_| !taken) {
+            let generation = self.env.traffic.confirmed.get(gateway).copied().unwrap_or(0);
+            let mut arms = self.routes.get(&generation).into_iter().flatten();
+            let sends = arms.any(|arm| arm.weight != Weight::NONE && arm.endpoints.contains(&address));
+            assert!(!sends, "{gateway} still sends to an Instance that was stopped");
+        }
+    }
+
+    /// A rolling replacement stays within its bounds, where it began with none of the candidate's Instances.
+    fn check_rolling(&self) {
+        let Some(active) = &self.env.active else { return };
+        let Some(rollout) = active.rollout.as_ref().filter(|rollout| rollout.restarts.is_empty()) else {
+            return;
+        };
+        let (Strategy::Rolling(rolling), Some(&all)) = (&active.plan.strategy, rollout.batches.last()) else {
+            return;
+        };
+        let candidate = active.revision.digest;
+        if matches!(rollout.phase, Phase::Returning) || self.env.fleet.wanted(candidate).next().is_none() {
+            return;
+        }
+        let known = |i: &&Instance| {
+            i.wanted && (i.revision == candidate || Some(i.revision) == rollout.stable_digest())
+        };
+        let count = self.env.fleet.instances.iter().filter(known).count();
+        let most = all + rolling.surge(all);
+        assert!(count <= most as usize, "{count} Instances of {most} at most: {:?}", rollout.phase);
+        let stay = self.env.fleet.instances.iter().filter(known).filter(|i| i.stays()).count();
+        let least = all - rolling.unavailable(all);
+        assert!(stay >= least as usize, "{stay} Instances of {least} at least: {:?}", rollout.phase);
     }
 
     fn check_traffic(&self) {

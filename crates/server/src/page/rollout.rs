@@ -4,7 +4,7 @@ use towpath_judge::{Assessment, Verdict};
 use towpath_model::environment::{
     Environment, Outcome, Phase, Promotion, Revision, Rollout, check_attempt, human,
 };
-use towpath_model::pipeline::{Strategy, Verification};
+use towpath_model::pipeline::{BlueGreen, Strategy, Verification};
 use towpath_store::core::measurements::Total;
 use towpath_ui::routes;
 use towpath_ui::view::{Arm, CheckRow, JudgeTest, RolloutStep, RolloutView, Series, State, VerdictView};
@@ -28,7 +28,7 @@ pub(super) fn view(
         _ => rollout.back.as_ref().and_then(|back| back.time_to_safe_ms()),
     };
     Some(RolloutView {
-        strategy: strategy(&promotion.plan.strategy).to_owned(),
+        strategy: promotion.plan.strategy.word().to_owned(),
         state: words::promotion_state(promotion),
         stable: rollout.stable.as_ref().map(|stable| arm(environment, rollout, stable, false, totals)),
         candidate: arm(environment, rollout, &promotion.revision, true, totals),
@@ -40,13 +40,6 @@ pub(super) fn view(
         polls: promotion.outcome.is_none(),
         series,
     })
-}
-
-const fn strategy(strategy: &Strategy) -> &'static str {
-    match strategy {
-        Strategy::Recreate => "recreate",
-        Strategy::Canary(_) => "canary",
-    }
 }
 
 /// One side. The judge's counts are those of this Rollout alone; without a judge, all that is kept is counted.
@@ -70,12 +63,14 @@ fn arm(
     Arm { revision: words::revision_name(revision), ready, desired, requests, errors }
 }
 
-/// The steps of the canary, and at their end everything.
+/// The steps, and at their end everything.
 fn steps(promotion: &Promotion, rollout: &Rollout) -> Vec<RolloutStep> {
-    let Strategy::Canary(canary) = &promotion.plan.strategy else { return Vec::new() };
+    if promotion.plan.strategy == Strategy::Recreate {
+        return Vec::new();
+    }
     let over = promotion.outcome.is_some() || rollout.is_returning();
-    let mut drawn: Vec<RolloutStep> = canary
-        .steps
+    let mut drawn: Vec<RolloutStep> = promotion
+        .steps()
         .iter()
         .enumerate()
         .map(|(index, step)| {
@@ -117,10 +112,13 @@ fn verdict(promotion: &Promotion, rollout: &Rollout) -> VerdictView {
     }
     let reason = match (&promotion.plan.strategy, &rollout.stable) {
         (Strategy::Recreate, _) => "a recreate is not judged: readiness and the verification decide",
-        (Strategy::Canary(_), None) => {
+        (Strategy::BlueGreen(BlueGreen { watch: None, .. }), _) => {
+            "a switch without `watch` is not judged: readiness and the verification decide"
+        }
+        (_, None) => {
             "the first deployment has nothing to be compared with: readiness and the verification decide"
         }
-        (Strategy::Canary(_), Some(_)) => "nothing was measured yet",
+        (_, Some(_)) => "nothing was measured yet",
     };
     VerdictView { state: State::Unknown, reason: reason.to_owned(), tests: Vec::new() }
 }

@@ -6,7 +6,7 @@ use towpath_model::environment::gate_words;
 use towpath_model::environment::{
     Environment, GateState, InstanceHealth, Outcome, Phase, Promotion, Revision,
 };
-use towpath_model::pipeline::{Gate, Strategy};
+use towpath_model::pipeline::Gate;
 use towpath_model::run::{Cause, JobRun, JobState, Run, RunState};
 use towpath_model::timeline::Actor;
 use towpath_ui::view::{
@@ -208,11 +208,10 @@ pub(super) fn confirmed_weight(environment: &Environment, promotion: &Promotion)
 /// Where a Rollout is: `step 2 of 4`.
 pub(super) fn phase(promotion: &Promotion) -> String {
     let Some(rollout) = &promotion.rollout else { return "waiting".to_owned() };
-    match (&rollout.phase, &promotion.plan.strategy) {
-        (Phase::Step { index }, Strategy::Canary(canary)) => {
-            format!("step {} of {}", index + 1, canary.steps.len())
-        }
-        (phase, _) => phase.word().to_owned(),
+    match &rollout.phase {
+        Phase::Step { index } => format!("step {} of {}", index + 1, promotion.steps().len()),
+        Phase::Batch { index } => format!("batch {} of {}", index + 1, rollout.batches.len()),
+        phase => phase.word().to_owned(),
     }
 }
 
