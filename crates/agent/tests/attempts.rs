@@ -51,6 +51,19 @@ fn log_events_and_artifacts_reach_the_server_whole() {
 }
 
 #[test]
+fn a_job_that_divides_its_tests_is_given_their_times() {
+    let server = Server::start();
+    let _agent = server.agent();
+    let times = server.put(b"{\"id\":\"a\",\"ms\":7}\n".to_vec());
+    let attempt = server.assign(vec![step("cat $TOWPATH_TEST_TIMES")], |assignment| {
+        assignment.test_times = Some(times);
+    });
+    eventually("the attempt finishes", || server.finished(attempt).is_some());
+    let log = server.log(attempt);
+    assert!(log.contains("{\"id\":\"a\",\"ms\":7}"), "{log}");
+}
+
+#[test]
 fn nothing_is_lost_while_the_server_is_away_for_less_than_a_lease() {
     let server = Server::start();
     let _agent = server.agent();

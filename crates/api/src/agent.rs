@@ -172,6 +172,9 @@ pub struct Assignment {
     /// Tests in quarantine: where no other failed, their failure does not fail a Step.
     #[serde(default)]
     pub quarantine: Vec<String>,
+    /// How long tests took before, one JSON object a line, where the Job divides its tests.
+    #[serde(default)]
+    pub test_times: Option<Digest>,
     /// How to confine the Steps.
     pub executor: ExecutorKind,
     /// Whether the Steps may use the network.

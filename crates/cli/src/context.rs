@@ -19,13 +19,25 @@ use crate::failure::{Failure, Kind};
 pub struct Remote {
     /// The server's address; else the one of the last `towpath login`.
     #[arg(long, env = "TOWPATH_URL", global = true, help_heading = "Server")]
-    pub url: Option<Url>,
+    pub url: Option<ServerUrl>,
     /// An API token; else the one that `towpath login` made.
     #[arg(long, env = "TOWPATH_TOKEN", hide_env_values = true, global = true, help_heading = "Server")]
     pub token: Option<String>,
     /// Prints JSON.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// An address, or nothing: a Job of a local run has an empty `TOWPATH_URL`.
+#[derive(Debug, Clone)]
+pub struct ServerUrl(Option<Url>);
+
+impl std::str::FromStr for ServerUrl {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(|url| Self(Some(url))) }
+    }
 }
 
 /// A server and the way in.
@@ -114,10 +126,11 @@ impl Remote {
     /// When none is known, or none of the known ones is meant.
     pub fn access(&self) -> anyhow::Result<Access> {
         let contexts = Contexts::read()?;
-        let wanted = self.url.as_ref().map(Url::to_string).or(contexts.current);
+        let url = self.url.as_ref().and_then(|url| url.0.as_ref());
+        let wanted = url.map(Url::to_string).or(contexts.current);
         let known = wanted.as_ref().and_then(|url| contexts.servers.get(url)).cloned();
         let authority = known.as_ref().and_then(|access| access.authority.clone());
-        match (&self.url, &self.token, known) {
+        match (url, &self.token, known) {
             (Some(url), Some(token), _) => Ok(Access { url: url.clone(), token: token.clone(), authority }),
             (None, Some(token), Some(known)) => Ok(Access { token: token.clone(), ..known }),
             (_, None, Some(known)) => Ok(known),

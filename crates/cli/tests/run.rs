@@ -67,6 +67,30 @@ fn what_is_needed_runs_first_and_passes_outputs_and_artifacts_on() {
 }
 
 #[test]
+fn a_job_divides_its_tests_over_its_cells() {
+    let project = project(
+        r#"  test:
+    parallel: 2
+    steps: ["printf 'a\nb\nc\nd\ne\n' | towpath test split > mine; tr '\n' ' ' < mine"]
+"#,
+    );
+    fs::write(project.path().join("times"), "{\"id\":\"e\",\"ms\":9000}\n{\"id\":\"a\",\"ms\":100}\n")
+        .unwrap();
+    let (code, stdout, stderr) = run(&project, &[]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    has(&stdout, &["test-1", "test-2", "| a c e", "| b d", "by their names alone"]);
+    let (code, stdout, stderr) = run(&project, &["test", "--env", "TOWPATH_TEST_TIMES=../times"]);
+    assert!(
+        code != 0 && (stdout + &stderr).contains("failed to read the times"),
+        "a wrong file is no history"
+    );
+    let times = format!("TOWPATH_TEST_TIMES={}", project.path().join("times").display());
+    let (code, stdout, stderr) = run(&project, &["test", "--env", &times]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    has(&stdout, &["share 1 of 2: 4 of 5 tests", "3 without history count as the median, 9.0 s"]);
+}
+
+#[test]
 fn a_failure_skips_what_needs_it_and_is_told_at_the_end() {
     let project = project(
         r#"  build: { steps: ["echo before; echo the reason >&2; exit 3"] }

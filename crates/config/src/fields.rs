@@ -81,7 +81,7 @@ impl<'n, 'r> Fields<'n, 'r> {
         }
     }
 
-    fn key(&self, name: &'static str) -> &'static Key {
+    pub(crate) fn key(&self, name: &'static str) -> &'static Key {
         self.object.key(name).expect("the lowering asks for keys of the table only")
     }
 

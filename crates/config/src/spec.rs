@@ -6,6 +6,7 @@
 pub(crate) mod aliases;
 pub(crate) mod cache;
 pub(crate) mod container;
+pub(crate) mod demand;
 pub(crate) mod environment;
 pub(crate) mod limits;
 pub(crate) mod need;

@@ -81,6 +81,7 @@ jobs:
     matrix: { os: [linux, mac] }
     fail_fast: true
     max_parallel: 1
+    parallel: 2
     steps: [{ uses: rust, with: { toolchain: nightly }, env: { A: b } }]
   build:
     needs: [{ job: test, optional: true }]
@@ -139,6 +140,12 @@ stages:
       - window: { days: mon-thu, hours: "09:00-16:00", timezone: Europe/Berlin }
       - freeze: { from: 2026-12-24, until: 2026-12-27, timezone: UTC, reason: holidays }
       - soak: { environment: dev, for: 30m }
+      - evidence:
+          tests: { max_failed: 1, passed_on_retry: refuse, max_quarantined: 2, min_passed: 3 }
+          coverage: { min: 80%, max_drop: 1% }
+          sarif: { max_errors: 1, max_warnings: 2, max_notes: 3 }
+          load: { p50: 50ms, p95: 200ms, p99: 1s, max_failed: 1% }
+          contract: verified
     deploy: { strategy: canary, steps: [{ weight: 5%, for: 5m, max: 1h, pause: true }] }
     analysis: { error_rate: { max_increase: 1pp, max: 4%, false_alarm: 2%, min_requests: 9, block: 20s } }
     verify:
@@ -188,8 +195,10 @@ fn check_all_keys_are_taken(schema: &Value, text: &str) {
     let mut found = Vec::new();
     used(schema, schema, &document, &mut found);
     for key in keys(schema) {
-        let own = !matches!(key.0.as_str(), "gate" | "approval" | "window" | "freeze" | "soak")
-            || schema["$defs"].get("pipeline").is_some();
+        let of_gates =
+            matches!(key.0.as_str(), "gate" | "approval" | "window" | "freeze" | "soak" | "evidence")
+                || key.0.starts_with("demanded");
+        let own = !of_gates || schema["$defs"].get("pipeline").is_some();
         assert!(!own || found.contains(&key), "the example lacks {}.{}", key.0, key.1);
     }
 }
@@ -205,7 +214,7 @@ fn every_key_of_the_schema_is_read() {
     check_all_keys_are_taken(&schema::pipeline(), EVERYTHING);
     // No value in the file is a default, so what was lowered holds none of them either.
     let pipeline = serde_json::to_value(pipeline).expect("it can be written");
-    assert_eq!(pipeline["jobs"][2]["retry"]["attempts_lost"], 4);
+    assert_eq!(pipeline["jobs"][4]["retry"]["attempts_lost"], 4);
     assert_eq!(pipeline["stages"][3]["analysis"]["error_rate"]["max"], 0.04);
     assert_eq!(pipeline["stages"][3]["on_failure"], "hold");
     assert_eq!(pipeline["stages"][3]["strategy"]["steps"][0]["weight"], 50);

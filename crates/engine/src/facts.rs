@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use towpath_model::Digest;
 use towpath_model::environment::{Environment, Facts, Host, Neighbour};
 use towpath_store::core::{Connection, agents, environments, gateways};
 
 use crate::{Engine, EngineError, live};
 
 impl Engine {
-    /// The facts of this moment for one Environment.
+    /// The facts of this moment for one Environment; `asked` is a Release that is about to wait for it.
     pub(crate) async fn facts(
         &self,
         db: &mut Connection,
         environment: &Environment,
+        asked: Option<Digest>,
     ) -> Result<Facts, EngineError> {
         let now = self.now();
         let labels = &environment.policy.document.target.hosts;
@@ -40,6 +42,7 @@ impl Engine {
                 neighbours.insert(other.key.environment, neighbour);
             }
         }
-        Ok(Facts { hosts, gateways, neighbours })
+        let evidence = self.known_of_releases(db, environment, asked).await?;
+        Ok(Facts { hosts, gateways, neighbours, evidence })
     }
 }

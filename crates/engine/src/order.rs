@@ -31,6 +31,9 @@ pub(crate) struct AttemptBody {
     pub(crate) passwords: Vec<SecretName>,
     /// The Environment whose secrets they are; empty for those of the Project's Jobs.
     pub(crate) environment: String,
+    /// The Job in the file and the Run of a cell that does a part of its work.
+    #[serde(default)]
+    pub(crate) split: Option<(JobName, u64)>,
 }
 
 /// The Attempt of a Job.
@@ -67,6 +70,7 @@ pub(crate) fn for_job(
         artifacts: artifacts(job),
         reports: job.reports.clone(),
         quarantine: Vec::new(),
+        test_times: None,
         executor: executor(engine, run, job)?,
         network: job.network == Network::Full,
         limits: job.limits,
@@ -77,7 +81,9 @@ pub(crate) fn for_job(
     // Only what a protected ref says gets secrets.
     let secrets = if run.trust == Trust::Protected { job.secrets.clone() } else { Vec::new() };
     let passwords = containers::passwords(&assignment.containers, run.trust);
-    let body = AttemptBody { assignment, secrets, passwords, environment: String::new() };
+    let divided = job.cell.as_ref().filter(|cell| cell.share.is_some());
+    let split = divided.map(|cell| (cell.of.clone(), run.number));
+    let body = AttemptBody { assignment, secrets, passwords, environment: String::new(), split };
     let place = Place {
         title: body.assignment.title.clone(),
         job: name.to_string(),
@@ -150,6 +156,7 @@ pub(crate) fn for_check(
         artifacts: Vec::new(),
         reports: ReportDeclaration::junit(&check.junit),
         quarantine: Vec::new(),
+        test_times: None,
         executor: ExecutorKind::Sandbox,
         network: true,
         limits: JobLimits::default(),
@@ -159,7 +166,7 @@ pub(crate) fn for_check(
     };
     let secrets = check.secrets.clone();
     let environment = key.environment.to_string();
-    let body = AttemptBody { assignment, secrets, passwords: Vec::new(), environment };
+    let body = AttemptBody { assignment, secrets, passwords: Vec::new(), environment, split: None };
     let place = Place::of_check(body.assignment.title.clone());
     queued(id, Owner::Environment(key.environment.clone()), BTreeMap::new(), place, &body)
 }

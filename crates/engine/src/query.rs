@@ -184,7 +184,7 @@ impl Engine {
                     .is_some_and(|current| current.revision.release == release.digest);
                 let waits = match here {
                     Some(environment) if promotion.as_ref().is_some_and(|p| p.outcome.is_none()) => {
-                        environment.waits(&self.facts(&mut db, environment).await?, self.now())
+                        environment.waits(&self.facts(&mut db, environment, None).await?, self.now())
                     }
                     Some(_) => Vec::new(),
                     None => vec![format!("{key} has no document yet; `towpath apply` makes it")],
@@ -223,7 +223,7 @@ impl Engine {
         let mut db = self.db().snapshot().await?;
         let mut all = Vec::new();
         for environment in environments::all(&mut db, project).await? {
-            let facts = self.facts(&mut db, &environment).await?;
+            let facts = self.facts(&mut db, &environment, None).await?;
             let mut waits = environment.waits(&facts, self.now());
             waits.extend(policy_wait(&mut db, &environment).await?);
             all.push(EnvironmentStatus { environment, waits });
@@ -239,7 +239,7 @@ impl Engine {
         let mut db = self.db().snapshot().await?;
         let environment = environments::find(&mut db, key).await?;
         let environment = environment.ok_or_else(|| EngineError::not_found(format!("environment {key}")))?;
-        let mut waits = environment.waits(&self.facts(&mut db, &environment).await?, self.now());
+        let mut waits = environment.waits(&self.facts(&mut db, &environment, None).await?, self.now());
         waits.extend(policy_wait(&mut db, &environment).await?);
         Ok(EnvironmentStatus { environment, waits })
     }

@@ -135,7 +135,7 @@ impl Engine {
     ) -> Result<Assignment, EngineError> {
         let body: AttemptBody = serde_json::from_str(&queued.body)
             .map_err(|error| EngineError::internal("a queued Attempt could not be read", error))?;
-        let AttemptBody { mut assignment, secrets: names, passwords, environment } = body;
+        let AttemptBody { mut assignment, secrets: names, passwords, environment, split } = body;
         assignment.lease = Lease { attempt: queued.id, fence };
         if !names.is_empty() || !passwords.is_empty() {
             let newest = newest_versions(&mut unit.tx, &queued.project, &environment).await?;
@@ -154,6 +154,9 @@ impl Engine {
         let reads_tests = assignment.reports.iter().any(|declared| declared.kind == ReportKind::Junit);
         if assignment.job.is_some() && reads_tests {
             assignment.quarantine = evidence::hushed(&mut unit.tx, &queued.project, unit.now).await?;
+        }
+        if let Some((job, run)) = split {
+            assignment.test_times = self.test_times(unit, &queued.project, run, &job).await?;
         }
         Ok(assignment)
     }

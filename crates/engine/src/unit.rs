@@ -162,7 +162,11 @@ impl Unit<'_> {
         event: EnvironmentEvent,
     ) -> Result<Environment, EngineError> {
         let mut environment = self.environment(key).await?;
-        let facts = self.engine.facts(&mut self.tx, &environment).await?;
+        let asked = match &event {
+            EnvironmentEvent::PromotionRequested(new) => Some(new.revision.release),
+            _ => None,
+        };
+        let facts = self.engine.facts(&mut self.tx, &environment, asked).await?;
         let (generation, wanted) = (environment.traffic.generation, wanted(&environment));
         let change = environment.handle(event, &facts, self.now)?;
         if environment.traffic.generation != generation {

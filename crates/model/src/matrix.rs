@@ -31,6 +31,31 @@ pub struct Matrix {
     pub exclude: Vec<Values>,
     /// Adds values to the combinations that it fits, or a combination of its own where it fits none.
     pub include: Vec<Values>,
+    /// How many cells share the work of each combination; 0 where it is not divided.
+    pub parallel: u32,
+}
+
+/// The name under which a cell's number stands among its values.
+pub const PARALLEL: &str = "parallel";
+
+/// Which part of divided work a cell does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// 1, 2, 3 …
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Share {
+    /// As a Step is told.
+    #[must_use]
+    pub fn env(self) -> [(&'static str, String); 2] {
+        [
+            ("TOWPATH_PARALLEL_INDEX", self.index.to_string()),
+            ("TOWPATH_PARALLEL_COUNT", self.count.to_string()),
+        ]
+    }
 }
 
 /// Where a Job stands in the matrix that it comes from.
@@ -44,14 +69,19 @@ pub struct Cell {
     pub fail_fast: bool,
     /// How many cells may run at once.
     pub max_parallel: Option<u32>,
+    /// Its part of the work, where `parallel` divides it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 impl Cell {
-    /// Its values for people: `linux, 1.90`.
+    /// Its values for people: `linux, 1.90`, `2 of 4`.
     #[must_use]
     pub fn label(&self) -> String {
-        let values: Vec<&str> = self.values.iter().map(|(_, value)| value.as_str()).collect();
-        values.join(", ")
+        let is_share = |name: &str| name == PARALLEL && self.share.is_some();
+        let values = self.values.iter().filter(|(name, _)| !is_share(name)).map(|(_, value)| value.clone());
+        let share = self.share.map(|Share { index, count }| format!("{index} of {count}"));
+        values.chain(share).collect::<Vec<_>>().join(", ")
     }
 
     /// Its values as environment: `MATRIX_OS`.
@@ -106,6 +136,21 @@ impl Matrix {
         }
         cells.retain(|cell| !self.exclude.iter().any(|pairs| pairs.iter().all(|pair| cell.contains(pair))));
         self.include_into(&mut cells);
+        if self.parallel > 0 {
+            let whole = cells.is_empty() && self.axes.is_empty() && self.include.is_empty();
+            if whole {
+                cells.push(Vec::new());
+            }
+            let shares = |cell: &Values| {
+                let cell = cell.clone();
+                (1..=self.parallel).map(move |index| {
+                    let mut cell = cell.clone();
+                    cell.push((PARALLEL.to_owned(), index.to_string()));
+                    cell
+                })
+            };
+            cells = cells.iter().flat_map(shares).collect();
+        }
         match cells.len() {
             0 => Err(MatrixError::Empty),
             count if count > MAX_CELLS => Err(MatrixError::TooMany { count }),
@@ -141,7 +186,8 @@ impl Matrix {
     #[must_use]
     pub fn names(&self) -> BTreeSet<&str> {
         let axes = self.axes.iter().map(|(axis, _)| axis.as_str());
-        axes.chain(self.include.iter().flatten().map(|(name, _)| name.as_str())).collect()
+        let share = (self.parallel > 0).then_some(PARALLEL);
+        axes.chain(self.include.iter().flatten().map(|(name, _)| name.as_str())).chain(share).collect()
     }
 
     /// The names of cells: that of the Job and the values of the axes, told apart by a digest where these are alike or too long.
@@ -166,7 +212,7 @@ impl Matrix {
         let whole = !cell.iter().any(|(name, _)| is_axis(name));
         let parts: Vec<String> = cell
             .iter()
-            .filter(|(name, _)| whole || is_axis(name))
+            .filter(|(name, _)| whole || is_axis(name) || (self.parallel > 0 && name == PARALLEL))
             .map(|(_, value)| slug(value))
             .filter(|part| !part.is_empty())
             .collect();
@@ -278,6 +324,7 @@ mod tests {
             axes: axes.iter().map(axis).collect(),
             exclude: exclude.iter().map(|text| pairs(text)).collect(),
             include: include.iter().map(|text| pairs(text)).collect(),
+            parallel: 0,
         }
     }
 
@@ -320,6 +367,17 @@ mod tests {
         let distinct: BTreeSet<_> = alike.iter().collect();
         assert_eq!(distinct.len(), 4, "{alike:?}");
         assert!(alike.iter().all(|name| name.starts_with("test-") && name.len() <= MAX_NAME), "{alike:?}");
+    }
+
+    #[test]
+    fn parallel_multiplies_what_there_is() {
+        let alone = Matrix { parallel: 3, ..Matrix::default() };
+        assert_eq!(named(&alone), ["test-1", "test-2", "test-3"]);
+        let both = Matrix { parallel: 2, ..matrix(&[("os", &["linux", "mac"])], &[], &["os=bsd"]) };
+        let names = ["test-linux-1", "test-linux-2", "test-mac-1", "test-mac-2", "test-bsd-1", "test-bsd-2"];
+        assert_eq!(named(&both), names);
+        let nothing = Matrix { parallel: 2, ..matrix(&[("os", &["linux"])], &["os=linux"], &[]) };
+        assert_eq!(nothing.cells(), Err(MatrixError::Empty));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Image, ImageBuild, Service};
+use crate::evidence::EvidenceGate;
 use crate::input::Input;
 use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
@@ -470,6 +471,8 @@ pub enum Gate {
     Freeze(FreezeGate),
     /// The Release has run elsewhere for a time.
     Soak(SoakGate),
+    /// The reports of the Release's Run say what is demanded.
+    Evidence(EvidenceGate),
 }
 
 /// People say yes.

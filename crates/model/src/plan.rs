@@ -572,6 +572,7 @@ fn planned_gate(gate: &Gate, origin: GateOrigin) -> PlannedGate {
             )
         }
         Gate::Soak(soak) => ("soak", format!("{:#} in `{}`", soak.duration, soak.environment)),
+        Gate::Evidence(gate) => ("evidence", gate.words()),
     };
     PlannedGate { origin, kind: kind.to_owned(), waits_for }
 }

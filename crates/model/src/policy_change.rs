@@ -320,7 +320,7 @@ pub fn loosenings(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<S
 fn approvals(document: &EnvironmentDocument) -> impl Iterator<Item = &ApprovalGate> {
     document.gates.iter().filter_map(|gate| match gate {
         Gate::Approval(gate) => Some(gate),
-        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) => None,
+        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
     })
 }
 
@@ -336,6 +336,7 @@ fn demands_as_much(new: &Gate, old: &Gate) -> bool {
         (Gate::Soak(new), Gate::Soak(old)) => {
             new.environment == old.environment && new.duration >= old.duration
         }
+        (Gate::Evidence(new), Gate::Evidence(old)) => new.demands_as_much(old),
         (new, old) => new == old,
     }
 }

@@ -1,7 +1,7 @@
 //! The environment that a Step starts with: nothing of the agent's but an allow-list.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use towpath_api::agent::StepOrder;
@@ -9,7 +9,7 @@ use towpath_api::agent::StepOrder;
 use crate::container;
 use crate::executor::Attempt;
 use crate::processes::ATTEMPT_MARKER;
-use crate::sandbox::CACHES;
+use crate::sandbox::{CACHES, own_program};
 
 /// Variables that a Step inherits from the agent, where they are set.
 ///
@@ -43,6 +43,9 @@ const HOST_VARIABLES: &[&str] =
 const PROXY_VARIABLES: &[&str] =
     &["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
 
+/// Where the times of tests are, below the scratch of an Attempt: beside its scripts, which no Step can change.
+pub(crate) const TEST_TIMES: &str = "steps/test-times.jsonl";
+
 /// Puts the environment of one Step together. Later entries win: allow-list, Towpath's own,
 /// Services, Attempt, secrets, Step. The marker cannot be replaced.
 pub(super) fn of_step(
@@ -53,6 +56,10 @@ pub(super) fn of_step(
 ) -> BTreeMap<OsString, OsString> {
     let mut env = base(attempt);
     env.insert("TOWPATH_OUTPUT".into(), output_file.into());
+    let times = attempt.scratch.join(TEST_TIMES);
+    if times.is_file() {
+        env.insert("TOWPATH_TEST_TIMES".into(), times.into());
+    }
     let services = services.into_iter().flatten();
     let given = services.chain(attempt.env).map(|(name, value)| (name, value.as_str()));
     let secrets = attempt.secrets.iter().map(|(name, value)| (name, value.expose()));
@@ -68,6 +75,15 @@ pub(crate) fn base(attempt: &Attempt<'_>) -> BTreeMap<OsString, OsString> {
     let inherited = SHARED_VARIABLES.iter().chain(HOST_VARIABLES.iter().filter(|_| host));
     let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
     let mut env: BTreeMap<OsString, OsString> = inherited.collect();
+    // A Step can say `towpath test split` wherever the agent's program lies.
+    if let Some(directory) = own_program().as_deref().and_then(Path::parent) {
+        let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let known = std::env::split_paths(&path).any(|known| known == directory);
+        let all = std::env::split_paths(&path).chain((!known).then(|| directory.to_owned()));
+        if let Ok(path) = std::env::join_paths(all) {
+            env.insert("PATH".into(), path);
+        }
+    }
     let mut set = |name: &str, value: OsString| env.insert(OsString::from(name), value);
     set("CI", "true".into());
     set("TOWPATH", "true".into());
@@ -96,6 +112,9 @@ pub(super) fn in_container(
     set("CI", "true".to_owned());
     set("TOWPATH", "true".to_owned());
     set("TOWPATH_OUTPUT", output_file.to_owned());
+    if attempt.scratch.join(TEST_TIMES).is_file() {
+        set("TOWPATH_TEST_TIMES", format!("{}/{TEST_TIMES}", container::SCRATCH));
+    }
     set("TMPDIR", format!("{}/tmp", container::SCRATCH));
     set("HOME", format!("{}/home", container::SCRATCH));
     if attempt.policy.container_cache().is_some() {

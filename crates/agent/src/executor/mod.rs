@@ -28,7 +28,7 @@ pub use self::cancel::{Cancel, CancelReason};
 use self::contained::ContainedStep;
 use self::disk::DiskWatch;
 pub use self::environment::SHARED_VARIABLES;
-pub(crate) use self::environment::base as base_environment;
+pub(crate) use self::environment::{TEST_TIMES, base as base_environment};
 pub use self::lines::{LONGEST_LINE, Lines};
 pub use self::mask::{Masker, SHORTEST_SECRET};
 pub use self::outputs::{OUTPUT_LIMIT, OutputError};

@@ -22,7 +22,8 @@ use super::reuse::RemoteDepot;
 use super::spool::Spool;
 use crate::container::{Build, ContainerHost, Wait};
 use crate::executor::{
-    self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Masker, Sink as _, chain,
+    self, Attempt, AttemptDirectory, Cancel, CancelReason, Ended, Limits, Masker, Sink as _, TEST_TIMES,
+    chain,
 };
 use crate::inputs;
 use crate::instances::fetch_artifact;
@@ -229,6 +230,9 @@ impl Runner {
     ) -> Result<(Policy, InUse), String> {
         let call = |error: CallError| error.to_string();
         self.client.fetch(assignment.source, &self.store).await.map_err(call)?;
+        if let Some(times) = assignment.test_times {
+            self.client.fetch(times, &self.store).await.map_err(call)?;
+        }
         for input in &assignment.inputs {
             fetch_artifact(&self.client, input.manifest, &self.store).await.map_err(call)?;
         }
@@ -250,7 +254,8 @@ impl Runner {
             (self.store.clone(), place.clone(), assignment.clone(), policy.clone());
         let unpacked = tokio::task::spawn_blocking(move || {
             prepared.prepare_cache().map_err(|error| format!("the cache cannot be written: {error}"))?;
-            fill(&store, &assignment, &place.source)
+            fill(&store, &assignment, &place.source)?;
+            bring_times(&store, &assignment, &place.scratch)
         });
         unpacked.await.map_err(|error| chain(&error))??;
         Ok((policy, in_use))
@@ -412,6 +417,18 @@ fn fill(store: &ContentStore, assignment: &Assignment, into: &Path) -> Result<()
         inputs::bring(input, store, into, limits)
             .map_err(|error| fail(&format!("artifact `{}`", input.name), &error))?;
     }
+    Ok(())
+}
+
+/// Puts the times of tests where the Steps can read them, and not change them.
+fn bring_times(store: &ContentStore, assignment: &Assignment, scratch: &Path) -> Result<(), String> {
+    let Some(times) = assignment.test_times else { return Ok(()) };
+    let fail = |error: &dyn std::error::Error| format!("the times of tests: {}", chain(error));
+    let path = scratch.join(TEST_TIMES);
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|error| fail(&error))?;
+    let mut from = store.open_verified(times).map_err(|error| fail(&error))?;
+    let mut file = std::fs::File::create_new(&path).map_err(|error| fail(&error))?;
+    std::io::copy(&mut from, &mut file).map_err(|error| fail(&error))?;
     Ok(())
 }
 

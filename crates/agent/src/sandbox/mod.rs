@@ -27,8 +27,8 @@ pub use self::cgroup::ControlGroups;
 pub(crate) use self::cgroup::Group;
 pub use self::entry::exec_main;
 pub use self::means::{Means, Missing, clear_attempt};
-pub(crate) use self::policy::CACHES;
 pub use self::policy::Policy;
+pub(crate) use self::policy::{CACHES, own_program};
 pub(crate) use self::supervise::END;
 
 /// How Steps are confined on this host.

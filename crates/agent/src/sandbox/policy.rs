@@ -93,6 +93,7 @@ impl Policy {
     pub fn for_attempt(attempt: &Path, data: &Path, cache: Option<PathBuf>, network: bool) -> Self {
         let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         readable.extend(toolchains());
+        readable.extend(own_program());
         let mut writable: Vec<PathBuf> = WRITABLE.iter().map(|path| attempt.join(path)).collect();
         writable.extend(cache.clone());
         Self {
@@ -227,6 +228,12 @@ fn rustup_home() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| home().map(|home| home.join(".rustup")));
     rustup.filter(|rustup| rustup.is_dir())
+}
+
+/// The file of this program, where it is the `towpath` that a Step may want to call.
+pub(crate) fn own_program() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.file_name().is_some_and(|name| name == "towpath").then_some(program)
 }
 
 /// Toolchains outside the system directories: what is in PATH, and what rustup keeps.

@@ -110,6 +110,7 @@ impl Server {
             artifacts: Vec::new(),
             reports: Vec::new(),
             quarantine: Vec::new(),
+            test_times: None,
             executor: ExecutorKind::Host,
             containers: Default::default(),
             network: true,

@@ -39,6 +39,7 @@ pub mod shutdown;
 pub mod source;
 pub mod status;
 pub mod test_history;
+pub mod test_split;
 pub mod timeline;
 pub mod token;
 pub mod user;

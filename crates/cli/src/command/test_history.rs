@@ -32,6 +32,11 @@ pub struct ListArgs {
 /// What is done with one test.
 #[derive(Debug, clap::Subcommand)]
 pub enum Args {
+    /// Prints the tests of one share, for a job with `parallel`: of the list on standard input, by how long each took before.
+    Split {
+        #[command(flatten)]
+        args: super::test_split::Args,
+    },
     /// Shows a test with its last failures.
     Show {
         /// The project.
@@ -138,9 +143,14 @@ fn seconds(millis: u64) -> String {
 /// # Errors
 /// Fails where the server refuses.
 pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
+    // It runs within a Job, which reaches no server.
+    if let Args::Split { args } = args {
+        return super::test_split::run(args);
+    }
     let client = Client::new(remote)?;
     let path = |project: &str, verb: &str| format!("/api/v1/projects/{}/tests/{verb}", part(project));
     match args {
+        Args::Split { args: _ } => {}
         Args::Show { project, test } => {
             let test: Test = client.send(Method::POST, &path(&project, "show"), &NamedTest { test }).await?;
             if remote.json { output::json(&test)? } else { show(&test) }

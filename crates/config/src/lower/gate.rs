@@ -5,10 +5,11 @@ use towpath_model::calendar::{CalendarError, Freeze, Window};
 use towpath_model::pipeline::{ApprovalGate, FreezeGate, Gate, SelfApproval, SoakGate, WindowGate};
 use towpath_model::{EnvironmentName, RoleName};
 
-use super::{DAY, MINUTE, SECOND, small};
+use super::{DAY, MINUTE, SECOND, demand, small};
 use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located};
 use crate::spec::Object;
+use crate::spec::demand::EVIDENCE;
 use crate::spec::pipeline::{APPROVAL, FREEZE, GATE, SOAK, WINDOW};
 use crate::tree::{Node, Value};
 
@@ -30,7 +31,9 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
     let window = open(&mut fields, "window", &WINDOW).map(window);
     let freeze = open(&mut fields, "freeze", &FREEZE).map(freeze);
     let soak = open(&mut fields, "soak", &SOAK).map(soak);
-    let present = ["approval", "window", "freeze", "soak"].iter().filter(|name| fields.has(name)).count();
+    let demands = open(&mut fields, "evidence", &EVIDENCE).map(demand::evidence);
+    let present =
+        ["approval", "window", "freeze", "soak", "evidence"].iter().filter(|name| fields.has(name)).count();
     fields.close();
     if present != 1 {
         // An unknown key has been reported already, and says more.
@@ -39,7 +42,7 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
             return None;
         }
         let problem = Problem::error("bad-gate", format!("a gate must be exactly one thing, not {present}"))
-            .hint("write one of `approval`, `window`, `freeze`, `soak` for each item of `gates`");
+            .hint("write one of `approval`, `window`, `freeze`, `soak`, `evidence` for each item of `gates`");
         report.at(&node.span, problem);
         return None;
     }
@@ -49,6 +52,7 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
     }
     let gate = approval.flatten().map(Gate::Approval);
     let gate = gate.or(window.flatten().map(Gate::Window)).or(freeze.flatten().map(Gate::Freeze));
+    let gate = gate.or(demands.flatten().map(Gate::Evidence));
     gate.map(|gate| Lowered { gate, soak: None })
 }
 

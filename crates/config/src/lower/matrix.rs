@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use towpath_model::JobName;
-use towpath_model::matrix::{Cell, Matrix, MatrixError, Values};
+use towpath_model::matrix::{Cell, Matrix, MatrixError, PARALLEL, Share, Values};
 use towpath_model::pipeline::{EnvValue, Job};
 
 use super::{Places, job};
@@ -16,6 +16,9 @@ use crate::tree::{Entry, Node, Value};
 
 /// The longest value of an axis: it is part of names and of environments.
 const MAX_VALUE: usize = 200;
+
+/// The most cells that `parallel` makes of one.
+const MAX_SHARES: u32 = 256;
 
 /// The cells of a Job, for the checks of the whole.
 #[derive(Debug)]
@@ -29,14 +32,21 @@ pub(crate) struct Group {
 /// Lowers a Job: one, or one for each cell of its matrix.
 pub(super) fn lower(name: &JobName, entry: &Entry, places: &mut Places, report: &Report<'_>) -> Vec<Job> {
     places.jobs.insert(name.clone(), entry.key_span.clone());
-    let Some((declared, place)) = matrix_of(entry) else {
+    let (declared, parallel) = (part_of(entry, "matrix"), part_of(entry, PARALLEL));
+    let Some((_, place)) = declared.or(parallel) else {
         return job::lower(name, name.clone(), None, entry, places, report).into_iter().collect();
     };
-    let matrix = read(declared, report);
+    let mut matrix = declared.map(|(declared, _)| read(declared, report)).unwrap_or_default();
+    matrix.parallel = parallel.map_or(0, |(node, _)| count(node));
+    if let (Some((_, place)), true) = (parallel, matrix.names().len() < named(&matrix)) {
+        let message = "`parallel` and a value of the matrix with that name are the same to scripts";
+        report.at(place, Problem::error("matrix", message).hint("give the axis another name"));
+        matrix.parallel = 0;
+    }
     let cells = match matrix.cells() {
         Ok(cells) => cells,
         Err(error) => {
-            if !matrix.axes.is_empty() || !matrix.include.is_empty() {
+            if !matrix.axes.is_empty() || !matrix.include.is_empty() || matrix.parallel > 0 {
                 report.at(place, too_many_or_none(&error));
             }
             // Its Steps are looked at all the same.
@@ -75,6 +85,7 @@ pub(super) fn cell(
     env: &mut BTreeMap<String, EnvValue>,
 ) -> Option<Cell> {
     fields.pass_over("matrix");
+    let count = fields.integer(PARALLEL).and_then(|count| u32::try_from(count).ok());
     for key in ["fail_fast", "max_parallel"] {
         if values.is_none() && fields.has(key) && !fields.has("matrix") {
             let place = fields.place_of(key);
@@ -86,17 +97,38 @@ pub(super) fn cell(
     }
     let fail_fast = fields.boolean("fail_fast", false);
     let max_parallel = fields.integer("max_parallel").and_then(|most| u32::try_from(most).ok());
-    let cell = Cell { of: of.clone(), values: values?, fail_fast, max_parallel };
+    let values = values?;
+    let index = values.iter().find(|(name, _)| name == PARALLEL).and_then(|(_, index)| index.parse().ok());
+    let share = count.zip(index).map(|(count, index)| Share { index, count });
+    let cell = Cell { of: of.clone(), values, fail_fast, max_parallel, share };
     for (name, value) in cell.env() {
         env.entry(name).or_insert_with(|| EnvValue(value.to_owned()));
     }
+    // What a share is may not be said otherwise: work would be left out, or done twice.
+    env.extend(
+        share.into_iter().flat_map(Share::env).map(|(name, value)| (name.to_owned(), EnvValue(value))),
+    );
     Some(cell)
 }
 
-fn matrix_of(entry: &Entry) -> Option<(&Node, &Range<usize>)> {
+/// What a Job has under `matrix` or `parallel`.
+fn part_of<'e>(entry: &'e Entry, key: &str) -> Option<(&'e Node, &'e Range<usize>)> {
     let Value::Map(entries) = &entry.value.value else { return None };
-    let matrix = entries.iter().find(|entry| canonical(&entry.key) == "matrix")?;
-    (!matches!(matrix.value.value, Value::Null)).then_some((&matrix.value, &matrix.key_span))
+    let part = entries.iter().find(|entry| canonical(&entry.key) == key)?;
+    (!matches!(part.value.value, Value::Null)).then_some((&part.value, &part.key_span))
+}
+
+/// How many shares there are. What is no number, or none that may be, is said where the Job's keys are read.
+fn count(node: &Node) -> u32 {
+    node.scalar()
+        .and_then(|text| text.parse().ok())
+        .filter(|count| (2..=MAX_SHARES).contains(count))
+        .unwrap_or(0)
+}
+
+/// How many names a matrix would have if none stood for two things.
+fn named(matrix: &Matrix) -> usize {
+    Matrix { parallel: 0, ..matrix.clone() }.names().len() + usize::from(matrix.parallel > 0)
 }
 
 fn too_many_or_none(error: &MatrixError) -> Problem {
@@ -236,7 +268,7 @@ fn settled(entry: &Entry, matrix: &Matrix, values: &Values, report: &Report<'_>)
     let Value::Map(entries) = &mut entry.value.value else { return entry };
     for entry in entries {
         match canonical(&entry.key).as_str() {
-            "matrix" | "env" | "if" | "needs" => {}
+            "matrix" | PARALLEL | "env" | "if" | "needs" => {}
             "steps" => steps(&mut entry.value, &given, report),
             _ => settle_node(&mut entry.value, &given, report),
         }

@@ -2,6 +2,7 @@
 
 use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
+use super::demand::EVIDENCE;
 use super::limits::JOB_LIMITS;
 use super::need::{CONCURRENCY, NEED};
 use super::reports::{CHECK_REPORTS, REPORTS};
@@ -356,6 +357,13 @@ pub(crate) static JOB: Object = Object {
             "2",
         ),
         key(
+            "parallel",
+            Kind::Integer { min: 2, max: 256 },
+            Default("1"),
+            "Divides the work of the Job: so many of it run, and of each cell of a matrix. Each knows its `$TOWPATH_PARALLEL_INDEX` (1, 2, 3 …) of `$TOWPATH_PARALLEL_COUNT`; `towpath test split` prints the tests of its share.",
+            "4",
+        ),
+        key(
             "allow_failure",
             Kind::Boolean,
             Default("false"),
@@ -400,7 +408,6 @@ pub(crate) static JOB: Object = Object {
         ("after_script", "write it as the last of the `steps`, with `always: true`"),
         ("container", "write `image`"),
         ("strategy", "write `matrix`, `fail_fast` and `max_parallel` on the Job itself"),
-        ("parallel", "write `matrix`"),
         ("stage", "Jobs have no stage; order them by `needs`"),
         ("outputs", "a Step writes `name=value` lines to the file `$TOWPATH_OUTPUT`; nothing is declared"),
     ],
@@ -774,8 +781,17 @@ pub(crate) static GATE: Object = Object {
             "The Revision's Release has run elsewhere for a time.",
             "{ environment: dev, for: 30m }",
         ),
+        key(
+            "evidence",
+            Kind::Object(&EVIDENCE),
+            Default("-"),
+            "The reports of the Release's Run say what is demanded.",
+            "{ tests: { passed_on_retry: refuse }, coverage: { min: 80% } }",
+        ),
     ],
     foreign: &[
+        ("tests", "write `evidence: { tests: {} }`"),
+        ("coverage", "write `evidence: { coverage: { min: 80% } }`"),
         ("manual", "write `approval: { by: [...] }`"),
         ("approvers", "write `approval: { by: [...] }`"),
         ("schedule", "write `window`"),

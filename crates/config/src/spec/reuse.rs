@@ -19,7 +19,8 @@ pub(crate) const MATRIX: Kind =
     Kind::Map(&Kind::Any(&[Kind::Scalar, Kind::List(&Kind::Any(&[Kind::Scalar, Kind::Map(&Kind::Scalar)]))]));
 
 /// What a Job has by itself, and no default could be right for.
-const OWN: &[&str] = &["needs", "if", "steps", "artifacts", "reports", "matrix", "fail_fast", "max_parallel"];
+const OWN: &[&str] =
+    &["needs", "if", "steps", "artifacts", "reports", "matrix", "fail_fast", "max_parallel", "parallel"];
 
 /// What `defaults` may hold.
 pub(crate) const DEFAULTS: Kind =

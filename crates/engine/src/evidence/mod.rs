@@ -4,9 +4,11 @@
 //! others; what the agent itself says of tests counts only where it sent no report.
 
 mod compare;
+mod demand;
 mod keep;
 mod query;
 mod read;
+mod split;
 
 pub(crate) use query::hushed;
 

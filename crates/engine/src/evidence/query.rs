@@ -35,13 +35,13 @@ const MAX_ANNOTATIONS: usize = 500;
 
 /// What the last Attempts of a Run's Jobs say, put together.
 #[derive(Debug, Default)]
-struct Known {
-    tests: Option<TestsSummary>,
-    coverage: Option<Coverage>,
-    findings: Option<Findings>,
-    finding_jobs: Vec<(String, Findings)>,
-    load: Vec<LoadSummary>,
-    contracts: Vec<ContractSummary>,
+pub(super) struct Known {
+    pub(super) tests: Option<TestsSummary>,
+    pub(super) coverage: Option<Coverage>,
+    pub(super) findings: Option<Findings>,
+    pub(super) finding_jobs: Vec<(String, Findings)>,
+    pub(super) load: Vec<LoadSummary>,
+    pub(super) contracts: Vec<ContractSummary>,
 }
 
 impl Engine {
@@ -247,7 +247,7 @@ async fn baseline(reader: &mut Connection, run: &Run) -> Result<Option<Baseline>
 }
 
 /// Puts together what the Jobs say: of each Job its last Attempt that says something of a kind.
-fn known(all: Vec<Evidence>) -> Known {
+pub(super) fn known(all: Vec<Evidence>) -> Known {
     let mut last: BTreeMap<(String, ReportKind), Evidence> = BTreeMap::new();
     for evidence in all {
         last.insert((evidence.source.job.to_string(), evidence.kind), evidence);

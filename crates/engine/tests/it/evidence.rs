@@ -155,3 +155,60 @@ fn a_quarantine_reaches_the_agent_until_its_time_is_over() {
     world.run(world.engine.release_test(&shop(), "cart::pays", &developer())).unwrap();
     assert!(world.run(world.engine.release_test(&shop(), "cart::pays", &developer())).is_err());
 }
+
+#[test]
+fn all_cells_and_tries_of_a_divided_job_are_given_the_same_times() {
+    let mut world = World::start::<5>();
+    let divided = PIPELINE.replace("    retry: 1", "    parallel: 2\n    max_parallel: 1\n    retry: 1");
+    let divided = divided.replace("    artifacts: { shop: { files: [shop] } }\n", "");
+    let divided = divided.split("workloads:").next().unwrap().to_owned();
+    world.agent.reports.insert("test-1".to_owned(), vec![junit("")]);
+    world.push(&[("towpath.yaml", &divided)]);
+    assert_eq!(world.ended_run(1).jobs.len(), 2);
+    let given = &world.agent.given;
+    assert_eq!(given[0].env["TOWPATH_PARALLEL_INDEX"], "1");
+    assert_eq!(
+        (given[0].test_times, given[1].test_times),
+        (None, None),
+        "the second waits for the first, which reports"
+    );
+    world.push(&[("more", "x")]);
+    world.ended_run(2);
+    let times = world.agent.given[2].test_times.unwrap();
+    assert_eq!(world.agent.given[3].test_times, Some(times));
+    let text = String::from_utf8(world.engine.content().read(times, 1 << 20).unwrap()).unwrap();
+    assert!(text.contains("{\"id\":\"cart::pays\",\"file\":\"cart.rs\",\"ms\":2000}"), "{text}");
+}
+
+#[test]
+fn a_gate_waits_for_evidence_and_says_all_that_is_missing() {
+    let mut world = World::start::<6>();
+    let gate = "gates: [{ evidence: { tests: { passed_on_retry: refuse }, coverage: { max_drop: 10% }, \
+                contract: verified } }]";
+    world
+        .apply(&format!(
+            "environment: dev\nproject: shop\ntarget: {{ hosts: {{ role: web }}, instances: 1 }}\nlisten: 127.0.0.1:18091\n{gate}\n"
+        ))
+        .unwrap();
+    let route = "stages: [{ name: dev, environments: [dev], deploy: { strategy: recreate } }]\n";
+    let contract = (ReportKind::Contract, r#"{"result":true,"interactions":[{}]}"#.to_owned());
+    world.agent.reports.insert("test".to_owned(), vec![coverage(1)]);
+    world.push(&[("towpath.yaml", &format!("{PIPELINE}{route}"))]);
+    let reason = |world: &World| {
+        let gates = &world.environment("dev").environment.waiting?.gates;
+        Some(gates.iter().map(|gate| gate.reason.clone()).collect::<Vec<_>>().join(" / "))
+    };
+    let said = world.until("the gate", reason);
+    assert!(said.contains("lacks evidence: no tests were reported; no contract was verified"), "{said}");
+
+    world.agent.reports.insert("test".to_owned(), vec![junit(""), coverage(1), contract.clone()]);
+    world.push(&[("more", "x")]);
+    world.until("the first version that has it", |world| {
+        world.environment("dev").environment.current.map(drop)
+    });
+
+    world.agent.reports.insert("test".to_owned(), vec![junit(""), coverage(0), contract]);
+    world.push(&[("more", "y")]);
+    let said = world.until("the drop", reason);
+    assert!(said.contains("coverage drops by 50% to 50%, and may drop by 10%"), "{said}");
+}

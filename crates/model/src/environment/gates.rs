@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Facts;
 use super::promotion::{Promotion, Vote};
 use crate::calendar::{self, Openness};
+use crate::evidence::{EvidenceGate, ReleaseEvidence};
 use crate::pipeline::{ApprovalGate, Gate, SelfApproval, SoakGate};
 use crate::{Digest, EnvironmentName};
 
 /// How one Gate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateStatus {
-    /// `approval`, `window`, `freeze`, `soak`.
+    /// `approval`, `window`, `freeze`, `soak`, `evidence`.
     pub kind: String,
     /// Whether it lets the Promotion through.
     pub state: GateState,
@@ -46,12 +48,13 @@ pub struct Neighbour {
     pub since: Timestamp,
 }
 
-/// Looks at every Gate of a Promotion.
+/// Looks at every Gate of a Promotion. `current` is the Release that runs here.
 #[must_use]
 pub fn evaluate(
     promotion: &mut Promotion,
     editors: &BTreeSet<String>,
-    neighbours: &BTreeMap<EnvironmentName, Neighbour>,
+    facts: &Facts,
+    current: Option<Digest>,
     now: Timestamp,
 ) -> Vec<GateStatus> {
     let gates = promotion.plan.gates.clone();
@@ -59,7 +62,8 @@ pub fn evaluate(
     for (index, gate) in gates.iter().enumerate() {
         match gate {
             Gate::Approval(gate) => statuses.push(approval(gate, promotion, editors, now)),
-            Gate::Soak(gate) => statuses.push(soak(index, gate, promotion, neighbours, now)),
+            Gate::Soak(gate) => statuses.push(soak(index, gate, promotion, &facts.neighbours, now)),
+            Gate::Evidence(gate) => statuses.push(evidence(gate, promotion, facts, current)),
             Gate::Window(_) | Gate::Freeze(_) => {}
         }
     }
@@ -179,6 +183,25 @@ fn soak(
     }
 }
 
+/// What is missing is said whole: who has to mend it wants to know all of it at once.
+fn evidence(
+    gate: &EvidenceGate,
+    promotion: &Promotion,
+    facts: &Facts,
+    current: Option<Digest>,
+) -> GateStatus {
+    let revision = &promotion.revision;
+    let unknown = ReleaseEvidence::default();
+    let known = facts.evidence.get(&revision.release).unwrap_or(&unknown);
+    let missing = gate.missing(known, current.and_then(|current| facts.evidence.get(&current)));
+    let (state, reason) = if missing.is_empty() {
+        (GateState::Open, format!("{} has {}", revision.version, gate.words()))
+    } else {
+        (GateState::Waiting, format!("{} lacks evidence: {}", revision.version, missing.join("; ")))
+    };
+    GateStatus { kind: "evidence".to_owned(), state, reason, next: None }
+}
+
 /// A duration in the largest units that fit: `30m`, `1h 30m`.
 #[must_use]
 pub fn human(duration: SignedDuration) -> String {
@@ -195,6 +218,7 @@ pub fn gate_words(gate: &Gate) -> String {
         }
         Gate::Window(gate) => format!("the window {} {} {}", gate.days, gate.hours, gate.timezone),
         Gate::Freeze(gate) => format!("the freeze {} to {} ({})", gate.from, gate.until, gate.reason),
+        Gate::Evidence(gate) => format!("evidence: {}", gate.words()),
         Gate::Soak(gate) => format!("a soak of {} in {}", human(gate.duration), gate.environment),
     }
 }

@@ -14,7 +14,8 @@ use crate::timeline::Actor;
 impl Environment {
     pub(super) fn look_at_gates(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
         let Some(waiting) = &mut self.waiting else { return };
-        waiting.gates = gates::evaluate(waiting, &self.policy.editors, &facts.neighbours, now);
+        let current = self.current.as_ref().map(|current| current.revision.release);
+        waiting.gates = gates::evaluate(waiting, &self.policy.editors, facts, current, now);
         let expired = waiting.gates.iter().find(|gate| gate.state == GateState::Expired);
         if let Some(reason) = expired.map(|gate| gate.reason.clone())
             && let Some(waiting) = self.waiting.take()

@@ -38,6 +38,7 @@ pub use traffic::{Traffic, TrafficArm};
 pub use waiting::Wakeup;
 
 use crate::attempt::AttemptReport;
+use crate::evidence::ReleaseEvidence;
 use crate::policy::EnvironmentDocument;
 use crate::run::Handled;
 use crate::timeline::Actor;
@@ -137,6 +138,8 @@ pub struct Facts {
     pub gateways: BTreeSet<String>,
     /// What the Project's other Environments run.
     pub neighbours: BTreeMap<EnvironmentName, Neighbour>,
+    /// What is known of the Releases that are looked at here, by digest; only where a Gate asks for it.
+    pub evidence: BTreeMap<Digest, ReleaseEvidence>,
 }
 
 /// What happens to an Environment.

@@ -211,7 +211,7 @@ impl Environment {
         let mut objections = Vec::new();
         let gates = promotion.plan.gates.iter().filter_map(|gate| match gate {
             Gate::Approval(gate) => Some(gate),
-            Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) => None,
+            Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
         });
         let mut counts = false;
         for gate in gates {

@@ -254,6 +254,7 @@ fn cells(count: usize, fail_fast: bool, max_parallel: Option<u32>) -> Vec<Job> {
             values: vec![("n".to_owned(), index.to_string())],
             fail_fast,
             max_parallel,
+            share: None,
         };
         Job { cell: Some(cell), ..job(&format!("test-{index}"), &[], None) }
     };

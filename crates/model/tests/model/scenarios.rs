@@ -95,6 +95,7 @@ impl Script {
             hosts: vec![host(1, start())],
             gateways: BTreeSet::from(["g1".to_owned()]),
             neighbours: BTreeMap::new(),
+            evidence: BTreeMap::new(),
         };
         Self {
             now,

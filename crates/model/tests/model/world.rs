@@ -231,7 +231,12 @@ impl World {
             heard_at: m.heard_at,
         });
         let gateways = self.gateways.iter().map(|gateway| gateway.name.clone());
-        Facts { hosts: hosts.collect(), gateways: gateways.collect(), neighbours: BTreeMap::new() }
+        Facts {
+            hosts: hosts.collect(),
+            gateways: gateways.collect(),
+            neighbours: BTreeMap::new(),
+            evidence: BTreeMap::new(),
+        }
     }
 
     fn later(&mut self, most: u64) -> Timestamp {

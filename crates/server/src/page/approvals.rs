@@ -77,7 +77,7 @@ pub(super) fn objection(
 pub(super) fn approval_gates(promotion: &Promotion) -> impl Iterator<Item = &ApprovalGate> {
     promotion.plan.gates.iter().filter_map(|gate| match gate {
         Gate::Approval(gate) => Some(gate),
-        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) => None,
+        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
     })
 }
 

@@ -295,12 +295,14 @@ pub(super) fn gates(promotion: &Promotion) -> Vec<GateView> {
     };
     let mut approvals = title(|gate| matches!(gate, Gate::Approval(_)));
     let mut soaks = title(|gate| matches!(gate, Gate::Soak(_)));
+    let mut demands = title(|gate| matches!(gate, Gate::Evidence(_)));
     let calendar: Vec<String> = title(|gate| matches!(gate, Gate::Window(_) | Gate::Freeze(_))).collect();
     let mut views = Vec::new();
     for status in &promotion.gates {
         let (kind, title) = match status.kind.as_str() {
             "approval" => (GateKind::Approval, approvals.next().unwrap_or_default()),
             "soak" => (GateKind::Soak, soaks.next().unwrap_or_default()),
+            "evidence" => (GateKind::Evidence, demands.next().unwrap_or_default()),
             "freeze" => (GateKind::Freeze, calendar.join("; ")),
             _ => (GateKind::Window, calendar.join("; ")),
         };

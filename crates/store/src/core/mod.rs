@@ -22,6 +22,7 @@ pub mod releases;
 pub mod runs;
 pub mod secrets;
 pub mod sources;
+pub mod splits;
 pub mod standing;
 pub mod statuses;
 pub mod tests;
