@@ -74,6 +74,9 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/env/{environment}/policy/{number}/approve",
     "/p/{project}/env/{environment}/policy/{number}/reject",
     "/p/{project}/logs",
+    "/p/{project}/tests",
+    "/p/{project}/caches",
+    "/p/{project}/caches/{id}/revoke",
     "/promotions/{promotion}",
     "/promotions/{promotion}/series",
     "/promotions/{promotion}/approve",
@@ -128,6 +131,48 @@ pub fn logs(project: &str, text: &str, below: Option<u64>) -> String {
     let below = below.map(|below| format!("&below={below}")).unwrap_or_default();
     let query = if text.is_empty() { String::new() } else { format!("?text={}{below}", encode(text)) };
     format!("/p/{}/logs{query}", encode(project))
+}
+
+/// The tests of a Project.
+#[must_use]
+pub fn tests(project: &str) -> String {
+    format!("/p/{}/tests", encode(project))
+}
+
+/// A later part of the tests of a Project.
+#[must_use]
+pub fn tests_from(project: &str, like: &str, order: &str, from: u32) -> String {
+    format!("{}?like={}&order={}&from={from}", tests(project), encode(like), encode(order))
+}
+
+/// One test: its name may hold anything, so that it is no part of a path.
+#[must_use]
+pub fn test(project: &str, test: &str) -> String {
+    format!("{}?test={}", tests(project), encode(test))
+}
+
+/// What is kept for later Runs.
+#[must_use]
+pub fn caches(project: &str) -> String {
+    format!("/p/{}/caches", encode(project))
+}
+
+/// What was kept before a time.
+#[must_use]
+pub fn caches_before(project: &str, before: &str) -> String {
+    format!("{}?before={}", caches(project), encode(before))
+}
+
+/// One entry, with what it reached.
+#[must_use]
+pub fn cache(project: &str, id: &str) -> String {
+    format!("{}?entry={}", caches(project), encode(id))
+}
+
+/// Revokes an entry, by POST.
+#[must_use]
+pub fn revoke_cache(project: &str, id: &str) -> String {
+    format!("{}/{}/{}", caches(project), encode(id), crate::view::ActionKind::Revoke.verb())
 }
 
 /// A Release.

@@ -21,6 +21,9 @@ fn rich() -> Vec<(&'static str, String)> {
         ("run", page::run(&moment.run())),
         ("invalid run", page::run(&moment.invalid_run())),
         ("release", page::release(&moment.release())),
+        ("tests", page::tests(&moment.tests())),
+        ("test", page::test(&moment.test())),
+        ("caches", page::caches(&moment.caches())),
         ("promotion", page::promotion(&moment.promotion())),
         ("rolled back", page::promotion(&moment.rolled_back())),
         ("environment", page::environment(&moment.environment())),
@@ -177,6 +180,7 @@ fn what_people_write_never_becomes_markup() {
     hostile(page::project(&moment.project()));
     hostile(page::environment(&moment.environment()));
     hostile(page::timeline(&moment.timeline()));
+    hostile(page::tests(&moment.tests()));
     let mut run = moment.run();
     run.jobs[0].name = HOSTILE.into();
     run.jobs[1].needs = vec![HOSTILE.into()];
@@ -309,4 +313,21 @@ fn the_log_has_the_line_that_the_page_jumps_to() {
 fn the_files_stay_small() {
     let total: usize = assets().map(|(_, asset)| asset.bytes.len()).sum();
     assert!(total < 120_000, "the page asks for {total} bytes before it shows anything");
+}
+
+#[test]
+fn a_matrix_is_one_node_that_opens_to_its_cells() {
+    let mut view = moment().run();
+    let html = page::run(&view).into_string();
+    assert!(html.contains("1 running") && html.contains("2 passed"), "the cells are not counted");
+    assert!(html.contains("?job=e2e-chromium#job"), "the node does not lead to the cell that runs");
+    assert!(
+        !html.contains("<text x=\"") || !html.contains(">e2e-firefox</text>"),
+        "a cell is drawn by itself"
+    );
+    view.selected = Some("e2e-webkit".into());
+    assert!(
+        page::run(&view).into_string().contains("<details class=\"cells\" open"),
+        "the chosen cell is hidden"
+    );
 }

@@ -21,7 +21,7 @@ pub struct Args {
     /// Divides the files that this pattern names, as `tests/**/*.py`, instead of the lines on standard input. Repeatable.
     #[arg(long, value_name = "PATTERN")]
     files: Vec<String>,
-    /// Which share: 1, 2, 3 …
+    /// Which share, from 1.
     #[arg(long, env = "TOWPATH_PARALLEL_INDEX", value_parser = clap::value_parser!(u32).range(1..))]
     index: u32,
     /// How many shares there are.

@@ -5,6 +5,7 @@ mod act;
 mod agents;
 mod approvals;
 mod assets;
+mod caches;
 mod decisions;
 mod diagnostic;
 mod doctor;
@@ -19,6 +20,7 @@ mod project;
 mod promotion;
 mod queue;
 mod release;
+mod reports;
 mod rollout;
 mod route;
 mod run;
@@ -26,6 +28,7 @@ mod series;
 mod setup;
 mod shell;
 mod sign_in;
+mod tests;
 mod timeline;
 mod triggers;
 mod users;
@@ -74,6 +77,9 @@ fn work() -> Router<App> {
         .route("/p/{project}", get(project::show))
         .route("/p/{project}/start", form(post(triggers::start)))
         .route("/p/{project}/logs", get(logs::show))
+        .route("/p/{project}/tests", get(tests::show))
+        .route("/p/{project}/caches", get(caches::show))
+        .route("/p/{project}/caches/{id}/revoke", post(caches::revoke))
         .route("/p/{project}/runs/{number}", get(run::show))
         .route("/p/{project}/runs/{number}/allow", form(post(run::allow)))
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))

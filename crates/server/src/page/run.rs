@@ -18,6 +18,7 @@ use towpath_ui::view::{
 use towpath_ui::{page, routes};
 
 use super::act::{self, Comment, Refusal};
+use super::reports::reports;
 use super::shell::{Reader, Said, frame, html, live, or_error};
 use super::{diagnostic, words};
 use crate::app::App;
@@ -88,6 +89,7 @@ async fn render(
             act::refused(principal, Deed::ControlRun, &project).as_deref(),
             resumable(app, &run).await.as_ref(),
         ),
+        reports: reports(&app.engine.evidence(&project, number).await?),
         project: project.into(),
     };
     Ok(html(page::run(&view)))
@@ -144,7 +146,11 @@ fn job_view(run: &Run, job: &JobRun, around: &Around) -> JobView {
         failed: tests.failed.into(),
         skipped: tests.skipped.into(),
     });
+    let cell = declared.and_then(|declared| declared.cell.as_ref());
     JobView {
+        of: cell.map(|cell| cell.of.to_string()),
+        label: cell.map(towpath_model::matrix::Cell::label),
+        commands: commands(run, job),
         name: job.name.to_string(),
         needs: needs.unwrap_or_default(),
         state: words::job_state(job),
@@ -157,6 +163,15 @@ fn job_view(run: &Run, job: &JobRun, around: &Around) -> JobView {
             .filter_map(|digest| around.artifacts.get(digest).cloned())
             .collect(),
     }
+}
+
+/// How to go on from a Job that failed, on a terminal.
+fn commands(run: &Run, job: &JobRun) -> Vec<String> {
+    if job.state != towpath_model::run::JobState::Failed || run.cannot_resume(&job.name).is_some() {
+        return Vec::new();
+    }
+    let place = format!("{}/{}", run.title(), job.name);
+    vec![format!("towpath resume {place} --edit"), format!("towpath shell {place}")]
 }
 
 fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {

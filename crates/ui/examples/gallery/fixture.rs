@@ -216,6 +216,7 @@ impl Moment {
             shell: self.shell(),
             project: "shop".into(),
             number: 12,
+            reports: self.reports(),
             commit: commit("Show the basket's weight"),
             reference: "main".into(),
             trigger: "push by mona".into(),
@@ -232,6 +233,7 @@ impl Moment {
                     tests: Some(TestCounts { passed: 213, failed: 1, skipped: 2 }),
                     reason: Some("exit code 101 in step `cargo test --locked`, both attempts".into()),
                     attempts: vec![self.attempt(1, State::Failed), self.attempt(2, State::Failed)],
+                    commands: vec!["towpath resume shop#12/test --edit".into(), "towpath shell shop#12/test".into()],
                     ..self.job("test", &["lint"], State::Failed)
                 },
                 JobView {
@@ -239,6 +241,9 @@ impl Moment {
                     ..self.job("build", &["lint"], State::Passed)
                 },
                 self.job("docs", &["lint"], State::Running),
+                self.cell("e2e", "firefox", State::Passed),
+                self.cell("e2e", "chromium", State::Running),
+                self.cell("e2e", "webkit", State::Passed),
                 JobView { attempts: vec![], reason: Some("needs `test`, which failed".into()), ..self.job("image", &["test", "build"], State::Skipped) },
             ],
             selected: None,
@@ -253,6 +258,9 @@ impl Moment {
 
     fn job(self, name: &str, needs: &[&str], state: State) -> JobView {
         JobView {
+            of: None,
+            label: None,
+            commands: vec![],
             name: name.into(),
             needs: needs.iter().map(|need| (*need).to_owned()).collect(),
             state,
@@ -1025,5 +1033,135 @@ fn action(kind: ActionKind, label: &str, page: &str, consequence: &str) -> Actio
         consequence: consequence.into(),
         fields: vec![],
         refused: None,
+    }
+}
+
+impl Moment {
+    fn cell(self, of: &str, label: &str, state: State) -> JobView {
+        JobView {
+            of: Some(of.into()),
+            label: Some(label.into()),
+            ..self.job(&format!("{of}-{label}"), &["lint"], state)
+        }
+    }
+
+    fn reports(self) -> ReportsView {
+        let annotation = |tone, level: &str, place: &str, message: &str| AnnotationRow {
+            tone,
+            level: level.into(),
+            place: Some(place.into()),
+            message: message.into(),
+            source: "cart::pays, in test".into(),
+        };
+        ReportsView {
+            lines: vec![
+                ("Tests".into(), Tone::Bad, "213 passed, 1 failed, 2 left out, 1 passed on retry".into()),
+                ("Coverage".into(), Tone::Warn, "81.20% (-0.40%)".into()),
+                ("Compared with".into(), Tone::Calm, "Release 1.0.1 (#11)".into()),
+            ],
+            annotations: vec![
+                annotation(Tone::Bad, "error", "src/cart.rs:7", "assertion failed: declined"),
+                annotation(Tone::Warn, "warning", "src/till.rs:19", "unused variable `change`"),
+            ],
+            more: 3,
+        }
+    }
+
+    fn test_row(self, id: &str, health: &str, recent: &str) -> TestRow {
+        TestRow {
+            id: id.into(),
+            job: "test".into(),
+            health: health.into(),
+            runs: 412,
+            failures: 9,
+            retried: 4,
+            millis: Some(1840),
+            recent: recent.into(),
+            hushed: health == "flaky",
+        }
+    }
+
+    fn hushed_row(self) -> HushedRow {
+        HushedRow {
+            test: "cart::pays".into(),
+            owner: "dora".into(),
+            reason: "the sandbox of the bank is down".into(),
+            until: self.ago(-86_400 * 9),
+            expired: false,
+        }
+    }
+
+    pub fn tests(self) -> TestsView {
+        TestsView {
+            shell: self.shell(),
+            project: "shop".into(),
+            like: String::new(),
+            order: "health".into(),
+            counts: [211, 1, 1, 2],
+            tests: vec![
+                self.test_row("cart::pays", "flaky", "pppfprppfpprpppppppp"),
+                self.test_row(HOSTILE, "failing", "ppppff"),
+                self.test_row("till::opens", "stable", "pppppppppppppppppppppppp"),
+            ],
+            next: Some(100),
+            quarantined: vec![self.hushed_row()],
+        }
+    }
+
+    pub fn test(self) -> TestView {
+        TestView {
+            shell: self.shell(),
+            project: "shop".into(),
+            test: self.test_row("cart::pays", "flaky", "pppfprppfpprpppppppp"),
+            file: Some("src/cart.rs".into()),
+            quarantine: Some(self.hushed_row()),
+            failures: vec![TestFailureRow {
+                run: 12,
+                job: "test".into(),
+                attempt: 1,
+                at: self.ago(700),
+                retried: true,
+                message: "assertion failed: declined".into(),
+                detail: "at src/cart.rs:7\n  left: 402".into(),
+            }],
+        }
+    }
+
+    pub fn caches(self) -> CachesView {
+        let row = |key: &str, state: &str| CacheRow {
+            id: "0192f0c1-cccc-7cc2-9d5e-6f1f3a2b4c5d".into(),
+            kind: "cache".into(),
+            key: key.into(),
+            scope: "protected".into(),
+            files: 5210,
+            bytes: 412_000_000,
+            run: 11,
+            job: "test".into(),
+            created: self.ago(90_000),
+            used: self.ago(700),
+            state: state.into(),
+            ended: if state == "live" { String::new() } else { "by mona: a poisoned dependency".into() },
+        };
+        let revoke = Action {
+            kind: ActionKind::Revoke,
+            label: "Revoke".into(),
+            url: routes::revoke_cache("shop", "0192f0c1-cccc-7cc2-9d5e-6f1f3a2b4c5d"),
+            consequence: "`cargo-9f86` and the 3 entries made from it are never given to a Run again.".into(),
+            fields: vec![],
+            refused: None,
+        };
+        CachesView {
+            shell: self.shell(),
+            project: "shop".into(),
+            entries: vec![row("cargo-9f86d081", "live"), row("npm-60303ae2", "revoked")],
+            older: Some("2026-11-20T12:00:00Z".into()),
+            reached: Some(CacheReached {
+                entry: row("cargo-9f86d081", "live"),
+                entries: 3,
+                runs: vec!["shop#11".into(), "shop#12".into()],
+                releases: vec!["1.0.1".into()],
+                revoke: Some(revoke),
+            }),
+        }
     }
 }

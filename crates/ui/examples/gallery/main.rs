@@ -77,6 +77,9 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
     let html = match path {
         "/" => page::overview(&moment.overview()),
         "/p/shop" => page::project(&moment.project()),
+        "/p/shop/tests" if query.starts_with("test=") => page::test(&moment.test()),
+        "/p/shop/tests" => page::tests(&moment.tests()),
+        "/p/shop/caches" => page::caches(&moment.caches()),
         "/p/shop/runs/13" => page::run(&moment.invalid_run()),
         "/timeline" => page::timeline(&moment.timeline()),
         "/approvals" => page::approvals(&moment.approvals()),

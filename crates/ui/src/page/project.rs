@@ -17,6 +17,8 @@ pub fn project(view: &ProjectView) -> Markup {
     let body = html! {
         div.title {
             h1 { (view.name) }
+            a.button.plain href=(routes::tests(&view.name)) { "Tests" }
+            a.button.plain href=(routes::caches(&view.name)) { "Caches" }
             a.button.plain href=(routes::logs(&view.name, "", None)) { "Logs" }
             a.button.plain href=(routes::timeline(&view.name, "", "", None)) { "Timeline" }
         }

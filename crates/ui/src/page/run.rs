@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
-use crate::part::small::{badge, commit, digest, dot, prose, time, took};
-use crate::part::{graph, icon};
+use crate::part::reports::reports;
+use crate::part::small::{badge, command, commit, digest, dot, prose, time, took};
+use crate::part::{graph, icon, matrix};
 use crate::view::{AttemptView, Diagnostic, JobView, RunView, SnippetLine, State, StepView, TestCounts};
 use crate::{format, routes};
 
@@ -22,8 +23,9 @@ pub fn run(view: &RunView) -> Markup {
             }
         }
         @if let Some(job) = job {
-            section.card #graph data-region aria-label="Jobs" { (graph::jobs(view, &job.name)) }
+            section.card #graph data-region aria-label="Jobs" { (graph::jobs(view, &job.name)) (matrix::cells(view, &job.name)) }
             (panel(view, job))
+            (reports(&view.reports))
         }
     };
     let title = format!("{} #{} {}", view.project, view.number, view.state.label());
@@ -101,6 +103,7 @@ fn panel(view: &RunView, job: &JobView) -> Markup {
                 @if let Some(reason) = &job.reason { p.why { (prose(reason)) } }
                 @if job.attempts.len() > 1 { (attempts(view, job, attempt)) }
                 (artifacts(job))
+                @for line in &job.commands { (command(line)) }
             }
             @match attempt {
                 Some(attempt) => {

@@ -54,7 +54,7 @@ pub fn token(shell: &Shell) -> Markup {
 const fn look(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Approve | ActionKind::Allow | ActionKind::Promote | ActionKind::Resume => "primary",
-        ActionKind::Reject | ActionKind::RollBack | ActionKind::Cancel => "danger",
+        ActionKind::Reject | ActionKind::RollBack | ActionKind::Cancel | ActionKind::Revoke => "danger",
         ActionKind::Hold | ActionKind::Rerun | ActionKind::Release => "plain",
     }
 }
@@ -62,7 +62,7 @@ const fn look(kind: ActionKind) -> &'static str {
 /// Whether others will ask why.
 const fn comment_needed(kind: ActionKind) -> bool {
     match kind {
-        ActionKind::Reject | ActionKind::Hold | ActionKind::Release => true,
+        ActionKind::Reject | ActionKind::Hold | ActionKind::Release | ActionKind::Revoke => true,
         ActionKind::Approve
         | ActionKind::Resume
         | ActionKind::RollBack

@@ -4,8 +4,8 @@ use dagre::graph::{Graph, GraphOptions};
 use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankDir, layout};
 use maud::{Markup, html};
 
-use super::icon;
 use super::small::tone;
+use super::{icon, matrix};
 use crate::view::{JobView, RunView};
 use crate::{format, routes};
 
@@ -15,7 +15,8 @@ const CHARACTER: f64 = 7.6;
 
 /// Draws the graph, left to right. Every Job is a link.
 pub fn jobs(view: &RunView, selected: &str) -> Markup {
-    let graph = arrange(&view.jobs);
+    let drawn = matrix::folded(&view.jobs);
+    let graph = arrange(&drawn);
     let (width, height) = extent(&graph);
     html! {
         div.scroll.graph {
@@ -23,7 +24,7 @@ pub fn jobs(view: &RunView, selected: &str) -> Markup {
                 @for edge in graph.edges() {
                     @if let Some(points) = way(&graph, &edge.v, &edge.w) { path.edge d=(curve(&points)) {} }
                 }
-                @for job in &view.jobs {
+                @for job in &drawn {
                     @if let Some(node) = graph.node(&job.name) { (node_of(view, job, node, selected)) }
                 }
             }
@@ -34,7 +35,8 @@ pub fn jobs(view: &RunView, selected: &str) -> Markup {
 fn arrange(jobs: &[JobView]) -> Graph<NodeLabel, EdgeLabel> {
     let mut graph = Graph::with_options(GraphOptions { directed: true, multigraph: false, compound: false });
     for job in jobs {
-        let width = (job.name.chars().count() as f64 * CHARACTER + 52.0).max(152.0);
+        let longest = job.name.chars().count().max(under_length(job));
+        let width = (longest as f64 * CHARACTER + 52.0).max(152.0);
         graph.set_node(job.name.clone(), Some(NodeLabel { width, height: HEIGHT, ..NodeLabel::default() }));
     }
     for job in jobs {
@@ -52,6 +54,11 @@ fn arrange(jobs: &[JobView]) -> Graph<NodeLabel, EdgeLabel> {
     };
     layout(&mut graph, Some(options));
     graph
+}
+
+/// How long the second line of a folded matrix is; that of a Job always fits.
+fn under_length(job: &JobView) -> usize {
+    if job.attempts.is_empty() { job.reason.as_ref().map_or(0, |counts| counts.len().min(40)) } else { 0 }
 }
 
 fn extent(graph: &Graph<NodeLabel, EdgeLabel>) -> (f64, f64) {
@@ -90,9 +97,10 @@ fn curve(points: &[(f64, f64)]) -> String {
 fn node_of(view: &RunView, job: &JobView, node: &NodeLabel, selected: &str) -> Markup {
     let left = node.x.unwrap_or(0.0) - node.width / 2.0;
     let top = node.y.unwrap_or(0.0) - node.height / 2.0;
-    let chosen = job.name == selected;
+    let chosen = matrix::stands_for(view, &job.name, selected);
+    let leads = matrix::leading(view, &job.name);
     html! {
-        a href=(routes::job(&view.project, view.number, &job.name)) class={ "node " (tone(job.state.tone())) @if chosen { " chosen" } }
+        a href=(routes::job(&view.project, view.number, leads)) class={ "node " (tone(job.state.tone())) @if chosen { " chosen" } }
             aria-current=[chosen.then_some("true")] {
             rect x=(left) y=(top) width=(node.width) height=(node.height) rx="8" {}
             svg x=(left + 12.0) y=(top + 15.0) width="16" height="16" { (icon::state(job.state)) }
@@ -112,6 +120,10 @@ fn under(view: &RunView, job: &JobView) -> String {
                 None => format::duration(started, view.shell.now),
             };
             format!("{} {took}", job.state.label())
+        }
+        // A folded matrix says how many of its cells are how.
+        None if !view.jobs.iter().any(|known| known.name == job.name) => {
+            job.reason.clone().unwrap_or_default()
         }
         None => job.state.label().to_owned(),
     }

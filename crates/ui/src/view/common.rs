@@ -250,6 +250,8 @@ pub enum ActionKind {
     Rerun,
     /// Ends a quarantine.
     Release,
+    /// Takes trust away.
+    Revoke,
 }
 
 impl ActionKind {
@@ -267,6 +269,7 @@ impl ActionKind {
             Self::Allow => "allow",
             Self::Rerun => "rerun",
             Self::Release => "release",
+            Self::Revoke => "revoke",
         }
     }
 }

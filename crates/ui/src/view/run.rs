@@ -43,6 +43,8 @@ pub struct RunView {
     pub diagnostics: Vec<Diagnostic>,
     /// Cancel, rerun.
     pub actions: Vec<Action>,
+    /// What its reports say.
+    pub reports: super::ReportsView,
 }
 
 /// A Job.
@@ -50,6 +52,12 @@ pub struct RunView {
 pub struct JobView {
     /// Its name.
     pub name: String,
+    /// The matrix that it is a cell of.
+    pub of: Option<String>,
+    /// Its values there: `linux, 1.90`.
+    pub label: Option<String>,
+    /// What a person may type to go on from it.
+    pub commands: Vec<String>,
     /// The Jobs that it needs.
     pub needs: Vec<String>,
     /// How it is.
