@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use towpath_model::container::ImageUsed;
 use towpath_model::reports::{ReportDeclaration, ReportFile};
+use towpath_model::retry::RetryClass;
 use towpath_model::{
     AgentId, ArtifactName, AttemptId, Digest, EnvironmentKey, InstanceId, JobLimits, JobName, ProjectName,
     WorkloadName,
@@ -305,6 +306,11 @@ pub enum AttemptEvent {
     Images {
         /// Each with what it is for.
         images: Vec<ImageUsed>,
+    },
+    /// Something that is not the Job's fault keeps it from being run.
+    Hindered {
+        /// What: `lost` or `image_pull`.
+        by: RetryClass,
     },
     /// A Step's process started.
     StepStarted {

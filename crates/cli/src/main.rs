@@ -107,6 +107,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Shows what a project's jobs hide or waste.
+    Insights {
+        #[command(subcommand)]
+        args: command::insights::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Lists the tests of a project with their history, flaky ones first; with `--run`, what a run's reports say.
     Tests {
         #[command(flatten)]
@@ -379,6 +386,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
         RemoteCommand::Search { args, remote } => command::search::search(args, &remote).await,
         RemoteCommand::Failures { args, remote } => command::search::failures(args, &remote).await,
+        RemoteCommand::Insights { args, remote } => command::insights::run(args, &remote).await,
         RemoteCommand::Tests { args, remote } => command::test_history::list(args, &remote).await,
         RemoteCommand::Test { args, remote } => command::test_history::run(args, &remote).await,
         RemoteCommand::Timeline { args, remote } => command::timeline::run(args, &remote).await,

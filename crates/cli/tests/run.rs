@@ -154,6 +154,30 @@ fn conditions_and_retries_mean_what_they_mean_on_a_server() {
 }
 
 #[test]
+fn a_retry_says_its_class_and_keeps_to_what_the_file_names() {
+    let marker = tempfile::tempdir().unwrap();
+    let once = marker.path().join("once");
+    let steps =
+        |command: &str| format!("steps: [\"test -e {0} || {{ touch {0}; {command}; }}\"]", once.display());
+    let retry = "retry: { when: [network, { exit_code: 75 }], backoff: { first: 200ms } }";
+    let busy = project(&format!("  busy: {{ {retry}, {} }}\n", steps("exit 75")));
+    let (code, stdout, _) = run(&busy, &[]);
+    assert_eq!(code, 0, "{stdout}");
+    has(&stdout, &["try 2 after a pause because the last one failed (exit_code)", "2 tries"]);
+    fs::remove_file(&once).unwrap();
+    let command = "echo 'fatal: Could not resolve host: example.com' >&2; exit 1";
+    let offline = project(&format!("  fetch: {{ {retry}, {} }}\n", steps(command)));
+    let (code, stdout, _) = run(&offline, &[]);
+    assert_eq!(code, 0, "{stdout}");
+    has(&stdout, &["the last one failed (network)"]);
+    fs::remove_file(&once).unwrap();
+    let broken = project(&format!("  broken: {{ {retry}, {} }}\n", steps("exit 1")));
+    let (code, stdout, _) = run(&broken, &[]);
+    assert_eq!(code, 1, "{stdout}");
+    has(&stdout, &["not tried again: `retry.when` does not name this failure"]);
+}
+
+#[test]
 fn secrets_are_given_and_masked() {
     let project = project("  a: { secrets: [API_KEY], steps: [\"echo the key is $API_KEY\"] }\n");
     let (code, _, stderr) = run(&project, &[]);

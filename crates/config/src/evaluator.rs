@@ -7,6 +7,7 @@ use towpath_model::pipeline::{Condition, EnvValue, Pipeline};
 use towpath_model::run::{Evaluator, JobRun, Scope as RunScope};
 
 use crate::expression::{Expression, ExpressionError, Scope, Template, Value};
+use crate::values;
 
 pub(crate) mod groups;
 
@@ -26,6 +27,11 @@ impl Evaluator for CelEvaluator {
 
     fn value(&self, value: &EnvValue, scope: &RunScope<'_>) -> Result<String, String> {
         evaluate_text(value, &with_env(scope))
+    }
+
+    fn matches(&self, pattern: &str, text: &str) -> bool {
+        // A pattern that cannot be read was refused with the file that it stands in.
+        values::pattern(pattern).is_ok_and(|pattern| pattern.is_match(text))
     }
 }
 

@@ -25,6 +25,7 @@ mod matrix;
 mod order;
 pub(crate) mod pipeline;
 mod reports;
+mod retry;
 mod reuse;
 mod stage;
 mod strategy;

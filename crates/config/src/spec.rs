@@ -12,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod need;
 pub(crate) mod pipeline;
 pub(crate) mod reports;
+pub(crate) mod retry;
 pub(crate) mod reuse;
 pub(crate) mod trigger;
 

@@ -21,6 +21,15 @@ pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     (!text.is_empty()).then(|| SignedDuration::from_millis(total))
 }
 
+/// Reads a regular expression, of bounded size.
+pub(crate) fn pattern(text: &str) -> Result<regex::Regex, String> {
+    let short = |error: regex::Error| {
+        let text = error.to_string();
+        text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    };
+    regex::RegexBuilder::new(text).size_limit(1 << 20).build().map_err(short)
+}
+
 fn milliseconds(unit: &str) -> Option<u64> {
     Some(match unit {
         "ms" => 1,

@@ -100,7 +100,7 @@ jobs:
     network: none
     limits: { memory: 4GiB, cpu: 2, processes: 500, disk: 10GiB }
     timeout: 20m
-    retry: { attempts: 2, attempts_lost: 4 }
+    retry: { attempts: 2, attempts_lost: 4, when: [network, { exit_code: 75, pattern: locked }], backoff: { first: 1s, longest: 1m } }
     concurrency: { group: db, limit: 2 }
     priority: 80
     allow_failure: true

@@ -193,11 +193,14 @@ impl Engine {
             let mut said = self.believed(&held, model_report(event.event));
             if let attempt::AttemptReport::Finished(finished) = &mut said {
                 finished.tests = counted.or(finished.tests);
+                if finished.state != AttemptState::Passed {
+                    unit.attempt_ending(&held, &words).await?;
+                }
             }
             unit.reported(&held, report.fence, event.sequence, event.at, said).await?;
         }
         if ended {
-            unit.note_failure(&held, words).await?;
+            unit.note_failure(&held, &words).await?;
             attempts::done(&mut unit.tx, id).await?;
         }
         unit.commit().await?;
@@ -327,6 +330,7 @@ impl Unit<'_> {
     /// Takes a lease back: nobody knows how far the Attempt came.
     pub(crate) async fn lose(&mut self, attempt: &QueuedAttempt, why: &str) -> Result<(), EngineError> {
         attempts::done(&mut self.tx, attempt.id).await?;
+        self.attempt_ending(attempt, &LastWords::new()).await?;
         let (id, fence, message) = (attempt.id, attempt.fence, why.to_owned());
         match &attempt.owner {
             Owner::Run(run) => {
@@ -405,6 +409,7 @@ pub fn model_report(event: AttemptEvent) -> attempt::AttemptReport {
     match event {
         AttemptEvent::Started { isolation } => attempt::AttemptReport::Started { isolation },
         AttemptEvent::Images { images } => attempt::AttemptReport::Images { images },
+        AttemptEvent::Hindered { by } => attempt::AttemptReport::Hindered { by },
         AttemptEvent::StepStarted { step } => attempt::AttemptReport::StepStarted { step: step as usize },
         AttemptEvent::StepFinished { step, outcome } => {
             let state = match outcome {

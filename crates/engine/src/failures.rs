@@ -54,7 +54,7 @@ pub(crate) fn last_words(logs: &LogStore, attempt: AttemptId) -> Result<LastWord
 }
 
 /// The Step that an Attempt failed in.
-fn failed_step(attempt: &Attempt) -> Option<usize> {
+pub(crate) fn failed_step(attempt: &Attempt) -> Option<usize> {
     attempt.steps.iter().position(|step| {
         matches!(step.state, StepState::Failed { .. } | StepState::Killed { .. } | StepState::TimedOut)
     })
@@ -65,7 +65,7 @@ impl Unit<'_> {
     pub(crate) async fn note_failure(
         &mut self,
         held: &QueuedAttempt,
-        mut words: LastWords,
+        words: &LastWords,
     ) -> Result<(), EngineError> {
         let Owner::Run(run) = &held.owner else { return Ok(()) };
         let Some(run) = runs::find(&mut self.tx, *run).await? else { return Ok(()) };
@@ -78,7 +78,9 @@ impl Unit<'_> {
             return Ok(());
         }
         let Some(step) = failed_step(attempt) else { return Ok(()) };
-        let Some(line) = u32::try_from(step).ok().and_then(|step| words.remove(&step)) else { return Ok(()) };
+        let Some(line) = u32::try_from(step).ok().and_then(|step| words.get(&step)).cloned() else {
+            return Ok(());
+        };
         let agent = match attempt.agent {
             Some(id) => agents::find(&mut self.tx, id).await?.map(|agent| agent.hostname),
             None => None,

@@ -35,6 +35,7 @@ mod promote;
 mod push;
 mod query;
 mod report;
+mod retries;
 mod route;
 mod runs;
 mod seal;
@@ -48,12 +49,14 @@ mod unit;
 mod version;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use towpath_artifact::{ContentStore, LogStore, PublicKeyRoot, ReleaseKey, Vault};
 use towpath_config::CelEvaluator;
+use towpath_model::retry::RetryClass;
 use towpath_store::Db;
 
 pub use agents::model_report;
@@ -66,6 +69,7 @@ pub use policy_changes::PolicyBallot;
 pub use promote::PromoteRequest;
 pub use push::RefChange;
 pub use query::{EnvironmentStatus, Journey, JourneyStep, LogPage};
+pub use retries::RetryInsights;
 pub use search::{LogHit, LogSearch};
 pub use signals::Signals;
 pub use source::{Delivered, Hint, SourceSecrets};
@@ -91,6 +95,8 @@ pub struct Parts {
     pub public_url: String,
     /// Whether Jobs may ask for `executor: host`.
     pub allow_host_executor: bool,
+    /// How many retries of a class a Project may have in a week, where that is not the usual number.
+    pub retry_budget: BTreeMap<RetryClass, u32>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }

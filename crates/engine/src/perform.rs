@@ -49,13 +49,23 @@ impl Engine {
                     tracing::error!(error = chain(&error), "the outbox could not be read; it is read again")
                 }
             }
-            let _ = tokio::time::timeout(LONGEST_SLEEP, self.signals().work.notified()).await;
+            let sleep = self.until_next_effect().await;
+            let _ = tokio::time::timeout(sleep, self.signals().work.notified()).await;
         }
     }
 
     async fn due_effects(&self) -> Result<Vec<Pending>, EngineError> {
         let mut reader = self.db().reader().await?;
         Ok(outbox::due(&mut reader, self.now()).await?)
+    }
+
+    /// How long nothing becomes due.
+    async fn until_next_effect(&self) -> Duration {
+        let now = self.now();
+        let next =
+            async { Ok::<_, EngineError>(outbox::next_due(&mut *self.db().reader().await?, now).await?) };
+        let Ok(Some(next)) = next.await else { return LONGEST_SLEEP };
+        Duration::try_from(next.duration_since(now)).unwrap_or_default().min(LONGEST_SLEEP)
     }
 
     /// Performs one effect. A failure that may pass is tried again later; one that cannot is dropped with a record.
@@ -94,12 +104,15 @@ impl Engine {
                 RunEffect::PrepareSource => self.prepare_source(id, run).await,
                 RunEffect::Seal => self.seal(id, run).await,
                 RunEffect::Offer { release } => self.offer(id, release).await,
+                RunEffect::Pause { attempt, until: _ } => self.pause_over(id, run, attempt).await,
                 // Written by a version whose queue knew no groups.
                 RunEffect::AwaitGroup { job: _, group } => self.leave_group_to_queue(id, run, group).await,
                 RunEffect::QueueAttempt { .. }
                 | RunEffect::CancelAttempt { .. }
                 | RunEffect::RememberVerdict { .. }
-                | RunEffect::RememberDuration { .. } => self.forget(id).await,
+                | RunEffect::RememberDuration { .. }
+                | RunEffect::RememberRetry { .. }
+                | RunEffect::RememberHelp { .. } => self.forget(id).await,
             },
             Effect::Report { project, run } => self.tell_forge(id, tries, &project, run).await,
             Effect::Announce { project, release, depth } => {

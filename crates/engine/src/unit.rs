@@ -9,7 +9,7 @@ use towpath_model::run::{Handled, Run, RunEffect, RunEvent, SealedRelease};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{AgentId, EnvironmentKey, InstanceId, ProjectName, RunId};
 use towpath_store::core::{
-    agents, attempts, counters, durations, environments, outbox, promotions, runs, verdicts,
+    agents, attempts, counters, durations, environments, outbox, promotions, retries, runs, verdicts,
 };
 use towpath_store::timeline::{self, NewEntry};
 use towpath_store::{StoreError, WriteTx};
@@ -147,6 +147,16 @@ impl Unit<'_> {
             RunEffect::RememberDuration { job, took } => {
                 durations::note(&mut self.tx, &run.project, &job, took).await?;
             }
+            RunEffect::RememberRetry { job, attempt, note } => {
+                retries::note(&mut self.tx, &run.project, run.number, &job, attempt, &note, self.now).await?;
+            }
+            RunEffect::RememberHelp { attempt, helped } => {
+                retries::helped(&mut self.tx, attempt, helped).await?;
+            }
+            RunEffect::Pause { attempt, until } => {
+                let effect = Effect::Run { id: run.id, effect: RunEffect::Pause { attempt, until } };
+                self.push_effect_at("run", &run.project, &run.id.to_string(), &effect, until).await?;
+            }
             effect @ (RunEffect::PrepareSource | RunEffect::Seal | RunEffect::Offer { .. }) => {
                 let effect = Effect::Run { id: run.id, effect };
                 self.push_effect("run", &run.project, &run.id.to_string(), &effect).await?;
@@ -263,8 +273,20 @@ impl Unit<'_> {
         owner: &str,
         effect: &Effect,
     ) -> Result<(), EngineError> {
+        self.push_effect_at(kind, project, owner, effect, self.now).await
+    }
+
+    /// Queues an effect that is performed at a moment, not before.
+    async fn push_effect_at(
+        &mut self,
+        kind: &str,
+        project: &ProjectName,
+        owner: &str,
+        effect: &Effect,
+        due_at: Timestamp,
+    ) -> Result<(), EngineError> {
         let body = serde_json::to_string(effect).map_err(|error| StoreError::Encode(Box::new(error)))?;
-        outbox::push(&mut self.tx, kind, project.as_str(), owner, &body, self.now).await?;
+        outbox::push(&mut self.tx, kind, project.as_str(), owner, &body, due_at).await?;
         self.touched.work = true;
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::ImageUsed;
 use crate::reports::ReportFile;
+use crate::retry::{RetryClass, RetryNote};
 use crate::{AgentId, ArtifactName, AttemptId, Digest};
 
 /// The most images that are remembered of one Attempt; the file cannot name as many.
@@ -52,6 +53,15 @@ pub struct Attempt {
     /// Where it goes on, instead of from the source tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// What kept its agent from running it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindered_by: Option<RetryClass>,
+    /// The line of its log that says what went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// Whether it was tried again, and why, where it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryNote>,
 }
 
 /// Where an Attempt goes on.
@@ -190,6 +200,11 @@ pub enum AttemptReport {
         /// Each with what it is for.
         images: Vec<ImageUsed>,
     },
+    /// Something that is not the Job's fault keeps it from being run.
+    Hindered {
+        /// What.
+        by: RetryClass,
+    },
     /// A Step's process started.
     StepStarted {
         /// Which.
@@ -265,6 +280,9 @@ impl Attempt {
             tests: None,
             log_bytes: 0,
             resume: None,
+            hindered_by: None,
+            words: None,
+            retry: None,
         }
     }
 
@@ -296,6 +314,8 @@ impl Attempt {
                 let room = MAX_IMAGES.saturating_sub(self.images.len());
                 self.images.extend(images.into_iter().take(room));
             }
+            // An agent may say that something else is to blame than the Job, but not that the Job is.
+            AttemptReport::Hindered { by } => self.hindered_by = Some(by).filter(|by| !by.is_own()),
             AttemptReport::StepStarted { step } => {
                 if let Some(progress) = self.steps.get_mut(step) {
                     progress.state = StepState::Running;

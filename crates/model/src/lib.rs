@@ -27,6 +27,7 @@ pub mod policy;
 pub mod policy_change;
 pub mod queue;
 pub mod reports;
+pub mod retry;
 pub mod reuse;
 pub mod run;
 pub mod schedule;

@@ -14,6 +14,7 @@ use crate::input::Input;
 use crate::matrix::Cell;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
 use crate::reports::ReportDeclaration;
+pub use crate::retry::Retry;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::schedule::ScheduleTrigger;
 pub use crate::strategy::{Amount, BlueGreen, Canary, CanaryStep, Rolling, Strategy};
@@ -250,21 +251,6 @@ pub enum Network {
     Full,
     /// None.
     None,
-}
-
-/// What happens after an Attempt that did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retry {
-    /// Attempts in all after failures that are the Job's own; 1 means no retry.
-    pub attempts: u32,
-    /// Attempts in all after `lost` and `errored`, which are not the Job's fault.
-    pub attempts_lost: u32,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { attempts: 1, attempts_lost: 3 }
-    }
 }
 
 /// One command of a Job.

@@ -1,5 +1,6 @@
 //! One execution of the pipeline file at one commit.
 
+mod again;
 mod resume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use crate::attempt::{Applied, Attempt, AttemptReport, AttemptState, Finished, Re
 use crate::origin::Origin;
 use crate::owed::{self, Asking, Bases, Finding, Owed, Verdict};
 use crate::pipeline::{Condition, EnvValue, Job, Pipeline, RunWhen};
+use crate::retry::{RetryNote, Spending};
 use crate::timeline::{Actor, Entry};
 use crate::{AgentId, ArtifactName, AttemptId, Digest, JobName, ProjectName, RunId};
 
@@ -46,6 +48,9 @@ pub struct Run {
     /// The last verdicts of its Jobs with `paths`, as they were when the source was packed.
     #[serde(default)]
     pub bases: Bases,
+    /// The retries that its Project had in the week before the last end of an Attempt.
+    #[serde(default)]
+    pub spending: Vec<Spending>,
     /// The Release that it sealed.
     pub release: Option<SealedRelease>,
     /// When it was made.
@@ -195,6 +200,9 @@ pub struct JobRun {
     pub outputs: BTreeMap<String, String>,
     /// Artifacts of the Attempt that passed.
     pub artifacts: BTreeMap<ArtifactName, Digest>,
+    /// Until when it waits before it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
 }
 
 /// Where a Job is in its life.
@@ -203,7 +211,7 @@ pub struct JobRun {
 pub enum JobState {
     /// A Job that it needs is not done.
     Blocked,
-    /// Another Job of its concurrency group runs.
+    /// Another Job of its concurrency group runs, or it pauses before it is tried again.
     Waiting,
     /// An Attempt is queued or running.
     Active,
@@ -273,6 +281,9 @@ pub trait Evaluator {
     /// # Errors
     /// Says in words why it cannot be told.
     fn value(&self, value: &EnvValue, scope: &Scope<'_>) -> Result<String, String>;
+
+    /// Whether a text has something in it that a regular expression matches.
+    fn matches(&self, pattern: &str, text: &str) -> bool;
 }
 
 /// What happens to a Run.
@@ -313,6 +324,20 @@ pub enum RunEvent {
         at: Timestamp,
         /// What.
         report: AttemptReport,
+    },
+    /// What is known when an Attempt is about to end.
+    AttemptEnding {
+        /// Which.
+        attempt: AttemptId,
+        /// The line of its log that says what went wrong.
+        words: Option<String>,
+        /// The retries that its Project had in the last week.
+        spending: Vec<Spending>,
+    },
+    /// The pause before a retry is over.
+    PauseOver {
+        /// The Attempt that it followed.
+        attempt: AttemptId,
     },
     /// The agent that held an Attempt went silent.
     AttemptLost {
@@ -411,6 +436,29 @@ pub enum RunEffect {
         job: JobName,
         /// How long.
         took: SignedDuration,
+    },
+    /// Answer with `PauseOver` when it is time.
+    Pause {
+        /// The Attempt that did not pass.
+        attempt: AttemptId,
+        /// When.
+        until: Timestamp,
+    },
+    /// Remember what became of an Attempt that did not pass, where it could be tried again.
+    RememberRetry {
+        /// The Job.
+        job: JobName,
+        /// The Attempt.
+        attempt: AttemptId,
+        /// What.
+        note: RetryNote,
+    },
+    /// Remember whether the Attempt that followed passed.
+    RememberHelp {
+        /// The Attempt that did not pass.
+        attempt: AttemptId,
+        /// Whether the next one did.
+        helped: bool,
     },
     /// End an Attempt wherever it is.
     CancelAttempt {
@@ -514,6 +562,7 @@ impl Run {
             state: RunState::Preparing,
             reason: "the source is being packed".to_owned(),
             jobs,
+            spending: Vec::new(),
             release: None,
             created_at: now,
             finished_at: None,
@@ -610,10 +659,14 @@ impl Run {
                 }
             }
             RunEvent::AttemptReported { attempt, fence, sequence, at, report } => {
-                self.attempt_reported(attempt, fence, sequence, at, report, &mut handled);
+                self.attempt_reported((attempt, fence, sequence), at, report, evaluator, &mut handled);
             }
+            RunEvent::AttemptEnding { attempt, words, spending } => {
+                self.attempt_ending(attempt, words, spending);
+            }
+            RunEvent::PauseOver { attempt } => self.pause_over(attempt, now, &mut handled),
             RunEvent::AttemptLost { attempt, fence, message } => {
-                self.attempt_lost(attempt, fence, message, now, &mut handled);
+                self.attempt_lost((attempt, fence), message, evaluator, now, &mut handled);
             }
             RunEvent::AttemptRefused { attempt, message } => self.attempt_refused(attempt, message, now),
             RunEvent::GroupLeftToQueue { group } => self.group_left_to_queue(&group),
@@ -662,11 +715,10 @@ impl Run {
 
     fn attempt_reported(
         &mut self,
-        id: AttemptId,
-        fence: u64,
-        sequence: u64,
+        (id, fence, sequence): (AttemptId, u64, u64),
         at: Timestamp,
         report: AttemptReport,
+        evaluator: &dyn Evaluator,
         handled: &mut Handled<RunEffect>,
     ) {
         let title = self.title();
@@ -680,14 +732,14 @@ impl Run {
         let text = format!("{title} {} {}: {}", job.name, finished.state.word(), finished.message);
         handled.entry(Entry::new("job-attempt-finished", Actor::Towpath, text).fact("attempt", id));
         let name = job.name.clone();
-        self.attempt_ended(&name, finished, at, handled);
+        self.attempt_ended(&name, finished, at, evaluator, handled);
     }
 
     fn attempt_lost(
         &mut self,
-        id: AttemptId,
-        fence: u64,
+        (id, fence): (AttemptId, u64),
         message: String,
+        evaluator: &dyn Evaluator,
         now: Timestamp,
         handled: &mut Handled<RunEffect>,
     ) {
@@ -713,7 +765,7 @@ impl Run {
             log_bytes: 0,
         };
         let name = job.name.clone();
-        self.attempt_ended(&name, finished, now, handled);
+        self.attempt_ended(&name, finished, now, evaluator, handled);
     }
 
     fn attempt_refused(&mut self, id: AttemptId, message: String, now: Timestamp) {
@@ -726,62 +778,11 @@ impl Run {
         job.reason = message;
     }
 
-    /// Decides what becomes of a Job whose Attempt ended: done, failed, or tried again.
-    fn attempt_ended(
-        &mut self,
-        name: &JobName,
-        finished: Finished,
-        now: Timestamp,
-        handled: &mut Handled<RunEffect>,
-    ) {
-        let retry = self.declared(name).map(|job| job.retry.clone()).unwrap_or_default();
-        let run = self.id;
-        let Some(job) = self.jobs.iter_mut().find(|job| job.name == *name) else { return };
-        let Finished { state, message, outputs, artifacts, tests: _, reports: _, log_bytes: _ } = finished;
-        let not_its_fault = |state| matches!(state, AttemptState::Lost | AttemptState::Errored);
-        match state {
-            AttemptState::Passed => {
-                job.state = JobState::Passed;
-                job.reason = message;
-                job.outputs = outputs;
-                job.artifacts = artifacts;
-            }
-            AttemptState::Cancelled => {
-                job.state = JobState::Cancelled;
-                job.reason = message;
-            }
-            AttemptState::Queued
-            | AttemptState::Leased
-            | AttemptState::Running
-            | AttemptState::Failed
-            | AttemptState::TimedOut
-            | AttemptState::Errored
-            | AttemptState::Lost => {
-                let round = job.attempts.iter().skip(job.earlier_attempts);
-                let same_kind =
-                    round.filter(|attempt| not_its_fault(attempt.state) == not_its_fault(state)).count();
-                let allowed = if not_its_fault(state) { retry.attempts_lost } else { retry.attempts };
-                if same_kind < allowed as usize {
-                    job.queue_attempt(run, now, handled);
-                    job.reason = format!(
-                        "try {} because the last one {}: {message}",
-                        job.attempts.len(),
-                        state.word()
-                    );
-                } else {
-                    job.state = JobState::Failed;
-                    job.reason = message;
-                }
-            }
-        }
-        self.remember(name, handled);
-    }
-
     fn group_left_to_queue(&mut self, group: &str) {
         let Some(pipeline) = &self.pipeline else { return };
         let waits = |job: &&mut JobRun| {
             let declared = pipeline.job(&job.name).and_then(|declared| declared.concurrency.as_deref());
-            job.state == JobState::Waiting && declared == Some(group)
+            job.state == JobState::Waiting && job.paused_until.is_none() && declared == Some(group)
         };
         for job in self.jobs.iter_mut().filter(waits) {
             job.state = JobState::Blocked;
@@ -798,7 +799,8 @@ impl Run {
         if self.jobs.iter().any(|job| in_group(job) && job.group_granted && !job.state.is_final()) {
             return;
         }
-        if let Some(job) = self.jobs.iter_mut().find(|job| job.state == JobState::Waiting && in_group(job)) {
+        let waits = |job: &JobRun| job.state == JobState::Waiting && job.paused_until.is_none();
+        if let Some(job) = self.jobs.iter_mut().find(|job| waits(job) && in_group(job)) {
             job.state = JobState::Blocked;
             job.group_granted = true;
         }
@@ -871,8 +873,17 @@ impl Run {
         self.finish(RunState::Passed, reason, now, handled);
     }
 
-    fn finish(&mut self, state: RunState, reason: String, now: Timestamp, handled: &mut Handled<RunEffect>) {
+    fn finish(
+        &mut self,
+        state: RunState,
+        mut reason: String,
+        now: Timestamp,
+        handled: &mut Handled<RunEffect>,
+    ) {
         self.state = state;
+        if let Some(jobs) = self.passed_on_retry().filter(|_| state == RunState::Passed) {
+            reason = format!("{reason}; passed on retry: {jobs}");
+        }
         self.finished_at = Some(now);
         if state != RunState::Cancelled {
             let text = format!("{} {}: {reason}", self.title(), state.word());
@@ -1149,6 +1160,7 @@ impl JobRun {
             earlier_attempts: 0,
             outputs: BTreeMap::new(),
             artifacts: BTreeMap::new(),
+            paused_until: None,
         }
     }
 
@@ -1158,6 +1170,7 @@ impl JobRun {
             handled.effect(RunEffect::CancelAttempt { attempt: attempt.id, reason: reason.to_owned() });
         }
         self.state = JobState::Cancelled;
+        self.paused_until = None;
         reason.clone_into(&mut self.reason);
     }
 

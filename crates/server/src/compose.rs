@@ -1,5 +1,6 @@
 //! Puts the engine together from what the data directory holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,14 +8,15 @@ use jiff::Timestamp;
 use towpath_artifact::{ContentError, ContentStore, KeyError, LogStore, ReleaseKey, Vault, VaultError};
 use towpath_engine::kept::Keeping;
 use towpath_engine::{Engine, EngineError, Parts};
+use towpath_model::retry::RetryClass;
 use towpath_store::Db;
 use url::Url;
 
-/// The largest log of one Attempt. The agent keeps head and tail of a longer one and marks the gap, so this is a
 /// How much caches, outputs of Steps and workspaces of one Project may take, and all together.
 const KEPT_PROJECT_BYTES: u64 = 10 << 30;
 const KEPT_TOTAL_BYTES: u64 = 50 << 30;
 
+/// The largest log of one Attempt. The agent keeps head and tail of a longer one and marks the gap, so this is a
 /// second fence only.
 const MAX_LOG: u64 = 256 << 20;
 
@@ -44,6 +46,7 @@ pub(crate) fn engine(
     db: Db,
     public_url: &Url,
     allow_host_executor: bool,
+    retry_budget: BTreeMap<RetryClass, u32>,
     clock: fn() -> Timestamp,
 ) -> Result<Engine, ComposeError> {
     let keys = data_dir.join("keys");
@@ -73,6 +76,7 @@ pub(crate) fn engine(
         repositories: data_dir.join("git"),
         public_url: public_url.to_string(),
         allow_host_executor,
+        retry_budget,
         clock,
     };
     Ok(Engine::new(parts)?)

@@ -2,6 +2,7 @@
 //!
 //! The file is YAML, as are all of Towpath's files: `<data>/server.yaml` unless `--config` names another.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use towpath_artifact::authority::AGENT_LIFE;
+use towpath_model::retry::RetryClass;
 use url::Url;
 
 use crate::git::GitLimits;
@@ -51,6 +53,8 @@ struct File {
     git_processes: Option<usize>,
     git_timeout_seconds: Option<u64>,
     #[serde(default)]
+    retry_budget: BTreeMap<RetryClass, u32>,
+    #[serde(default)]
     allow_unsandboxed: bool,
 }
 
@@ -71,6 +75,8 @@ pub struct ServeOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Bounds on git.
     pub git: GitLimits,
+    /// How many retries of a class a Project may have in a week, where that is not the usual number.
+    pub retry_budget: BTreeMap<RetryClass, u32>,
     /// Whether Jobs may run where neither bubblewrap nor Landlock confines them.
     pub allow_unsandboxed: bool,
 }
@@ -159,6 +165,7 @@ impl ServeOptions {
                 processes: file.git_processes.unwrap_or(limits.processes).max(1),
                 timeout: file.git_timeout_seconds.map_or(limits.timeout, Duration::from_secs),
             },
+            retry_budget: file.retry_budget,
             allow_unsandboxed: given.allow_unsandboxed || file.allow_unsandboxed,
         })
     }
@@ -214,6 +221,10 @@ mod tests {
         ServeOptions::resolve(Overrides { data_dir: Some(dir.path().to_owned()), ..given })
     }
 
+    fn budget_of(file: &str) -> BTreeMap<RetryClass, u32> {
+        resolve(file, Overrides::default()).expect("a good file").retry_budget
+    }
+
     #[test]
     fn flag_beats_file_beats_default() {
         let nothing = resolve("", Overrides::default()).unwrap();
@@ -228,6 +239,10 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_an_error_with_its_place() {
         let error = resolve("lissten: 1\n", Overrides::default()).unwrap_err().to_string();
+        let budget = budget_of("retry_budget: { exit_code: 5 }\n");
+        assert_eq!(budget, [(RetryClass::ExitCode, 5)].into());
+        let class = resolve("retry_budget: { exitcode: 5 }\n", Overrides::default()).unwrap_err().to_string();
+        assert!(class.contains("exit_code") && class.contains("line 1"), "{class}");
         assert!(error.contains("lissten") && error.contains("line 1"), "{error}");
         assert!(matches!(resolve("tls_cert: a.pem\n", Overrides::default()), Err(OptionsError::HalfPair)));
     }

@@ -98,6 +98,7 @@ impl Server {
             public_url,
             tls,
             git,
+            retry_budget,
             allow_unsandboxed,
         } = options;
         for directory in ["", "git", "blobs", "logs", "keys", "run"] {
@@ -138,7 +139,8 @@ impl Server {
             .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
         let setup = setup::offer(&db, clock()).await?;
         let setup = setup.and_then(|link| public_url.join(&towpath_ui::routes::setup(link.reveal())).ok());
-        let engine = compose::engine(&data_dir, db.clone(), &public_url, allow_unsandboxed, clock)?;
+        let engine =
+            compose::engine(&data_dir, db.clone(), &public_url, allow_unsandboxed, retry_budget, clock)?;
         let sink = Arc::new(PushNote(engine.clone()));
         let app = App::new(Shared {
             git: GitHost::new(data_dir.join("git"), git, sink),

@@ -24,6 +24,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (22, "commit statuses", include_str!("../migrations/0022_commit_statuses.sql")),
     (23, "failures", include_str!("../migrations/0023_failures.sql")),
     (24, "policy changes", include_str!("../migrations/0024_policy_changes.sql")),
+    (26, "retries", include_str!("../migrations/0026_retries.sql")),
     (28, "test splits", include_str!("../migrations/0028_test_splits.sql")),
 ];
 

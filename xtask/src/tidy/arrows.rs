@@ -22,8 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "api", "artifact", "config", "engine", "gateway", "judge", "load", "model", "server",
-            "store", "terminal", "ui",
+            "agent", "api", "artifact", "config", "engine", "gateway", "judge", "load", "model", "report",
+            "server", "store", "terminal", "ui",
         ],
     ),
 ];

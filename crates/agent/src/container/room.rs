@@ -10,6 +10,7 @@ use towpath_api::agent::{AttemptEvent, AttemptOutcome};
 use towpath_api::containers::{Containers, ServiceOrder};
 use towpath_model::container::{Image, ImageUsed, ServiceSource};
 use towpath_model::pipeline::Limits;
+use towpath_model::retry::RetryClass;
 
 use super::engine::{Engine, EngineError, text};
 use super::exec::{Command, Container, ExecEnd};
@@ -184,8 +185,13 @@ impl<'a> Room<'a> {
         for (role, image) in of_job.chain(of_services) {
             let Some(engine) = self.engine else { continue };
             let password = image.credentials.as_ref().and_then(|by| containers.passwords.get(&by.password));
-            let found = image::resolve(engine, image, password, wait, say)
-                .map_err(|error| if error.is_cancelled() { cancelled() } else { errored(chain(&error)) })?;
+            let found = image::resolve(engine, image, password, wait, say).map_err(|error| {
+                if error.is_cancelled() {
+                    return cancelled();
+                }
+                sink.event(AttemptEvent::Hindered { by: RetryClass::ImagePull });
+                errored(chain(&error))
+            })?;
             say(&format!("image {} is {}", image.name, found.digest));
             let (reference, digest) = (image.name.clone(), found.digest.clone());
             used.push(ImageUsed { role, reference, digest });

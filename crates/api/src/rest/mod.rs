@@ -17,6 +17,7 @@ mod problem;
 mod project;
 mod promotion;
 mod queue;
+mod retries;
 mod rollout;
 mod run;
 pub mod shape;
@@ -36,8 +37,9 @@ pub use problem::ProblemBody;
 pub use project::*;
 pub use promotion::{EnvironmentRef, Gate, Promotion, PromotionKind, Revision, Vote};
 pub use queue::{Drain, Queue, Running, Waiting};
+pub use retries::{JobRetries, RetryBudget, RetryInsights};
 pub use rollout::{Hold, Return, Rollout, Step};
-pub use run::{Attempt, Job, Run};
+pub use run::{Attempt, AttemptRetry, Job, Run};
 pub use source::*;
 pub use timeline::TimelineEntry;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use towpath_model::container::ImageUsed;
+use towpath_model::retry::{RetryClass, RetryNote};
 use towpath_model::{attempt, run as model};
 use utoipa::ToSchema;
 
@@ -78,6 +79,14 @@ pub struct Job {
     pub outputs: BTreeMap<String, String>,
     /// Artifacts of the Attempt that passed, by name.
     pub artifacts: BTreeMap<String, String>,
+    /// Where it passed only after another Attempt did not: the class of that failure.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_on_retry: Option<RetryClass>,
+    /// Until when it waits before it is tried again.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
 }
 
 /// One try of a Job.
@@ -124,6 +133,29 @@ pub struct Attempt {
     /// Where it went on, instead of from the source tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<String>,
+    /// Where it did not pass: its class (`lost`, `image_pull`, `network`, `timeout`, `exit_code`, `pattern`), and whether it was tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<AttemptRetry>,
+}
+
+/// What became of an Attempt that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptRetry {
+    /// Its class.
+    #[schema(value_type = String)]
+    pub class: RetryClass,
+    /// What makes it one of that class.
+    pub why: String,
+    /// Whether it was tried again.
+    pub again: bool,
+    /// All of it for people.
+    pub words: String,
+}
+
+impl From<&RetryNote> for AttemptRetry {
+    fn from(note: &RetryNote) -> Self {
+        Self { class: note.class, why: note.why.clone(), again: note.again.is_some(), words: note.words() }
+    }
 }
 
 impl From<&attempt::Attempt> for Attempt {
@@ -145,6 +177,9 @@ impl From<&attempt::Attempt> for Attempt {
             tests,
             log_bytes,
             resume,
+            hindered_by: _,
+            words: _,
+            retry,
         } = attempt;
         Self {
             id: id.to_string(),
@@ -166,6 +201,7 @@ impl From<&attempt::Attempt> for Attempt {
                 let edited = if resume.run.is_some() { ", with an edited command" } else { "" };
                 format!("from step {}{edited}", resume.from + 1)
             }),
+            retry: retry.as_ref().map(AttemptRetry::from),
         }
     }
 }
@@ -183,6 +219,7 @@ impl Job {
             earlier_attempts,
             outputs,
             artifacts,
+            paused_until,
         } = job;
         Self {
             name: name.to_string(),
@@ -199,6 +236,8 @@ impl Job {
                 .iter()
                 .map(|(name, digest)| (name.to_string(), digest.to_string()))
                 .collect(),
+            passed_on_retry: job.passed_on_retry(),
+            paused_until: *paused_until,
         }
     }
 }
@@ -220,6 +259,7 @@ impl From<&model::Run> for Run {
             reason,
             jobs,
             bases: _,
+            spending: _,
             release,
             created_at,
             finished_at,

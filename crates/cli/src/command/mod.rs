@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod gateway;
 mod include;
 pub mod init;
+pub mod insights;
 pub mod lint;
 pub mod load;
 pub mod local;

@@ -99,6 +99,12 @@ fn rows(job: &Job) -> Vec<[String; 5]> {
             }
             None => attempt.message.clone(),
         };
+        let message = match &attempt.retry {
+            Some(retry) if retry.again || retry.words.contains("not tried again") => {
+                format!("{message} [{}]", retry.words)
+            }
+            _ => message,
+        };
         let number = attempt.number.to_string();
         rows.push([String::new(), number, attempt.state.word().to_owned(), attempt_took(attempt), message]);
     }

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use towpath_model::JobName;
 use towpath_model::container::Service;
 use towpath_model::matrix::Values;
-use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, Retry, SecretName, Step};
+use towpath_model::pipeline::{ArtifactDeclaration, Executor, Job, Network, SecretName, Step};
 
 use super::matrix;
 use super::{
     DAY, HOUR, Places, SECOND, cache, check_relative, condition, container, env, first_line, labels, limits,
-    neither, order, patterns, reports, script, script_text, small,
+    neither, order, patterns, reports, retry, script, script_text, small,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, items, parse_name, text};
-use crate::spec::pipeline::{ARTIFACT, JOB, RETRY, STEP};
+use crate::spec::pipeline::{ARTIFACT, JOB, STEP};
 use crate::tree::{Entry, Node, Value};
 
 /// Lowers one Job.
@@ -49,7 +49,7 @@ pub(super) fn lower(
     check_services(&services, image.is_some(), network, &fields);
     let limits = limits::lower(&mut fields);
     let timeout = fields.duration("timeout", (SECOND, DAY)).unwrap_or(HOUR);
-    let retry = retry(&mut fields);
+    let retry = retry::lower(&mut fields);
     let order::Concurrency { group: concurrency, limit: concurrency_limit } = order::concurrency(&mut fields);
     let priority = small(fields.integer("priority"), Job::DEFAULT_PRIORITY);
     let allow_failure = fields.boolean("allow_failure", false);
@@ -247,20 +247,4 @@ fn artifacts(fields: &mut Fields<'_, '_>, job: &JobName, places: &mut Places) ->
         artifacts.push(ArtifactDeclaration { name: located.value, files, image });
     }
     artifacts
-}
-
-/// `2`, which repeats twice, or the whole map.
-fn retry(fields: &mut Fields<'_, '_>) -> Retry {
-    let report = fields.report;
-    let default = Retry::default();
-    let Some(entry) = fields.entry("retry") else { return default };
-    if !matches!(entry.value.value, Value::Map(_)) {
-        let repetitions: u32 = small(fields.integer("retry"), 0);
-        return Retry { attempts: repetitions + 1, ..default };
-    }
-    let Some(mut map) = Fields::open(&entry.value, &entry.key_span, &RETRY, report) else { return default };
-    let attempts = small(map.integer("attempts"), default.attempts);
-    let attempts_lost = small(map.integer("attempts_lost"), default.attempts_lost);
-    map.close();
-    Retry { attempts, attempts_lost }
 }

@@ -6,6 +6,7 @@ use super::demand::EVIDENCE;
 use super::limits::JOB_LIMITS;
 use super::need::{CONCURRENCY, NEED};
 use super::reports::{CHECK_REPORTS, REPORTS};
+use super::retry::RETRY;
 use super::reuse::{DEFAULTS, INCLUDES, MATRIX, STEP_ITEM, TEMPLATE};
 use super::trigger::{self, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE};
 use super::{Key, Kind, Object, Presence, one_or_many};
@@ -318,7 +319,7 @@ pub(crate) static JOB: Object = Object {
             "retry",
             Kind::Any(&[Kind::Integer { min: 0, max: 9 }, Kind::Object(&RETRY)]),
             Default("{ attempts: 1, attempts_lost: 3 }"),
-            "What happens after a failed Attempt. A number counts the repetitions: `1` is short for `attempts: 2`.",
+            "What happens after an Attempt that did not pass. A number counts the repetitions: `1` is short for `attempts: 2`.",
             "1",
         ),
         key(
@@ -513,31 +514,6 @@ pub(crate) static ARTIFACT: Object = Object {
         ),
     ],
     foreign: &[("paths", "write `files`"), ("path", "write `files`")],
-};
-
-pub(crate) static RETRY: Object = Object {
-    name: "retry",
-    doc: "How often a Job is tried.",
-    keys: &[
-        key(
-            "attempts",
-            Kind::Integer { min: 1, max: 10 },
-            Default("1"),
-            "Attempts in all after failures that are the Job's own.",
-            "2",
-        ),
-        key(
-            "attempts_lost",
-            Kind::Integer { min: 1, max: 10 },
-            Default("3"),
-            "Attempts in all where the agent was lost or could not start the Job.",
-            "3",
-        ),
-    ],
-    foreign: &[
-        ("max", "write `attempts`: the number of tries in all"),
-        ("when", "a retry follows every failure; a lost agent has `attempts_lost`"),
-    ],
 };
 
 pub(crate) static WORKLOAD: Object = Object {

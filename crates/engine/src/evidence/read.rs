@@ -42,6 +42,7 @@ impl Engine {
             AttemptEvent::Finished { reports, .. } => Some(reports.clone()),
             AttemptEvent::Started { .. }
             | AttemptEvent::Images { .. }
+            | AttemptEvent::Hindered { .. }
             | AttemptEvent::StepStarted { .. }
             | AttemptEvent::StepFinished { .. } => None,
         });

@@ -19,6 +19,7 @@ mod kept;
 mod owed;
 mod pushes;
 mod queue;
+mod retries;
 mod runs;
 mod sources;
 mod triggers;

@@ -1,5 +1,6 @@
 //! Everything that an engine stands on, and what is done to it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::runtime::Runtime;
 use towpath_artifact::{ContentStore, LogStore, ReleaseKey, Vault};
 use towpath_engine::{Engine, EngineError, EnvironmentStatus, Parts, Person, RefChange};
 use towpath_model::environment::{Outcome, Promotion};
+use towpath_model::retry::RetryClass;
 use towpath_model::run::Run;
 use towpath_model::{EnvironmentKey, ProjectName, UserId};
 use towpath_store::Db;
@@ -347,6 +349,7 @@ fn parts(directory: &Path, db: Db, clock: fn() -> Timestamp) -> Parts {
         release_key: ReleaseKey::load_or_create(&directory.join("keys/release.key")).unwrap(),
         repositories: directory.join("git"),
         public_url: "http://127.0.0.1:7878/".to_owned(),
+        retry_budget: BTreeMap::from([(RetryClass::Pattern, 2)]),
         allow_host_executor: false,
         clock,
     }

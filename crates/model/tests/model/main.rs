@@ -6,6 +6,7 @@ mod policy_change;
 mod prng;
 mod properties;
 mod queue;
+mod retry;
 mod run;
 mod scenarios;
 mod simulation;

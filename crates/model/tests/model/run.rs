@@ -24,6 +24,9 @@ impl Evaluator for Never {
     fn value(&self, value: &EnvValue, _: &Scope<'_>) -> Result<String, String> {
         Ok(value.0.clone())
     }
+    fn matches(&self, pattern: &str, text: &str) -> bool {
+        text.contains(pattern)
+    }
 }
 
 pub fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
@@ -46,7 +49,7 @@ pub fn job(name: &str, needs: &[&str], group: Option<&str>) -> Job {
         network: Network::Full,
         limits: Default::default(),
         timeout: seconds(60),
-        retry: Retry { attempts: 2, attempts_lost: 2 },
+        retry: Retry { attempts: 2, attempts_lost: 2, ..Retry::default() },
         concurrency: group.map(str::to_owned),
         concurrency_limit: 1,
         priority: Job::DEFAULT_PRIORITY,

@@ -3,15 +3,17 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
+use towpath_api::rest::{JobRetries, RetryInsights};
 use towpath_artifact::parse_line;
 use towpath_store::core::failures::Recurring;
 use towpath_ui::page;
-use towpath_ui::view::{FailureRow, LogHit, LogsView};
+use towpath_ui::view::{FailureRow, LogHit, LogsView, RetryRow};
 
 use super::act;
 use super::shell::{Reader, frame, html, or_error};
 use crate::app::App;
 use crate::problem::Problem;
+use crate::rest::retry_insights;
 
 /// The most lines on one page.
 const LINES: usize = 100;
@@ -46,10 +48,16 @@ pub(super) async fn show(
             logs: 0,
             below: None,
             failures: Vec::new(),
+            retries: Vec::new(),
+            budgets: Vec::new(),
         };
         if view.text.is_empty() {
             let found = app.engine.frequent_failures(&project, DAYS, FAILURES).await?;
             view.failures = found.into_iter().map(failure).collect();
+            let RetryInsights { budgets, jobs, .. } = retry_insights(&app, &project, DAYS, FAILURES).await?;
+            view.retries = jobs.into_iter().map(retries).collect();
+            let spent = budgets.into_iter().filter(|budget| budget.spent > 0);
+            view.budgets = spent.map(|budget| (budget.class.word(), budget.spent, budget.budget)).collect();
         } else {
             let found = app.engine.search_logs(&project, &view.text, below, LINES).await?;
             (view.logs, view.below) = (found.logs, found.below);
@@ -64,6 +72,11 @@ fn hit(hit: towpath_engine::LogHit) -> LogHit {
     let towpath_engine::LogHit { run, job, attempt, line, text, .. } = hit;
     let said = parse_line(text.as_bytes()).map(|line| String::from_utf8_lossy(line.text).into_owned());
     LogHit { run, job, attempt, line, text: said.unwrap_or(text) }
+}
+
+fn retries(found: JobRetries) -> RetryRow {
+    let JobRetries { class, job, retries, helped, in_vain, refused, last_run, last_at, last_why } = found;
+    RetryRow { class: class.word(), job, retries, helped, in_vain, refused, last_run, last_at, last_why }
 }
 
 fn failure(found: Recurring) -> FailureRow {

@@ -174,6 +174,16 @@ fn commands(run: &Run, job: &JobRun) -> Vec<String> {
     vec![format!("towpath resume {place} --edit"), format!("towpath shell {place}")]
 }
 
+/// How it ended, and whether it was tried again.
+fn attempt_reason(attempt: &Attempt) -> String {
+    match &attempt.retry {
+        Some(note) if note.again.is_some() || !note.refusal.is_empty() => {
+            format!("{} ({})", attempt.message, note.words())
+        }
+        _ => attempt.message.clone(),
+    }
+}
+
 fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
     let said = |step: Option<u32>| {
         let own = around.reused.iter().filter(move |(id, of, _)| *id == attempt.id && *of == step);
@@ -195,7 +205,7 @@ fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
         id: attempt.id.to_string(),
         number: attempt.number,
         state: words::attempt_state(attempt.state),
-        reason: words::some(&attempt.message),
+        reason: words::some(&attempt_reason(attempt)),
         agent,
         isolation: attempt.isolation.clone(),
         images: attempt

@@ -17,6 +17,7 @@ mod projects;
 mod promotions;
 mod queue;
 mod releases;
+mod retries;
 mod runs;
 mod secrets;
 mod source;
@@ -36,6 +37,7 @@ use crate::app::App;
 pub(crate) use agents::held as held_words;
 pub(crate) use join_tokens::{check_labels, make as make_join_token};
 pub(crate) use queue::seen as queue_as_seen;
+pub(crate) use retries::insights as retry_insights;
 pub(crate) use timeline::wire as wire_entry;
 pub(crate) use tokens::{DEFAULT_LIFE as DEFAULT_TOKEN_LIFE, make as make_token};
 pub(crate) use users::{parse_grant, require as require_user};
@@ -77,6 +79,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(kept::resume))
         .routes(routes!(logs::search))
         .routes(routes!(logs::failures))
+        .routes(routes!(retries::show))
         .routes(routes!(tests::evidence))
         .routes(routes!(tests::list))
         .routes(routes!(tests::show))

@@ -19,6 +19,7 @@ pub mod policy_changes;
 pub mod projects;
 pub mod promotions;
 pub mod releases;
+pub mod retries;
 pub mod runs;
 pub mod secrets;
 pub mod sources;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 
 use super::Connection;
-use crate::time::to_micros;
+use crate::time::{from_micros, to_micros};
 
 /// An effect to perform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Pending {
     pub tries: u32,
 }
 
-/// Adds an effect.
+/// Adds an effect that is performed at a moment, not before.
 ///
 /// # Errors
 /// When the database refuses.
@@ -36,7 +36,7 @@ pub async fn push(
     project: &str,
     owner: &str,
     body: &str,
-    now: Timestamp,
+    due_at: Timestamp,
 ) -> sqlx::Result<i64> {
     let row = sqlx::query(
         "INSERT INTO outbox (kind, project, owner, body, tries, due_at) VALUES ($1, $2, $3, $4, 0, $5) RETURNING id",
@@ -45,7 +45,7 @@ pub async fn push(
     .bind(project)
     .bind(owner)
     .bind(body)
-    .bind(to_micros(now))
+    .bind(to_micros(due_at))
     .fetch_one(db)
     .await?;
     row.try_get("id")
@@ -74,6 +74,18 @@ pub async fn due(db: &mut Connection, now: Timestamp) -> sqlx::Result<Vec<Pendin
             })
         })
         .collect()
+}
+
+/// When the next effect is due after a moment.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn next_due(db: &mut Connection, now: Timestamp) -> sqlx::Result<Option<Timestamp>> {
+    let row = sqlx::query("SELECT MIN(due_at) AS due_at FROM outbox WHERE due_at > $1")
+        .bind(to_micros(now))
+        .fetch_one(db)
+        .await?;
+    Ok(row.try_get::<Option<i64>, _>("due_at")?.map(from_micros))
 }
 
 /// Whether an effect of a kind waits for an owner.

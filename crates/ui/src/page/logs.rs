@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::ansi::ansi_to_html;
 use crate::part::frame::{Page, frame};
 use crate::part::small::time;
-use crate::view::{FailureRow, LogHit, LogsView, Tone};
+use crate::view::{FailureRow, LogHit, LogsView, RetryRow, Tone};
 use crate::{format, routes};
 
 /// Renders a search.
@@ -17,7 +17,7 @@ pub fn logs(view: &LogsView) -> Markup {
             label { "Text" input type="search" name="text" value=(view.text) maxlength="1000" autofocus size="40"; }
             button.button.primary type="submit" { "Search" }
         }
-        @if view.text.is_empty() { (failures(view)) } @else { (found(view)) }
+        @if view.text.is_empty() { (failures(view)) (retries(view)) } @else { (found(view)) }
     };
     let crumbs = vec![
         ("Projects".into(), routes::OVERVIEW.into()),
@@ -75,6 +75,39 @@ fn failures(view: &LogsView) -> Markup {
                     tbody { @for row in &view.failures { (failure(view, row)) } }
                 } }
             }
+        }
+    }
+}
+
+fn retries(view: &LogsView) -> Markup {
+    html! {
+        section.card #retries {
+            h2 { "Retries" }
+            @if view.retries.is_empty() { p.muted { "No job was tried again in the last 30 days." } } @else {
+                p.muted { "In the last 30 days. A retry that helps still hides something: a class that has used its budget of the week is not retried." }
+                @for (class, spent, budget) in &view.budgets {
+                    p { code { (class) } " " (spent) " of " (budget) " this week" @if spent >= budget { " " span.chip.bad { "used up" } } }
+                }
+                div.scroll { table {
+                    thead { tr { th { "Class" } th { "Job" } th { "Retries" } th { "Helped" } th { "In vain" } th { "Refused" } th { "Last" } } }
+                    tbody { @for row in &view.retries { (retried(view, row)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn retried(view: &LogsView, row: &RetryRow) -> Markup {
+    let RetryRow { class, job, retries, helped, in_vain, refused, last_run, last_at, last_why } = row;
+    html! {
+        tr data-filter=(job) {
+            td { code { (class) } }
+            td { (job) }
+            td.num { (retries) }
+            td.num { (helped) }
+            td.num { (in_vain) }
+            td.num { (refused) }
+            td.wide { a href=(routes::run(&view.project, *last_run)) { "#" (last_run) } " " (time(*last_at, view.shell.now)) div.reason { (last_why) } }
         }
     }
 }

@@ -21,6 +21,33 @@ pub struct LogsView {
     pub below: Option<u64>,
     /// What failed in the last 30 days, the most frequent first.
     pub failures: Vec<FailureRow>,
+    /// Retries in the last 30 days, by class and Job.
+    pub retries: Vec<RetryRow>,
+    /// Classes with retries in the last week: how many, and how many there may be.
+    pub budgets: Vec<(&'static str, u32, u32)>,
+}
+
+/// Retries of one class and Job.
+#[derive(Debug, Clone)]
+pub struct RetryRow {
+    /// The class.
+    pub class: &'static str,
+    /// The Job.
+    pub job: String,
+    /// How many there were.
+    pub retries: u32,
+    /// After how many the Job passed.
+    pub helped: u32,
+    /// After how many it did not.
+    pub in_vain: u32,
+    /// How many were refused.
+    pub refused: u32,
+    /// The Run of the last one.
+    pub last_run: u64,
+    /// When that was.
+    pub last_at: Timestamp,
+    /// Why that was one of this class, or was refused.
+    pub last_why: String,
 }
 
 /// A line that holds what was looked for.

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use towpath_agent::executor::{Cancel, CancelReason};
 use towpath_agent::local::{LocalRunner, SourceTree};
+use towpath_api::agent::{AttemptEvent, StepOutcome};
 use towpath_config::CelEvaluator;
 use towpath_engine::model_report;
 use towpath_model::attempt::{self, AttemptState};
 use towpath_model::run::{Handled, JobRun, JobState, NewRun, Run, RunEffect, RunEvent};
 use towpath_model::timeline::Actor;
 use towpath_model::{AgentId, AttemptId, Digest, JobName};
+use towpath_report::ErrorLine;
 
 use super::order::{Orders, Work};
 use super::queue::{Closing, Queue};
@@ -64,7 +67,7 @@ impl Drive<'_> {
                 });
             }
             let (run, handled) = Run::start(new, Timestamp::now());
-            let mut going = Going::new(self, run, &queue);
+            let mut going = Going::new(self, run, &queue, sender.clone());
             going.perform_all(handled);
             going.until_ended(receiver)
         }))
@@ -109,10 +112,12 @@ struct Going<'a> {
     /// The first Job that failed the Run; after it nothing is begun.
     stopped_by: Option<JobName>,
     tails: Tails,
+    /// Tells when a pause is over.
+    clock: Sender<Message>,
 }
 
 impl<'a> Going<'a> {
-    fn new(drive: &'a Drive<'a>, run: Run, queue: &'a Queue) -> Self {
+    fn new(drive: &'a Drive<'a>, run: Run, queue: &'a Queue, clock: Sender<Message>) -> Self {
         let shown = run.jobs.iter().map(|job| (job.state, 0)).collect();
         Self {
             drive,
@@ -123,6 +128,7 @@ impl<'a> Going<'a> {
             shown,
             stopped_by: None,
             tails: Tails::new(),
+            clock,
         }
     }
 
@@ -139,6 +145,7 @@ impl<'a> Going<'a> {
                 }
                 Message::Ended { attempt, events } => {
                     self.open.remove(&attempt);
+                    self.ending(attempt, &events);
                     for (sequence, (at, event)) in (1..).zip(events) {
                         let report = model_report(event);
                         self.apply(RunEvent::AttemptReported { attempt, fence: FENCE, sequence, at, report });
@@ -147,11 +154,31 @@ impl<'a> Going<'a> {
                 Message::Tail { attempt, lines } => {
                     self.tails.insert(attempt, lines);
                 }
+                Message::PauseOver(attempt) => self.apply(RunEvent::PauseOver { attempt }),
                 Message::Settle(settled) => drop(settled),
                 Message::Interrupted => self.interrupt(),
             }
         }
         Finished { run: self.run, tails: self.tails }
+    }
+
+    /// Says what the Step that failed said. There is no Project here that could have had retries.
+    fn ending(&mut self, attempt: AttemptId, events: &[(Timestamp, AttemptEvent)]) {
+        let failed = events.iter().find_map(|(_, event)| match event {
+            AttemptEvent::StepFinished {
+                step,
+                outcome: StepOutcome::Failed { .. } | StepOutcome::Killed { .. } | StepOutcome::TimedOut,
+            } => Some(*step),
+            _ => None,
+        });
+        let Some(step) = failed else { return };
+        let mut line = ErrorLine::of_step(step);
+        let tail = self.tails.get(&attempt).map(Vec::as_slice).unwrap_or_default();
+        for (number, text) in (1..).zip(tail) {
+            line.look(number, step, text);
+        }
+        let words = line.found().map(|found| found.text.clone());
+        self.apply(RunEvent::AttemptEnding { attempt, words, spending: Vec::new() });
     }
 
     fn interrupt(&mut self) {
@@ -211,7 +238,14 @@ impl<'a> Going<'a> {
                 None
             }
             // A local run stands for no ref, and nobody waits for its Jobs.
-            RunEffect::RememberVerdict { .. } | RunEffect::RememberDuration { .. } => None,
+            RunEffect::RememberVerdict { .. }
+            | RunEffect::RememberDuration { .. }
+            | RunEffect::RememberRetry { .. }
+            | RunEffect::RememberHelp { .. } => None,
+            RunEffect::Pause { attempt, until } => {
+                self.wake_up(attempt, until);
+                None
+            }
             RunEffect::CancelAttempt { attempt, reason } => {
                 if let Some(cancel) = self.open.get(&attempt) {
                     cancel.cancel(CancelReason::Cancelled(reason));
@@ -222,6 +256,17 @@ impl<'a> Going<'a> {
             RunEffect::Seal => Some(RunEvent::SealFailed { message: "a local run seals nothing".to_owned() }),
             RunEffect::Offer { release: _ } => None,
         }
+    }
+
+    /// Sends the end of a pause when it is time.
+    fn wake_up(&self, attempt: AttemptId, until: Timestamp) {
+        let clock = self.clock.clone();
+        // The last Attempt's end may come after the pause's: nobody waits for a thread that only sleeps.
+        thread::spawn(move || {
+            let pause = until.duration_since(Timestamp::now());
+            thread::sleep(Duration::try_from(pause).unwrap_or_default());
+            let _heard = clock.send(Message::PauseOver(attempt));
+        });
     }
 
     /// Once a Job has failed: the ends of Attempts that were not begun.

@@ -38,6 +38,8 @@ pub enum Message {
     },
     /// A worker waits, until this is dropped, for the decision on what it reported before.
     Settle(Sender<()>),
+    /// The pause after an Attempt is over.
+    PauseOver(AttemptId),
     /// A person wants all to end.
     Interrupted,
 }
@@ -147,7 +149,10 @@ impl Sink for Reporter<'_> {
                 }
                 StepOutcome::Passed | StepOutcome::Skipped => {}
             },
-            AttemptEvent::Started { .. } | AttemptEvent::Images { .. } | AttemptEvent::Finished { .. } => {}
+            AttemptEvent::Started { .. }
+            | AttemptEvent::Images { .. }
+            | AttemptEvent::Hindered { .. }
+            | AttemptEvent::Finished { .. } => {}
         }
         let is_last = matches!(event, AttemptEvent::Finished { .. });
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
