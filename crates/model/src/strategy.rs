@@ -145,17 +145,17 @@ impl Amount {
 }
 
 impl Rolling {
-    /// How many Instances there may be beyond `instances`.
+    /// How many Instances there may be beyond `instances`. One, where there would otherwise be no way to begin.
     #[must_use]
     pub fn surge(&self, instances: u32) -> u32 {
-        self.max_surge.of(instances, true)
+        let surge = self.max_surge.of(instances, true);
+        if surge == 0 && self.unavailable(instances) == 0 { 1 } else { surge }
     }
 
-    /// How many of `instances` may be missing. One, where there would otherwise be no way to begin.
+    /// How many of `instances` may be missing; never all of them, since somebody has to answer.
     #[must_use]
     pub fn unavailable(&self, instances: u32) -> u32 {
-        let unavailable = self.max_unavailable.of(instances, false).min(instances);
-        if unavailable == 0 && self.surge(instances) == 0 { 1 } else { unavailable }
+        self.max_unavailable.of(instances, false).min(instances.saturating_sub(1))
     }
 
     /// How many Instances of the candidate there are after each batch; the last number is `instances`.
@@ -227,9 +227,11 @@ mod tests {
         assert_eq!(
             rolling(Amount::Count(0), Amount::Percent(10)).batches(3),
             [1, 2, 3],
-            "one has to go first"
+            "one has to come first"
         );
         assert_eq!(rolling(Amount::Percent(100), Amount::Count(0)).batches(7), [7]);
+        let last = rolling(Amount::Count(0), Amount::Count(1));
+        assert_eq!((last.surge(1), last.unavailable(1)), (1, 0), "the last one is never taken away");
         assert!(rolling(Amount::Count(1), Amount::Count(0)).batches(0).is_empty());
     }
 

@@ -161,6 +161,74 @@ pub enum GateRule {
         /// How long.
         duration: String,
     },
+    /// What the Run reported of the Release is good enough.
+    Evidence(EvidenceRule),
+}
+
+/// What is demanded of the Evidence of a Release. What is absent is not looked at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceRule {
+    /// Of its tests.
+    pub tests: Option<TestsDemand>,
+    /// Of its coverage.
+    pub coverage: Option<CoverageDemand>,
+    /// Of what scanners and linters found.
+    pub sarif: Option<FindingsDemand>,
+    /// Of its load tests.
+    pub load: Option<LoadDemand>,
+    /// Whether every contract must have been verified, and kept.
+    pub contract: bool,
+}
+
+/// What is demanded of tests.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestsDemand {
+    /// How many may have failed, those in quarantine aside.
+    pub max_failed: u32,
+    /// `allow` or `refuse`: whether one may have failed and passed when it was tried again.
+    pub passed_on_retry: String,
+    /// How many may have failed in quarantine.
+    pub max_quarantined: Option<u32>,
+    /// How many must have passed at least.
+    pub min_passed: u32,
+}
+
+/// What is demanded of coverage, in hundredths of a percent of lines.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageDemand {
+    /// At least.
+    pub min: Option<u64>,
+    /// How much less than what runs in the Environment.
+    pub max_drop: Option<u64>,
+}
+
+/// How many findings there may be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FindingsDemand {
+    /// Errors.
+    pub max_errors: u64,
+    /// Warnings.
+    pub max_warnings: Option<u64>,
+    /// Notes.
+    pub max_notes: Option<u64>,
+}
+
+/// What is demanded of every load test; times are ISO 8601 durations.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoadDemand {
+    /// The median may take so long.
+    pub p50: Option<String>,
+    /// The 95th percentile may take so long.
+    pub p95: Option<String>,
+    /// The 99th percentile may take so long.
+    pub p99: Option<String>,
+    /// How many of the requests may have failed, in hundredths of a percent.
+    pub max_failed: Option<u64>,
 }
 
 /// How a Revision replaces another.
@@ -428,6 +496,7 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
     use serde::de::DeserializeOwned;
     use towpath_model::environment as model;
+    use towpath_model::evidence;
     use towpath_model::pipeline as pipe;
     use towpath_model::policy;
     use towpath_model::timeline;
@@ -468,6 +537,23 @@ mod tests {
             pipe::Gate::Soak(pipe::SoakGate {
                 environment: "dev".parse().unwrap(),
                 duration: SignedDuration::from_mins(30),
+            }),
+            pipe::Gate::Evidence(evidence::EvidenceGate {
+                tests: Some(evidence::TestsDemand {
+                    max_failed: 0,
+                    passed_on_retry: evidence::PassedOnRetry::Refuse,
+                    max_quarantined: Some(1),
+                    min_passed: 1,
+                }),
+                coverage: Some(evidence::CoverageDemand { min: Some(8_000), max_drop: None }),
+                sarif: Some(evidence::FindingsDemand { max_errors: 0, max_warnings: None, max_notes: None }),
+                load: Some(evidence::LoadDemand {
+                    p50: None,
+                    p95: Some(SignedDuration::from_millis(200)),
+                    p99: None,
+                    max_failed: Some(10),
+                }),
+                contract: true,
             }),
         ]
     }

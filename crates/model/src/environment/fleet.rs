@@ -1,5 +1,7 @@
 //! The Instances of one Environment: which are wanted, and how they are.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -212,10 +214,19 @@ impl Fleet {
         }
     }
 
-    /// Stops those that left before `before`.
-    pub fn let_go(&mut self, before: Timestamp) {
-        for instance in self.instances.iter_mut().filter(|i| i.leaving.is_some_and(|since| since <= before)) {
+    /// Stops those that left, because nobody sends to them any more.
+    pub fn let_go(&mut self) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.leaving.is_some()) {
             instance.wanted = false;
+        }
+    }
+
+    /// Stops those that left before `before`, where others of their Revision stay to answer.
+    pub fn let_go_late(&mut self, before: Timestamp) {
+        let stay: BTreeSet<Digest> =
+            self.instances.iter().filter(|i| i.stays()).map(|i| i.revision).collect();
+        for instance in self.instances.iter_mut().filter(|instance| stay.contains(&instance.revision)) {
+            instance.wanted &= instance.leaving.is_none_or(|since| since > before);
         }
     }
 

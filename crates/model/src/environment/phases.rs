@@ -142,14 +142,10 @@ impl Environment {
             }
             self.history.insert(0, before);
             self.history.truncate(HISTORY);
-            // What a rolling replacement has left of it could not carry the traffic.
+            // What a rolling replacement has left of it could not carry the traffic, so it goes as soon as nobody sends to it.
             let partial = active.rollout.as_ref().is_some_and(|rollout| !rollout.batches.is_empty());
-            if partial {
-                self.fleet.stop(kept);
-                self.traffic.forget(kept, now);
-            }
             let runs = self.fleet.wanted(kept).next().is_some();
-            let until = after(now, active.plan.strategy.warm());
+            let until = if partial { now } else { after(now, active.plan.strategy.warm()) };
             self.warm = runs.then_some(Warm { revision: kept, until });
             self.fleet.stop_all_but(&[digest, kept]);
         } else {

@@ -87,6 +87,11 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Look {
+        if self.stable_count(active) == 0 {
+            // The last of the old make room: what was theirs goes to the batches before.
+            let stable = active.rollout.as_ref().and_then(|rollout| rollout.stable.clone());
+            self.share(&active.revision, Weight::FULL, stable.as_ref(), now);
+        }
         self.make_room(active, now);
         let Some((rolling, rollout)) = rolling(active) else { return Look::Waits };
         let (Some(&all), Some(&wanted)) = (rollout.batches.last(), rollout.batches.get(index)) else {

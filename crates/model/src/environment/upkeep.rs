@@ -103,15 +103,13 @@ impl Environment {
         }
     }
 
-    /// Stops Instances that left, once no gateway sends to them any more, or none has said so for too long.
+    /// Stops Instances that left, once no gateway sends to them any more; where one has been silent about it for too long,
+    /// those in whose place others answer.
     pub(super) fn let_go(&mut self, facts: &Facts, now: Timestamp) {
-        let before = if self.traffic.in_force(&facts.gateways) {
-            Some(now)
-        } else {
-            now.checked_sub(CONFIRM_WITHIN).ok()
-        };
-        if let Some(before) = before {
-            self.fleet.let_go(before);
+        if self.traffic.in_force(&facts.gateways) {
+            self.fleet.let_go();
+        } else if let Ok(before) = now.checked_sub(CONFIRM_WITHIN) {
+            self.fleet.let_go_late(before);
         }
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::environment::{
     CONFIRM_WITHIN, Change, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, Instance,
-    InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Sample, TrafficArm,
+    InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Rollout, Sample, TrafficArm,
 };
 use towpath_model::pipeline::{HttpVerification, OnFailure, RunVerification, Strategy, Verification};
 use towpath_model::{AgentId, AttemptId, Digest, InstanceId, PromotionId, Weight};
@@ -94,6 +94,8 @@ pub struct World {
     started: BTreeSet<PromotionId>,
     ended: BTreeSet<PromotionId>,
     gone: BTreeSet<InstanceId>,
+    /// Instances whose host was once lost: they may come back beside their successors.
+    moved: BTreeSet<InstanceId>,
     measured_at: Timestamp,
     asked_for: BTreeSet<(PromotionId, usize)>,
 }
@@ -144,6 +146,7 @@ impl World {
             started: BTreeSet::new(),
             ended: BTreeSet::new(),
             gone: BTreeSet::new(),
+            moved: BTreeSet::new(),
             measured_at: now,
             asked_for: BTreeSet::new(),
         }
@@ -722,7 +725,10 @@ impl World {
             let judged = steps > 0
                 && promotion.kind == PromotionKind::Release
                 && promotion.rollout.as_ref().is_some_and(|rollout| rollout.stable.is_some());
-            let bad = self.bad.contains(&promotion.revision.digest);
+            // What serves and is bad itself, since nothing could be compared with it, makes nothing else look bad.
+            let stable = promotion.rollout.as_ref().and_then(Rollout::stable_digest);
+            let bad = self.bad.contains(&promotion.revision.digest)
+                && stable.is_none_or(|stable| !self.bad.contains(&stable));
             let passed = promotion.outcome == Some(Outcome::Succeeded);
             assert!(!(judged && bad && passed), "a bad candidate was promoted: {}", promotion.title());
         }
@@ -749,12 +755,13 @@ impl World {
         }
         let wanted: BTreeSet<InstanceId> =
             self.env.fleet.instances.iter().filter(|i| i.wanted).map(|i| i.id).collect();
+        self.moved.extend(self.env.fleet.instances.iter().filter(|i| i.moving).map(|i| i.id));
         assert!(wanted.is_disjoint(&self.gone), "an Instance came back from the dead");
         self.check_rolling();
         for was in fleet.instances.iter().filter(|i| i.wanted && !wanted.contains(&i.id)) {
             self.gone.insert(was.id);
-            self.check_left(was, facts);
             if self.env.fleet.wanted(was.revision).next().is_some() {
+                self.check_left(was, facts);
                 continue;
             }
             // The last one of its Revision: nobody may send to it any more, as far as gateways said.
@@ -774,7 +781,10 @@ impl World {
     /// when gateways were silent about it for too long.
     fn check_left(&self, was: &Instance, facts: &Facts) {
         let Some((since, address)) = was.leaving.zip(was.address) else { return };
-        if self.now.duration_since(since) >= CONFIRM_WITHIN {
+        // One on a lost host cannot be waited for, and one that failed answers nobody.
+        let away = facts.hosts.iter().any(|host| host.agent == was.host && !host.connected);
+        let dead = away || was.moving || was.health == InstanceHealth::Failed;
+        if dead || self.now.duration_since(since) >= CONFIRM_WITHIN {
             return;
         }
         let taken = self.env.fleet.instances.iter().any(|i| i.stays() && i.address == Some(address));
@@ -799,11 +809,17 @@ impl World {
         if matches!(rollout.phase, Phase::Returning) || self.env.fleet.wanted(candidate).next().is_none() {
             return;
         }
+        // The successor of an Instance on a lost host stands beside it, and one that came back beside its successor.
+        if !self.moved.is_empty() {
+            return;
+        }
         let known = |i: &&Instance| {
             i.wanted && (i.revision == candidate || Some(i.revision) == rollout.stable_digest())
         };
         let count = self.env.fleet.instances.iter().filter(known).count();
-        let most = all + rolling.surge(all);
+        // Somebody may want more of them meanwhile; that begins when the last batch is there.
+        let wanted = all.max(self.env.policy.document.target.instances);
+        let most = wanted + rolling.surge(all);
         assert!(count <= most as usize, "{count} Instances of {most} at most: {:?}", rollout.phase);
         let stay = self.env.fleet.instances.iter().filter(known).filter(|i| i.stays()).count();
         let least = all - rolling.unavailable(all);
