@@ -26,6 +26,7 @@ mod log_search;
 pub mod oci;
 pub mod pack;
 pub mod pattern;
+pub mod portable;
 pub mod release;
 mod select;
 pub mod sign;

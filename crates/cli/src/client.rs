@@ -100,6 +100,29 @@ impl Client {
         Ok(response.bytes().await?.to_vec())
     }
 
+    /// Writes what a path answers to `out`, as long as it is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Fails where the server refuses, sends more, or `out` cannot be written.
+    pub async fn download(
+        &self,
+        path: &str,
+        out: &mut impl std::io::Write,
+        limit: u64,
+    ) -> anyhow::Result<u64> {
+        let mut response = answer(self.request(Method::GET, path)?.timeout(PATIENCE * 10)).await?;
+        let mut count = 0;
+        loop {
+            let chunk = response.chunk().await.map_err(|error| {
+                anyhow::Error::from(error).context(Failure::new(Kind::Unreachable, "the answer was cut off"))
+            })?;
+            let Some(chunk) = chunk else { return Ok(count) };
+            count += chunk.len() as u64;
+            anyhow::ensure!(count <= limit, "the server sends more than {limit} bytes");
+            out.write_all(&chunk)?;
+        }
+    }
+
     /// Gets a part of a log.
     pub async fn log(&self, path: &str) -> anyhow::Result<LogPiece> {
         let response = answer(self.request(Method::GET, path)?).await?;

@@ -46,6 +46,7 @@ enum Command {
     Login(command::login::Args),
     Logout(command::logout::Args),
     Load(command::load::Args),
+    Open(command::open::Args),
     Completions(command::completions::Args),
     Demo(demo::Args),
     #[command(flatten)]
@@ -163,6 +164,13 @@ enum RemoteCommand {
     Logs {
         #[command(flatten)]
         args: command::logs::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Writes a run that has ended into one file with its logs and reports, for `towpath open`.
+    Export {
+        #[command(flatten)]
+        args: command::export::Args,
         #[command(flatten)]
         remote: Remote,
     },
@@ -350,6 +358,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => command::schema::run(&args),
         Command::Completions(args) => Ok(command::completions::run(&args)),
         Command::Logout(args) => command::logout::run(&args),
+        Command::Open(args) => command::open::run(&args),
         Command::Load(args) => small(async { command::load::run(args, told_to_stop()?).await }),
         Command::Login(args) => small(command::login::run(args)),
         Command::Remote(command) => small(ask(command)),
@@ -403,6 +412,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Cache { args, remote } => command::cache::run(args, &remote).await,
         RemoteCommand::Shell { args, remote } => command::shell::run(args, &remote).await,
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
+        RemoteCommand::Export { args, remote } => command::export::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
         }

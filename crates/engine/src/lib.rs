@@ -31,6 +31,7 @@ mod people;
 mod perform;
 mod pipeline;
 mod policy_changes;
+mod portable;
 mod promote;
 mod push;
 mod query;

@@ -59,6 +59,7 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}",
     "/p/{project}/runs/{number}",
     "/p/{project}/start",
+    "/p/{project}/runs/{number}/export",
     "/p/{project}/runs/{number}/cancel",
     "/p/{project}/runs/{number}/allow",
     "/p/{project}/runs/{number}/rerun",
@@ -105,6 +106,12 @@ pub fn start(project: &str) -> String {
 #[must_use]
 pub fn run(project: &str, number: u64) -> String {
     format!("/p/{}/runs/{number}", encode(project))
+}
+
+/// A Run as one file.
+#[must_use]
+pub fn export(project: &str, number: u64) -> String {
+    format!("{}/export", run(project, number))
 }
 
 /// One Job of a Run.

@@ -120,7 +120,11 @@ impl Reading {
     }
 }
 
-fn print(lines: &[u8], timestamps: bool) -> std::io::Result<()> {
+/// Prints lines of a log as people read them.
+///
+/// # Errors
+/// Fails where nobody reads any more.
+pub fn print(lines: &[u8], timestamps: bool) -> std::io::Result<()> {
     let mut out = anstream::stdout().lock();
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         match parse_line(line) {

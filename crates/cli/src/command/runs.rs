@@ -58,13 +58,27 @@ pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result
         output::json(&run)?;
         return Ok(code);
     }
-    head(&run);
+    print(&run, Steps::OfTheLast);
+    Ok(code)
+}
+
+/// Of which attempts the steps are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// Of the last one.
+    OfTheLast,
+    /// Of all.
+    OfAll,
+}
+
+/// Prints a run: its jobs with their attempts and steps, and why each is in its state.
+pub fn print(run: &Run, steps: Steps) {
+    head(run);
     for diagnostic in &run.diagnostics {
         anstream::println!("{diagnostic}");
     }
-    let rows = run.jobs.iter().flat_map(rows).collect();
+    let rows = run.jobs.iter().flat_map(|job| rows(job, steps)).collect();
     output::table(["job", "try", "state", "took", "why"], rows, "no job was made of it");
-    Ok(code)
 }
 
 fn head(run: &Run) {
@@ -83,8 +97,8 @@ fn head(run: &Run) {
     anstream::println!();
 }
 
-/// A job, its attempts, and the steps of the last one.
-fn rows(job: &Job) -> Vec<[String; 5]> {
+/// A job, its attempts, and their steps.
+fn rows(job: &Job, steps: Steps) -> Vec<[String; 5]> {
     let mut rows = vec![[
         job.name.clone(),
         String::new(),
@@ -92,7 +106,7 @@ fn rows(job: &Job) -> Vec<[String; 5]> {
         String::new(),
         job.reason.clone(),
     ]];
-    for attempt in &job.attempts {
+    for (index, attempt) in job.attempts.iter().enumerate() {
         let message = match &attempt.tests {
             Some(tests) => {
                 format!("{} tests passed, {} failed. {}", tests.passed, tests.failed, attempt.message)
@@ -107,12 +121,14 @@ fn rows(job: &Job) -> Vec<[String; 5]> {
         };
         let number = attempt.number.to_string();
         rows.push([String::new(), number, attempt.state.word().to_owned(), attempt_took(attempt), message]);
+        if steps == Steps::OfTheLast && index + 1 < job.attempts.len() {
+            continue;
+        }
+        rows.extend(attempt.steps.iter().map(|step| {
+            let time = took(step.started_at, step.finished_at);
+            [format!("  {}", step.name), String::new(), step_word(&step.state), time, String::new()]
+        }));
     }
-    let steps = job.attempts.last().map(|attempt| attempt.steps.as_slice()).unwrap_or_default();
-    rows.extend(steps.iter().map(|step| {
-        let time = took(step.started_at, step.finished_at);
-        [format!("  {}", step.name), String::new(), step_word(&step.state), time, String::new()]
-    }));
     rows
 }
 

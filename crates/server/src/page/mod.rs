@@ -81,6 +81,7 @@ fn work() -> Router<App> {
         .route("/p/{project}/caches", get(caches::show))
         .route("/p/{project}/caches/{id}/revoke", post(caches::revoke))
         .route("/p/{project}/runs/{number}", get(run::show))
+        .route("/p/{project}/runs/{number}/export", get(crate::rest::export_run))
         .route("/p/{project}/runs/{number}/allow", form(post(run::allow)))
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))
         .route("/p/{project}/runs/{number}/rerun", form(post(run::rerun)))

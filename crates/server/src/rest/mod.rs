@@ -13,6 +13,7 @@ mod me;
 mod page_of;
 mod places;
 mod policy_changes;
+mod portable;
 mod projects;
 mod promotions;
 mod queue;
@@ -36,6 +37,7 @@ use crate::app::App;
 
 pub(crate) use agents::held as held_words;
 pub(crate) use join_tokens::{check_labels, make as make_join_token};
+pub(crate) use portable::export as export_run;
 pub(crate) use queue::seen as queue_as_seen;
 pub(crate) use retries::insights as retry_insights;
 pub(crate) use timeline::wire as wire_entry;
@@ -70,6 +72,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::allow))
         .routes(routes!(runs::log))
+        .routes(routes!(portable::export))
         .routes(routes!(kept::list))
         .routes(routes!(kept::show))
         .routes(routes!(kept::revoke))

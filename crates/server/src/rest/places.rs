@@ -26,7 +26,7 @@ impl EnvironmentAt {
 /// A Run of a Project.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct RunAt {
+pub(crate) struct RunAt {
     /// The Project.
     #[param(value_type = String)]
     pub(super) project: ProjectName,

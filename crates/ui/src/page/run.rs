@@ -59,6 +59,9 @@ fn header(view: &RunView) -> Markup {
                 div { dt { "Trust" } dd { (view.trust) } }
                 div { dt { "Came" } dd { (time(view.created, now)) } }
                 div { dt { "Took" } dd { (took(view.started, view.finished, now)) } }
+                @if view.finished.is_some() {
+                    div { dt { "As a file" } dd { a href=(routes::export(&view.project, view.number)) download { "Download" } } }
+                }
                 @if let Some(version) = &view.release {
                     div { dt { "Release" } dd { a.strong href=(routes::release(&view.project, version)) { (version) } } }
                 }
