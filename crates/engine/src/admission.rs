@@ -40,6 +40,19 @@ impl Engine {
         Ok(Agent { hold: Some(hold), ..agent })
     }
 
+    /// Gives an agent of a pool no more work, since the pool needs it no more.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub async fn drain_for_pool(&self, id: AgentId, pool: &str) -> Result<(), EngineError> {
+        let reason = "it had nothing to do for long enough".to_owned();
+        let by = format!("pool {pool}");
+        let agent = self.known_agent(id).await?;
+        let text = format!("{by} drains agent {}: {reason}", agent.hostname);
+        let hold = Hold { kind: HoldKind::Draining, by, reason, since: self.now() };
+        self.hold_agent(&agent, Some(&hold), Entry::new("agent-drained", Actor::Towpath, text)).await
+    }
+
     /// Gives an agent work again that was drained, or that was held as a clone.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod plan_lint;
 pub mod policy;
 pub mod policy_change;
+pub mod pool;
 pub mod queue;
 pub mod reports;
 pub mod retry;

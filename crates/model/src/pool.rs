@@ -122,7 +122,8 @@ impl Pool {
         let live = count(&|doing| matches!(doing, Doing::Starting | Doing::Idle | Doing::Busy));
         let ready = count(&|doing| matches!(doing, Doing::Starting | Doing::Idle));
         let fitting = || demand.iter().filter(|demand| settings.fits(&demand.labels));
-        let ripe = fitting().filter(|demand| now.duration_since(demand.since) >= settings.scale_up_after).count();
+        let ripe =
+            fitting().filter(|demand| now.duration_since(demand.since) >= settings.scale_up_after).count();
         let ripe = u32::try_from(ripe).unwrap_or(u32::MAX);
         let mut decision = Decision { stop: self.over(members, now), ..Decision::default() };
         let missing = settings.minimum.saturating_sub(live);
@@ -132,10 +133,18 @@ impl Pool {
         let room = settings.maximum.saturating_sub(all);
         let size = format!("{live} of at most {} agents", settings.maximum);
         decision.why = match (grow, self.not_before.filter(|at| *at > now)) {
-            (0, _) if wanted > 0 => format!("{size}; one was just let go, so {ripe} waiting jobs wait for the cool-down"),
-            (0, _) if ripe > 0 => format!("{size}; {ready} of them are free or starting for {ripe} waiting jobs"),
-            (0, _) => self.shrink(settings, members, live, fitting().next().is_some(), now, &mut decision, &size),
-            (_, Some(at)) => format!("{size}; {} starts in a row came to nothing, the next try is at {at}", self.failed),
+            (0, _) if wanted > 0 => {
+                format!("{size}; one was just let go, so {ripe} waiting jobs wait for the cool-down")
+            }
+            (0, _) if ripe > 0 => {
+                format!("{size}; {ready} of them are free or starting for {ripe} waiting jobs")
+            }
+            (0, _) => {
+                self.shrink(settings, members, live, fitting().next().is_some(), now, &mut decision, &size)
+            }
+            (_, Some(at)) => {
+                format!("{size}; {} starts in a row came to nothing, the next try is at {at}", self.failed)
+            }
             (_, None) if room == 0 => format!("{size}, which is the most; {ripe} jobs wait"),
             (grow, None) => {
                 decision.start = grow.min(room);
@@ -157,13 +166,14 @@ impl Pool {
             *doing == Doing::Starting && !there.contains(name.as_str())
         };
         let came_to_nothing = u32::try_from(self.since.iter().filter(starting).count()).unwrap_or(u32::MAX);
-        if members.iter().any(|member| matches!(member.doing, Doing::Idle | Doing::Busy)) {
+        let came = |member: &Member| {
+            matches!(member.doing, Doing::Idle | Doing::Busy)
+                && self.since.get(&member.name).is_none_or(|(doing, _)| *doing == Doing::Starting)
+        };
+        if members.iter().any(came) {
             (self.failed, self.not_before) = (0, None);
         } else if came_to_nothing > 0 {
-            self.failed = self.failed.saturating_add(1);
-            let first = settings.cool_down.max(SignedDuration::from_secs(1));
-            let pause = first.saturating_mul(1 << (self.failed - 1).min(10)).min(LONGEST_PAUSE);
-            self.not_before = now.checked_add(pause).ok();
+            self.start_failed(settings, now);
         }
         self.since.retain(|name, _| there.contains(name.as_str()));
         for member in members {
@@ -172,6 +182,19 @@ impl Pool {
                 *known = (member.doing, now);
             }
         }
+    }
+
+    /// Forgets a member that did its part and went before anybody looked: its start came to something.
+    pub fn forget(&mut self, name: &str) {
+        self.since.remove(name);
+    }
+
+    /// Notes that a start came to nothing: the next one waits, longer each time in a row.
+    pub fn start_failed(&mut self, settings: &PoolSettings, now: Timestamp) {
+        self.failed = self.failed.saturating_add(1);
+        let first = settings.cool_down.max(SignedDuration::from_secs(1));
+        let pause = first.saturating_mul(1 << (self.failed - 1).min(10)).min(LONGEST_PAUSE);
+        self.not_before = now.checked_add(pause).ok();
     }
 
     fn lasts(&self, member: &Member, now: Timestamp) -> SignedDuration {
@@ -201,9 +224,9 @@ impl Pool {
         size: &str,
     ) -> String {
         let spare = live.saturating_sub(settings.minimum) as usize;
-        let idle = members.iter().filter(|member| {
-            member.doing == Doing::Idle && self.lasts(member, now) >= settings.idle_limit
-        });
+        let idle = members
+            .iter()
+            .filter(|member| member.doing == Doing::Idle && self.lasts(member, now) >= settings.idle_limit);
         let idle: Vec<String> = idle.map(|member| member.name.clone()).take(spare).collect();
         let warm = self.started_at.filter(|at| now.duration_since(*at) < settings.cool_down);
         if idle.is_empty() || somebody_waits {

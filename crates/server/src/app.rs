@@ -15,6 +15,7 @@ use crate::auth::limiter::LoginLimiter;
 use crate::git::GitHost;
 use crate::metrics::Metrics;
 use crate::page::LogIndex;
+use crate::pools::Pools;
 
 /// The server's shared state; clones share it.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub struct Shared {
     pub clock: fn() -> Timestamp,
     /// Where the lines of logs begin.
     pub(crate) log_index: LogIndex,
+    /// Pools of agents.
+    pub(crate) pools: Pools,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Fires when the server begins to stop; long answers end then.

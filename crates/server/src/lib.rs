@@ -18,6 +18,7 @@ mod local;
 mod metrics;
 pub mod options;
 mod page;
+mod pools;
 mod problem;
 mod push_note;
 mod rest;

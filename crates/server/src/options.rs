@@ -14,6 +14,7 @@ use towpath_model::retry::RetryClass;
 use url::Url;
 
 use crate::git::GitLimits;
+use crate::pools::{PoolError, PoolFile, PoolOptions};
 
 /// Where the server listens unless told otherwise: this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7878";
@@ -55,6 +56,8 @@ struct File {
     #[serde(default)]
     retry_budget: BTreeMap<RetryClass, u32>,
     #[serde(default)]
+    pools: BTreeMap<String, PoolFile>,
+    #[serde(default)]
     allow_unsandboxed: bool,
 }
 
@@ -77,6 +80,8 @@ pub struct ServeOptions {
     pub git: GitLimits,
     /// How many retries of a class a Project may have in a week, where that is not the usual number.
     pub retry_budget: BTreeMap<RetryClass, u32>,
+    /// Pools of agents that grow and shrink with the queue.
+    pub pools: Vec<PoolOptions>,
     /// Whether Jobs may run where neither bubblewrap nor Landlock confines them.
     pub allow_unsandboxed: bool,
 }
@@ -122,6 +127,9 @@ pub enum OptionsError {
         /// What the file says.
         found: u32,
     },
+    /// A pool of agents says something that makes no sense.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
     /// Only one half of a key pair was given.
     #[error("--tls-cert and --tls-key belong together; give both or neither")]
     HalfPair,
@@ -166,6 +174,7 @@ impl ServeOptions {
                 timeout: file.git_timeout_seconds.map_or(limits.timeout, Duration::from_secs),
             },
             retry_budget: file.retry_budget,
+            pools: file.pools.into_iter().map(PoolFile::check).collect::<Result<_, _>>()?,
             allow_unsandboxed: given.allow_unsandboxed || file.allow_unsandboxed,
         })
     }

@@ -22,6 +22,11 @@ impl Problem {
         Self { status, kind, detail: detail.into(), hint: None, reasons: Vec::new(), retry_after: None }
     }
 
+    /// What is wrong.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The request makes no sense.
     #[must_use]
     pub fn invalid(detail: impl Into<String>) -> Self {

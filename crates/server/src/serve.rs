@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -29,12 +30,16 @@ use crate::git::{GitHost, reconcile};
 use crate::local::{LocalAccess, private_dir};
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::pools::{self, Pools};
 use crate::push_note::PushNote;
 use crate::tls::{Certificates, TlsError};
 use crate::{agent_api, events, gateway_api, git, hooks, layers, listen, page, rest};
 
 /// The largest JSON body.
 const MAX_JSON: usize = 1 << 20;
+
+/// How long a pool of agents may take to bring its last hook to an end.
+const POOLS_END: Duration = Duration::from_secs(10);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +73,12 @@ pub enum ServeError {
     /// A store or a key under the data directory cannot be used.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// Agents of pools could not join.
+    #[error(
+        "there are pools of agents, and agents of pools call over HTTPS, which this server speaks nowhere: give it \
+         `agent_listen: 127.0.0.1:7879`, or an address that other hosts reach"
+    )]
+    PoolsNeedHttps,
     /// HTTPS cannot be served.
     #[error("failed to set up HTTPS")]
     Tls(#[from] TlsError),
@@ -99,6 +110,7 @@ impl Server {
             tls,
             git,
             retry_budget,
+            pools,
             allow_unsandboxed,
         } = options;
         for directory in ["", "git", "blobs", "logs", "keys", "run"] {
@@ -124,6 +136,9 @@ impl Server {
         };
         let agents_at = for_agents.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let agents_url = agents_url(agents_at, is_https.then_some(address), public_url.as_ref());
+        if agents_url.is_none() && !pools.is_empty() {
+            return Err(ServeError::PoolsNeedHttps);
+        }
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let own_url: Url =
             format!("{scheme}://{}/", reachable(address)).parse().expect("an address makes a URL");
@@ -154,6 +169,7 @@ impl Server {
             authority,
             local_token: local.hash(),
             clock,
+            pools: Pools::new(pools, allow_unsandboxed),
             log_index: page::LogIndex::default(),
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
@@ -203,6 +219,7 @@ impl Server {
             let stopping = stopping.clone();
             async move { engine.run(stopping.cancelled()).await }
         });
+        let scaling = tokio::spawn(pools::run(app.clone()));
         let fresh = tokio::spawn(certificates.keep_fresh(app.clock, stopping.clone()));
         let agents = async {
             if let Some((listener, tls)) = for_agents {
@@ -212,6 +229,11 @@ impl Server {
         tokio::join!(listen::run(listener, tls, router(app.clone()), stopping.clone()), agents);
         told.abort();
         fresh.abort();
+        if tokio::time::timeout(POOLS_END, scaling).await.is_err() {
+            tracing::warn!(
+                "a pool of agents was busy when the server ended; the next start finds who is there"
+            );
+        }
         if working.await.is_err() {
             tracing::error!("the engine did not end well; what it was doing is done again at the next start");
         }

@@ -122,6 +122,18 @@ pub async fn tokens(db: &mut SqliteConnection) -> sqlx::Result<Vec<JoinToken>> {
     rows.iter().map(token).collect()
 }
 
+/// Finds a join token by its identity.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find_token(db: &mut SqliteConnection, id: Uuid) -> sqlx::Result<Option<JoinToken>> {
+    let row = sqlx::query("SELECT * FROM join_tokens WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(token).transpose()
+}
+
 /// Forgets a join token that was not used; returns whether there was one.
 ///
 /// # Errors

@@ -117,7 +117,16 @@ fn bare() -> Vec<(&'static str, String)> {
         ("environment", page::environment(&environment)),
         ("timeline", page::timeline(&timeline)),
         ("approvals", page::approvals(&ApprovalsView { shell: shell(), waiting: vec![], policies: vec![] })),
-        ("agents", page::agents(&AgentsView { shell: shell(), agents: vec![], join: None, may_join: false })),
+        (
+            "agents",
+            page::agents(&AgentsView {
+                shell: shell(),
+                agents: vec![],
+                join: None,
+                may_join: false,
+                pools: vec![],
+            }),
+        ),
         (
             "queue",
             page::queue(&QueueView {

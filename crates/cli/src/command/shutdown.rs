@@ -13,7 +13,7 @@ use towpath_gateway::control;
 
 use crate::failure::{Failure, Kind};
 
-/// Ends the server, the agent, every instance and the gateway of this host. Traffic stops.
+/// Ends the server, the agent, agents of pools, every instance and the gateway of this host. Traffic stops.
 ///
 /// `towpath serve` leaves agent, instances and gateway running when it ends, so that nobody notices a restart. This
 /// command is for when somebody shall notice.
@@ -46,6 +46,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
     end("server", &data.join("towpath.lock"))?;
     end("agent", &data.join("agent/lock"))?;
+    end_pools(&data.join("pools"))?;
     if keep_serving {
         return Ok(());
     }
@@ -55,6 +56,26 @@ pub async fn everything(data: &Path, keep_serving: bool) -> anyhow::Result<()> {
         anstream::println!("the gateway has ended");
     }
     Ok(())
+}
+
+/// Ends the agents that pools of the server started on this host: `pools/POOL/MEMBER`.
+fn end_pools(directory: &Path) -> anyhow::Result<()> {
+    for pool in entries(directory)? {
+        for member in entries(&pool)? {
+            end("agent of a pool", &member.join("agent/lock"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a directory; nothing where there is none.
+fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("failed to read {}", directory.display())),
+    };
+    Ok(entries.collect::<std::io::Result<Vec<_>>>()?.into_iter().map(|entry| entry.path()).collect())
 }
 
 /// Ends the process that holds a lock file and wrote its id there.
@@ -80,14 +101,9 @@ fn has_ended(process: i32) -> bool {
 }
 
 fn end_instances(directory: &Path) -> anyhow::Result<()> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("failed to read {}", directory.display())),
-    };
     let mut ending = Vec::new();
-    for entry in entries {
-        let instance = InstanceDirectory { path: entry?.path() };
+    for path in entries(directory)? {
+        let instance = InstanceDirectory { path };
         if !instance.is_supervised() {
             continue;
         }

@@ -26,13 +26,30 @@ pub struct World {
 impl World {
     /// Starts it and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(|_| String::new(), &[])
+    }
+
+    /// Starts it with a configuration file, which is told the directory of the test, and with more arguments.
+    pub fn start_with(configuration: impl FnOnce(&Path) -> String, arguments: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let log = File::create(root.path().join("server.log")).unwrap();
-        let mut command = program(root.path(), &["serve", "--listen", "127.0.0.1:0"]);
-        let server = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let configuration = configuration(root.path());
+        if !configuration.is_empty() {
+            std::fs::create_dir(root.path().join("data")).unwrap();
+            std::fs::write(root.path().join("data/server.yaml"), configuration).unwrap();
+        }
+        let server = serve(root.path(), arguments);
         let world = Self { root, server };
         world.eventually("the server answers", || world.run(&["whoami"]).status.success());
         world
+    }
+
+    /// Ends the server and starts it again.
+    pub fn restart(&mut self, arguments: &[&str]) {
+        let pid = rustix::process::Pid::from_raw(self.server.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.server.wait().unwrap();
+        self.server = serve(self.root.path(), arguments);
+        self.eventually("the server answers again", || self.run(&["whoami"]).status.success());
     }
 
     /// A path in the directory of the test.
@@ -110,6 +127,12 @@ impl Drop for World {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+fn serve(home: &Path, arguments: &[&str]) -> Child {
+    let log = File::options().create(true).append(true).open(home.join("server.log")).unwrap();
+    let mut command = program(home, &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
+    command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 fn program(home: &Path, arguments: &[&str]) -> Command {

@@ -3,6 +3,7 @@
 mod fixture;
 mod owed;
 mod policy_change;
+mod pool;
 mod prng;
 mod properties;
 mod queue;

@@ -31,7 +31,8 @@ fn member(name: &str, doing: Doing) -> Member {
 #[test]
 fn a_pool_grows_for_what_waits_long_enough_and_fits() {
     let now = start() + seconds(100);
-    let decide = |members: &[Member], demand: &[Demand]| Pool::default().decide(&settings(), members, demand, now);
+    let decide =
+        |members: &[Member], demand: &[Demand]| Pool::default().decide(&settings(), members, demand, now);
     assert_eq!(decide(&[], &[]).start, 1, "the minimum");
     let busy = [member("a", Doing::Busy)];
     assert_eq!(decide(&busy, &[waits("linux", now)]).start, 0, "it may be taken in a moment");

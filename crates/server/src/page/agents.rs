@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
-use towpath_api::rest::NewJoinToken;
+use towpath_api::rest::{AgentPool, NewJoinToken};
 use towpath_model::AgentId;
 use towpath_model::environment::Environment;
 use towpath_store::core::agents::Agent;
@@ -13,14 +13,14 @@ use towpath_store::core::attempts::{self, Owner};
 use towpath_store::core::{environments, runs};
 use towpath_store::identity;
 use towpath_ui::page;
-use towpath_ui::view::{AgentRow, AgentsView, State as Health};
+use towpath_ui::view::{AgentRow, AgentsView, PoolRow, State as Health};
 
 use super::shell::{Reader, frame, html, live, or_error};
 use crate::app::App;
 use crate::auth::csrf::CheckedForm;
 use crate::auth::{Action, Principal};
 use crate::problem::Problem;
-use crate::rest::{held_words, make_join_token};
+use crate::rest::{all_pools, held_words, make_join_token};
 
 /// What the form about another host sends besides its token: nothing.
 #[derive(Deserialize)]
@@ -47,7 +47,22 @@ async fn render(app: &App, principal: &Principal, join: Option<String>) -> Resul
         .collect();
     let shell = frame(app, principal, live(None), None).await?;
     let may_join = app.agents_url.is_some();
-    Ok(html(page::agents(&AgentsView { shell, agents, join, may_join })))
+    let pools = all_pools(app, principal)?.into_iter().map(pool).collect();
+    Ok(html(page::agents(&AgentsView { shell, agents, join, may_join, pools })))
+}
+
+fn pool(pool: AgentPool) -> PoolRow {
+    let AgentPool { name, driver, labels, minimum, maximum, wanted, why, members, looked_at: _ } = pool;
+    PoolRow {
+        name,
+        driver,
+        labels: labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        there: members.len(),
+        wanted,
+        bounds: (minimum, maximum),
+        why,
+        members: members.into_iter().map(|member| (member.name, member.doing)).collect(),
+    }
 }
 
 /// `POST /agents/join`: makes a join token, and shows once the command that uses it.

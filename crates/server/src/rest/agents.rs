@@ -40,7 +40,8 @@ pub(crate) async fn all(app: &App, principal: &Principal) -> Result<Vec<Agent>, 
             seen(agent, online, identity.as_ref())
         })
         .collect();
-    agents.extend(joined.into_values().map(silent));
+    // Who never called, or was forgotten, and will not: not worth a line.
+    agents.extend(joined.into_values().filter(|identity| identity.revoked_at.is_none()).map(silent));
     Ok(agents)
 }
 

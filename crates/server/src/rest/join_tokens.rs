@@ -8,8 +8,8 @@ use http::StatusCode;
 use jiff::SignedDuration;
 use towpath_api::rest::{CreatedJoinToken, JoinToken, NewJoinToken};
 use towpath_artifact::{JoinToken as JoinWord, TokenHash};
-use towpath_store::identity;
 use towpath_store::people::By;
+use towpath_store::{StoreError, identity};
 use url::Url;
 use uuid::Uuid;
 
@@ -73,7 +73,6 @@ pub(crate) async fn make(
         return Err(Problem::invalid("a join token lives for at least a second and at most 7 days"));
     }
     let url = address(app, url.as_deref())?;
-    let word = JoinWord::generate(url, app.authority.fingerprint(), app.engine.release_key().id());
     let now = app.now();
     let token = identity::JoinToken {
         id: Uuid::now_v7(),
@@ -84,14 +83,24 @@ pub(crate) async fn make(
         expires_at: now + life,
         used: None,
     };
-    let secret = *TokenHash::of(word.secret()).as_raw();
-    let actor = principal.actor();
-    let mut tx = app.db.begin_write().await?;
-    identity::create_token(&mut tx, &token, secret, By { actor: &actor, at: now }).await?;
-    tx.commit().await?;
-    let token_word = word.expose().to_string();
+    let token_word = mint(app, &principal.actor(), url, &token).await?;
     let command = format!("towpath agent join {token_word} --run");
     Ok(CreatedJoinToken { join_token: wire(token), token: token_word, command })
+}
+
+/// Stores a join token, and returns what the agent is given.
+pub(crate) async fn mint(
+    app: &App,
+    actor: &str,
+    url: String,
+    token: &identity::JoinToken,
+) -> Result<String, StoreError> {
+    let word = JoinWord::generate(url, app.authority.fingerprint(), app.engine.release_key().id());
+    let secret = *TokenHash::of(word.secret()).as_raw();
+    let mut tx = app.db.begin_write().await?;
+    identity::create_token(&mut tx, token, secret, By { actor, at: token.created_at }).await?;
+    tx.commit().await?;
+    Ok(word.expose().to_string())
 }
 
 /// Where the agent will find the server: what the caller says, else what the server knows.

@@ -13,6 +13,7 @@ mod me;
 mod page_of;
 mod places;
 mod policy_changes;
+mod pools;
 mod portable;
 mod projects;
 mod promotions;
@@ -36,7 +37,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 
 pub(crate) use agents::held as held_words;
-pub(crate) use join_tokens::{check_labels, make as make_join_token};
+pub(crate) use join_tokens::{check_labels, make as make_join_token, mint as mint_join_token};
+pub(crate) use pools::all as all_pools;
 pub(crate) use portable::export as export_run;
 pub(crate) use queue::seen as queue_as_seen;
 pub(crate) use retries::insights as retry_insights;
@@ -114,6 +116,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(agents::list))
         .routes(routes!(gateways::list))
         .routes(routes!(agents::revoke))
+        .routes(routes!(pools::list))
         .routes(routes!(queue::show))
         .routes(routes!(queue::drain))
         .routes(routes!(queue::undrain))

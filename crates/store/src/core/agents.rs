@@ -119,6 +119,15 @@ pub async fn hold(db: &mut Connection, id: AgentId, hold: Option<&Hold>) -> sqlx
     Ok(done.rows_affected() > 0)
 }
 
+/// Forgets an agent that will not call again.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(db: &mut Connection, id: AgentId) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM agents WHERE id = $1").bind(id.to_string()).execute(db).await?;
+    Ok(())
+}
+
 fn agent(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Agent> {
     Ok(Agent {
         id: parse(row.try_get("id")?)?,

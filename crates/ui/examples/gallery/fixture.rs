@@ -828,6 +828,16 @@ impl Moment {
             ],
             join: Some("towpath agent --server https://ci.example:7420 --join tpj_1f00aa77".into()),
             may_join: true,
+            pools: vec![PoolRow {
+                name: "linux".into(),
+                driver: "process".into(),
+                labels: vec!["os=linux".into()],
+                there: 2,
+                wanted: 3,
+                bounds: (0, 4),
+                why: "2 of at most 4 agents; 1 more for 5 waiting jobs".into(),
+                members: vec![("linux-1".into(), "busy".into()), ("linux-2".into(), "starting".into())],
+            }],
         }
     }
 

@@ -6,7 +6,7 @@ use crate::part::action::token;
 use crate::part::frame::{Page, frame};
 use crate::part::small::{badge, command, time};
 use crate::routes;
-use crate::view::{AgentRow, AgentsView, Tone};
+use crate::view::{AgentRow, AgentsView, PoolRow, Tone};
 
 /// Renders the agents.
 #[must_use]
@@ -27,8 +27,27 @@ pub fn agents(view: &AgentsView) -> Markup {
                 tbody { @for row in &view.agents { (agent(view, row)) } }
             } } }
         }
+        @if !view.pools.is_empty() { section.card #pools data-region { h2 { "Pools" } div.scroll { table {
+            thead { tr { th { "Pool" } th { "There" } th { "Wanted" } th { "Bounds" } th { "Why" } th { "Agents" } th { "Labels" } } }
+            tbody { @for row in &view.pools { (pool(row)) } }
+        } } } }
     };
     frame(&view.shell, &Page { title: "Agents", crumbs: Vec::new(), tone: Tone::Calm, body })
+}
+
+fn pool(row: &PoolRow) -> Markup {
+    let PoolRow { name, driver, labels, there, wanted, bounds: (least, most), why, members } = row;
+    html! {
+        tr data-filter=(name) {
+            td { strong { (name) } div.muted { (driver) } }
+            td { (there) }
+            td { (wanted) }
+            td { (least) " to " (most) }
+            td.wide { (why) }
+            td { @if members.is_empty() { span.muted { "none" } } @for (name, doing) in members { div title=(name) { (doing) } } }
+            td { @for label in labels { span.label { (label) } " " } }
+        }
+    }
 }
 
 fn agent(view: &AgentsView, row: &AgentRow) -> Markup {

@@ -15,6 +15,29 @@ pub struct AgentsView {
     pub join: Option<String>,
     /// Whether agents of other hosts can join at all.
     pub may_join: bool,
+    /// Pools of agents that grow and shrink with the queue.
+    pub pools: Vec<PoolRow>,
+}
+
+/// A pool of agents.
+#[derive(Debug, Clone)]
+pub struct PoolRow {
+    /// Its name.
+    pub name: String,
+    /// How its agents are started.
+    pub driver: String,
+    /// The labels of its agents: `os=linux`.
+    pub labels: Vec<String>,
+    /// How many are there.
+    pub there: usize,
+    /// How many there should be.
+    pub wanted: u32,
+    /// The least and the most.
+    pub bounds: (u32, u32),
+    /// Why it is as large as it is.
+    pub why: String,
+    /// Who is there, and what each does.
+    pub members: Vec<(String, String)>,
 }
 
 /// An agent.

@@ -33,6 +33,9 @@ pub struct RunArgs {
     /// Where instances listen and can be reached; else the address from which this host reaches the server.
     #[arg(long, value_name = "IP")]
     address: Option<IpAddr>,
+    /// What jobs never see besides the agent's directory: the data directory of a server on the same host.
+    #[arg(long, value_name = "DIR")]
+    hide: Option<PathBuf>,
     #[command(flatten)]
     work: Work,
 }
@@ -79,7 +82,7 @@ pub async fn join(args: JoinArgs, stop: impl Future<Output = ()>) -> anyhow::Res
 /// # Errors
 /// Fails where it has not joined or cannot start.
 pub async fn run(args: RunArgs, stop: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
-    let RunArgs { dir, address, work } = args;
+    let RunArgs { dir, address, hide, work } = args;
     let data = directory(dir.as_deref())?;
     let url = joined_to(&data)?;
     let address = match address {
@@ -90,7 +93,16 @@ pub async fn run(args: RunArgs, stop: impl Future<Output = ()>) -> anyhow::Resul
     };
     let identity = identity(&data);
     let release_key = identity.join("release.pub");
-    until(work.options(data, Credentials::Remote { identity }, release_key, address)?, stop).await
+    let mut options = work.options(data, Credentials::Remote { identity }, release_key, address)?;
+    if let Some(hide) = hide {
+        // Only where all of the agent lies beneath it does hiding the one hide the other.
+        if !options.data.starts_with(&hide) {
+            let text = format!("--hide {} does not contain {}", hide.display(), options.data.display());
+            return Err(Failure::new(Kind::Usage, text).into());
+        }
+        options.data = hide;
+    }
+    until(options, stop).await
 }
 
 fn identity(directory: &Path) -> PathBuf {

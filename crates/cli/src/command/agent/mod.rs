@@ -2,6 +2,7 @@
 
 mod join;
 mod manage;
+mod pools;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -46,6 +47,11 @@ enum AgentCommand {
     Run(join::RunArgs),
     /// Lists the agents of a server.
     List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Shows the pools of agents that a server starts and stops by its queue: how large each is and should be, and why.
+    Pools {
         #[command(flatten)]
         remote: Remote,
     },
@@ -118,6 +124,7 @@ impl Args {
             Some(
                 AgentCommand::Token { .. }
                 | AgentCommand::List { .. }
+                | AgentCommand::Pools { .. }
                 | AgentCommand::Drain { .. }
                 | AgentCommand::Undrain { .. }
                 | AgentCommand::Revoke { .. },
@@ -138,6 +145,7 @@ pub async fn run(args: Args, stop: impl Future<Output = ()>) -> anyhow::Result<E
         Some(AgentCommand::Join(args)) => join::join(args, stop).await,
         Some(AgentCommand::Run(args)) => join::run(args, stop).await,
         Some(AgentCommand::List { remote }) => manage::list(&remote).await,
+        Some(AgentCommand::Pools { remote }) => pools::run(&remote).await,
         Some(AgentCommand::Drain { id, comment, remote }) => manage::drain(&id, comment, &remote).await,
         Some(AgentCommand::Undrain { id, remote }) => manage::undrain(&id, &remote).await,
         Some(AgentCommand::Revoke { id, yes, remote }) => manage::revoke(&id, yes, &remote).await,
