@@ -147,7 +147,7 @@ pub fn write(times: &[TestTime]) -> String {
     text
 }
 
-/// Reads what [`write`] wrote; a line that says something else is left out.
+/// Reads what [`write()`] wrote; a line that says something else is left out.
 #[must_use]
 pub fn read(text: &str) -> Vec<TestTime> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).take(MAX_TIMES as usize).collect()

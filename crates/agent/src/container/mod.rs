@@ -1,8 +1,8 @@
 //! Steps in containers, and Services beside them, through the API of Docker or Podman.
 //!
 //! One container serves all Steps of an Attempt, each as a command in it, so that what one installs the next one finds. It
-//! has a network of its own, no right that reaches the host, and no way to the engine. [`room::Room`] is what an Attempt
-//! has; [`engine`] and [`http`] are the way to the engine; [`build`] makes images; [`sweep`] clears away what a
+//! has a network of its own, no right that reaches the host, and no way to the engine. `room::Room` is what an Attempt
+//! has; `engine` and `http` are the way to the engine; `build` makes images; `sweep` clears away what a
 //! killed agent left.
 
 mod build;

@@ -6,7 +6,7 @@
 //! writable, the rest does not exist. Towpath's own data is denied even where it lies below something readable.
 //!
 //! Nothing of a Step, its environment least of all, reaches a process that is not yet confined: what the Step gets is
-//! handed over by a descriptor and taken up behind the last wall ([`entry`]).
+//! handed over by a descriptor and taken up behind the last wall (`entry`).
 
 mod bubblewrap;
 mod cell;

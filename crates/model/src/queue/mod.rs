@@ -1,6 +1,6 @@
 //! The queue of the agents: who runs what next, and why everybody else waits.
 //!
-//! [`schedule`] looks at everything at once: what waits, what runs, who is there. It gives away what can begin now, and
+//! [`schedule()`] looks at everything at once: what waits, what runs, who is there. It gives away what can begin now, and
 //! says of the rest why it waits and when it may begin. It is a pure function, so the command line, the page and the
 //! agents are told the same.
 //!
