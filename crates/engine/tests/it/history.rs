@@ -19,6 +19,7 @@ fn pushes_with_and_without_a_run_are_told_with_their_paths() {
     world.ended_run(2);
     let none = std::collections::BTreeMap::new();
     world.run(world.engine.start_run(&shop(), "main", &none, &admin())).unwrap();
+    world.ended_run(3);
 
     let events = world.run(world.engine.history(&shop(), 50)).unwrap();
     let told: Vec<_> = events

@@ -20,7 +20,7 @@ jobs:
 
 #[test]
 fn a_pause_outlives_a_crash_and_a_pass_says_what_it_took() {
-    let mut world = World::start::<5>();
+    let mut world = World::start::<64>();
     world.agent.fates.insert("test".to_owned(), Fate::Fails);
     world.push(&[("towpath.yaml", PIPELINE)]);
     let paused = world.until("the first try to fail", |world| {
@@ -53,7 +53,7 @@ fn a_pause_outlives_a_crash_and_a_pass_says_what_it_took() {
 
 #[test]
 fn a_budget_that_is_used_up_shows_what_is_broken() {
-    let mut world = World::start::<6>();
+    let mut world = World::start::<65>();
     world.agent.fates.insert("test".to_owned(), Fate::Fails);
     // The world's Projects may have two retries of this class in a week: the first Run has both.
     for (number, tries) in [(1, 3), (2, 1)] {
