@@ -25,6 +25,11 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
     anstream::println!("{table}");
 }
 
+/// Prints what strangers may have written.
+pub fn text(text: &str) {
+    anstream::println!("{}", escape::for_stdout(text));
+}
+
 /// A number of things: `1 agent`, `2 agents`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

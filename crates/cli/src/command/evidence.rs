@@ -47,7 +47,7 @@ pub fn show(evidence: &RunEvidence) {
             (false, true) => " (passed on retry)",
             (false, false) => "",
         };
-        anstream::println!("\n{} in {}{note}\n  {}", failure.test, failure.job, failure.said.message);
+        output::text(&format!("\n{} in {}{note}\n  {}", failure.test, failure.job, failure.said.message));
     }
     let rows = annotations.iter().map(|annotation| {
         let Annotation { level, file, line, message, source, job: _ } = annotation;

@@ -75,7 +75,7 @@ pub enum Steps {
 pub fn print(run: &Run, steps: Steps) {
     head(run);
     for diagnostic in &run.diagnostics {
-        anstream::println!("{diagnostic}");
+        output::text(diagnostic);
     }
     let rows = run.jobs.iter().flat_map(|job| rows(job, steps)).collect();
     output::table(["job", "try", "state", "took", "why"], rows, "no job was made of it");
@@ -83,14 +83,14 @@ pub fn print(run: &Run, steps: Steps) {
 
 fn head(run: &Run) {
     let cause = &run.cause;
-    anstream::println!("{}#{} {}: {}", run.project, run.number, run.state.word(), run.reason);
+    output::text(&format!("{}#{} {}: {}", run.project, run.number, run.state.word(), run.reason));
     let (commit, reference) = (cause.short_commit(), cause.short_reference());
-    anstream::println!(
+    output::text(&format!(
         "  {} of {reference} ({commit}) by {}: {}",
         cause.event,
         cause.actor.name(),
         cause.subject
-    );
+    ));
     if let Some(release) = &run.release {
         anstream::println!("  release {} {}", release.version, release.digest);
     }

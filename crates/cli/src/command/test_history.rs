@@ -192,7 +192,7 @@ fn show(test: &Test) {
             None => format!(" in {file}"),
         });
         let note = if failure.retried { ", and passed when it was tried again" } else { "" };
-        anstream::println!(
+        output::text(&format!(
             "\nrun {} {} (try {}), {}{}{note}\n  {}",
             failure.run,
             failure.job,
@@ -200,7 +200,7 @@ fn show(test: &Test) {
             output::time(failure.at),
             place.unwrap_or_default(),
             failure.said.message.replace('\n', "\n  ")
-        );
+        ));
     }
 }
 
