@@ -170,7 +170,8 @@ impl LocalRunner {
         sink: &dyn Sink,
     ) -> LocalEnd {
         let directory = place.source.join(job.directory);
-        let kept = self.kept.as_deref().map(LocalDepot::open).transpose();
+        let reuses = !job.reuse.caches.is_empty() || job.steps.iter().any(|step| step.inputs.is_some());
+        let kept = self.kept.as_deref().filter(|_| reuses).map(LocalDepot::open).transpose();
         let kept = kept.unwrap_or_else(|error| {
             notice(sink, &format!("nothing is reused: {}", chain(&error)));
             None

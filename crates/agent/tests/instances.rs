@@ -47,6 +47,7 @@ fn order(server: &Server, key: &ReleaseKey, text: &str) -> InstanceOrder {
         run_number: 1,
         artifacts: BTreeMap::from([("shop".parse().unwrap(), packed.manifest)]),
         workloads: vec![workload],
+        databases: Vec::new(),
         executors: BTreeMap::new(),
     };
     let bytes = manifest.to_bytes();
