@@ -43,7 +43,7 @@ pub use blob::{BlobSink, BlobSource};
 pub use commit::CommitId;
 pub use content::{BlobWriter, ContentError, ContentStore};
 pub use extract::{ExtractError, Extracted, Limits};
-pub use git::GitError;
+pub use git::{GitError, Objects};
 pub use identity::{Token, TokenHash};
 pub use join::{InvalidJoinToken, JoinToken};
 pub use key::{KeyError, PublicKeyRoot, ReleaseKey};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use towpath_model::migration::Database;
 use towpath_model::pipeline::{SecretName, Workload};
 use towpath_model::{ArtifactName, Digest, EnvironmentKey, JobName, ProjectName, RunId};
 
@@ -42,6 +43,9 @@ pub struct ReleaseManifest {
     pub artifacts: BTreeMap<ArtifactName, Digest>,
     /// What runs, with its defaults.
     pub workloads: Vec<Workload>,
+    /// The databases that it migrates, with every migration by digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
     /// What confined each Job as its agent told it, or why the Job was not run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub executors: BTreeMap<JobName, String>,
@@ -253,6 +257,7 @@ pub(crate) mod tests {
             run_number: 17,
             artifacts: BTreeMap::from([(artifact, Digest::of(b"artifact"))]),
             workloads: vec![workload],
+            databases: Vec::new(),
             executors: BTreeMap::from([("build".parse().unwrap(), "bubblewrap, landlock 6".into())]),
         }
     }

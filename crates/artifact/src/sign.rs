@@ -70,6 +70,7 @@ impl Facts {
             run_number,
             artifacts,
             workloads: _,
+            databases: _,
             executors,
         } = manifest.clone();
         Self {

@@ -301,6 +301,10 @@ enum RemoteCommand {
         /// The version to go back to; the one before if absent.
         #[arg(long)]
         to: Option<String>,
+        /// Goes back although a migration of phase `contract` came after it: whoever says so knows that its code runs on
+        /// the databases as they are now.
+        #[arg(long)]
+        anyway: bool,
         #[command(flatten)]
         said: Said,
     },
@@ -437,8 +441,8 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,
         RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,
         RemoteCommand::Resume { args, remote } => command::resume::run(args, &remote).await,
-        RemoteCommand::Rollback { to, said: Said { place, comment, remote } } => {
-            env::rollback(&place, &Rollback { to, comment }, &remote).await
+        RemoteCommand::Rollback { to, anyway, said: Said { place, comment, remote } } => {
+            env::rollback(&place, &Rollback { to, anyway, comment }, &remote).await
         }
         RemoteCommand::Apply { args, remote } => command::apply::run(args, &remote).await,
         RemoteCommand::Source { args, remote } => command::source::run(args, &remote).await,

@@ -23,6 +23,7 @@ mod foresight;
 pub mod init;
 pub mod load;
 mod lower;
+pub mod migrations;
 mod parse;
 pub mod reference;
 pub mod render;

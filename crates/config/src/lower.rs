@@ -16,6 +16,7 @@ use crate::tree::{Entry, Node, Value};
 
 mod cache;
 mod container;
+mod database;
 mod demand;
 pub(crate) mod environment;
 mod gate;

@@ -119,6 +119,8 @@ jobs:
       redis: { run: ./redis, health: { run: ./ping } }
     steps: [make]
     artifacts: { tool: { image: { context: a, dockerfile: D, target: t, args: { A: b }, tags: [tool:1] } } }
+databases:
+  shop: { dialect: postgresql, migrations: db/migrations }
 workloads:
   shop:
     artifact: shop

@@ -1,5 +1,7 @@
 //! What the engine reads from a repository: a commit's facts, the pipeline file, the tags.
 
+mod directory;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,6 +1,7 @@
 //! The pipeline at a commit: its file, and the files that it includes.
 
 use towpath_config::load::{Includer, Loader, Wanted, not_shared};
+use towpath_config::migrations::read_migrations;
 use towpath_config::{Colour, PIPELINE_FILE, diagnostic, has_errors};
 use towpath_model::pattern::fits;
 use towpath_model::run::Trust;
@@ -43,7 +44,16 @@ impl Engine {
             };
             loader.take(file);
         }
-        let (pipeline, diagnostics) = loader.finish();
+        let (mut pipeline, mut diagnostics) = loader.finish();
+        for database in pipeline.iter_mut().flat_map(|pipeline| &mut pipeline.databases) {
+            let directory = within(project, &database.migrations);
+            match repository.files_in(commit, &directory).await? {
+                Ok(files) => diagnostics.extend(read_migrations(database, &files)),
+                Err(why) => {
+                    return Ok(Err(vec![format!("the migrations of database `{}`: {why}", database.name)]));
+                }
+            }
+        }
         match pipeline {
             Some(pipeline) if !has_errors(&diagnostics) => Ok(Ok((pipeline, Digest::of(&bytes)))),
             _ => Ok(Err(diagnostics.iter().map(|d| diagnostic::render(d, Colour::No)).collect())),

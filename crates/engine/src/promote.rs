@@ -3,6 +3,7 @@
 use towpath_model::environment::{
     Environment, EnvironmentEvent, NewPromotion, PromotionKind, PromotionPlan, Revision,
 };
+use towpath_model::migration;
 use towpath_model::pipeline::{Analysis, OnFailure, Strategy};
 use towpath_model::timeline::{Actor, Entry};
 use towpath_model::{Digest, EnvironmentKey, PromotionId};
@@ -138,14 +139,16 @@ impl Engine {
 
     /// Goes back: a running Rollout turns around; else an earlier Revision comes back, exempt from every Gate.
     ///
-    /// `to` is a version or a Revision's digest; without it, what served before.
+    /// `to` is a version or a Revision's digest; without it, what served before. `anyway` goes past a migration for which
+    /// that was not made.
     ///
     /// # Errors
-    /// When there is nothing to go back to.
+    /// When there is nothing to go back to, or the databases have gone on without it.
     pub async fn rollback(
         &self,
         key: &EnvironmentKey,
         to: Option<&str>,
+        anyway: bool,
         comment: &str,
         person: &Person,
     ) -> Result<Environment, EngineError> {
@@ -159,6 +162,9 @@ impl Engine {
             }
             (to, _) => {
                 let revision = way_back(&environment, to)?.clone();
+                if !anyway {
+                    check_databases(&environment, &revision)?;
+                }
                 let new = rollback_promotion(revision, comment, person);
                 EnvironmentEvent::RollbackRequested(Box::new(new))
             }
@@ -297,6 +303,18 @@ fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> New
         comment: comment.to_owned(),
         override_quarantine: true,
     }
+}
+
+/// Refuses a Revision whose code the databases have left behind.
+fn check_databases(environment: &Environment, back: &Revision) -> Result<(), EngineError> {
+    let Some(current) = &environment.current else { return Ok(()) };
+    let Some(why) = migration::closed(&back.databases, &current.revision.databases) else { return Ok(()) };
+    let version = &back.version;
+    Err(EngineError::refused(format!(
+        "{version} cannot run on the databases of {}: {why}. Roll forward: mend {} and promote that. If you know that {version} runs \
+         there all the same: `towpath rollback {} --to {version} --anyway`",
+        environment.key, current.revision.version, environment.key
+    )))
 }
 
 fn way_back<'e>(environment: &'e Environment, to: Option<&str>) -> Result<&'e Revision, EngineError> {

@@ -6,6 +6,7 @@ use towpath_artifact::Revision as RevisionName;
 use towpath_model::environment::{
     Environment, EnvironmentEvent, NewPromotion, Outcome, Promotion, PromotionKind, PromotionPlan, Revision,
 };
+use towpath_model::migration;
 use towpath_model::pattern::fits;
 use towpath_model::pipeline::{Gate, Stage};
 use towpath_model::timeline::Actor;
@@ -184,6 +185,10 @@ pub(crate) fn new_promotion(
         ));
     }
     let revision = revision(release, environment.config);
+    let applied = environment.current.as_ref().map_or(&[][..], |current| &current.revision.databases);
+    if let Some(contradiction) = migration::contradiction(applied, &revision.databases) {
+        return Err(contradiction);
+    }
     let id = promotion_id(&format!("{}\0{}\0proposed", environment.key, revision.digest));
     Ok(NewPromotion {
         id,
@@ -209,6 +214,7 @@ pub(crate) fn revision(release: &Release, config: Digest) -> Revision {
         source: release.route.source,
         directory: release.route.directory.clone(),
         workloads: release.route.workloads.clone(),
+        databases: release.route.databases.clone(),
     }
 }
 

@@ -74,6 +74,7 @@ impl Engine {
             run_number: run.number,
             artifacts,
             workloads: pipeline.workloads.clone(),
+            databases: pipeline.databases.clone(),
             executors: executors(run),
         };
         let executors = manifest.executors.clone();
@@ -83,6 +84,7 @@ impl Engine {
             source,
             directory: run.directory.clone(),
             workloads: pipeline.workloads.clone(),
+            databases: pipeline.databases.clone(),
             stages: pipeline.stages.clone(),
             makers: run.cause.makers.iter().cloned().collect(),
             executors,

@@ -16,6 +16,7 @@ pub mod input;
 mod job_limits;
 pub mod lease;
 pub mod matrix;
+pub mod migration;
 pub mod names;
 pub mod origin;
 pub mod owed;

@@ -104,6 +104,10 @@ name! {
     WorkloadName
 }
 name! {
+    /// A database that a Project migrates.
+    DatabaseName
+}
+name! {
     /// A role or a group of people: `release-manager`.
     RoleName
 }

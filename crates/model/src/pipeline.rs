@@ -12,6 +12,7 @@ use crate::container::{Image, ImageBuild, Service};
 use crate::evidence::EvidenceGate;
 use crate::input::Input;
 use crate::matrix::Cell;
+use crate::migration::Database;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
 use crate::reports::ReportDeclaration;
 pub use crate::retry::Retry;
@@ -35,6 +36,9 @@ pub struct Pipeline {
     pub jobs: Vec<Job>,
     /// Workloads in the order of the file.
     pub workloads: Vec<Workload>,
+    /// Databases whose migrations the Release brings, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
     /// Stages in the order of the file; `needs` gives the real order.
     pub stages: Vec<Stage>,
 }

@@ -149,6 +149,7 @@ fn release(number: u64, version: &str) -> Release {
             source: Digest::of(b"source"),
             directory: "service".to_owned(),
             workloads: Vec::new(),
+            databases: Vec::new(),
             stages: Vec::new(),
             makers: BTreeSet::from(["ada".to_owned()]),
             executors: BTreeMap::from([("build".parse().unwrap(), "bubblewrap".to_owned())]),
@@ -252,6 +253,7 @@ fn promotion(number: u64, environment: EnvironmentKey, release: &[u8]) -> Promot
         source: Digest::of(b"source"),
         directory: String::new(),
         workloads: Vec::new(),
+        databases: Vec::new(),
     };
     let plan = PromotionPlan {
         stage: "production".parse().unwrap(),

@@ -7,7 +7,8 @@ use super::files::Files;
 const ARROWS: &[(&str, &[&str])] = &[
     ("judge", &[]),
     ("model", &["judge"]),
-    ("config", &["model"]),
+    ("sql", &["model"]),
+    ("config", &["model", "sql"]),
     ("artifact", &["model"]),
     ("api", &["model"]),
     ("terminal", &[]),

@@ -81,6 +81,9 @@ pub struct Rollback {
     /// The version to go back to; the one before, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Goes back although a migration came after it for which it was not made.
+    #[serde(default)]
+    pub anyway: bool,
     /// In the person's own words.
     #[serde(default)]
     pub comment: String,

@@ -111,6 +111,9 @@ pub struct Revision {
     /// What runs, as in the pipeline file. The first one takes the listener's traffic.
     #[schema(value_type = Vec<Object>)]
     pub workloads: Vec<towpath_model::pipeline::Workload>,
+    /// The databases that it migrates, each migration with its phase and digest.
+    #[schema(value_type = Vec<Object>)]
+    pub databases: Vec<towpath_model::migration::Database>,
 }
 
 impl From<&model::Revision> for Revision {
@@ -125,6 +128,7 @@ impl From<&model::Revision> for Revision {
             source,
             directory,
             workloads,
+            databases,
         } = revision;
         Self {
             digest: digest.to_string(),
@@ -136,6 +140,7 @@ impl From<&model::Revision> for Revision {
             source: source.to_string(),
             directory: directory.clone(),
             workloads: workloads.clone(),
+            databases: databases.clone(),
         }
     }
 }

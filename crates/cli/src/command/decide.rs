@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use reqwest::Method;
-use towpath_api::rest::{Decision, Environment, EnvironmentStatus, Promotion};
+use towpath_api::rest::{Decision, Environment, EnvironmentStatus, Promotion, Revision};
 use towpath_model::environment::GateState;
+use towpath_model::migration;
 
 use super::env::Place;
 use super::status;
@@ -64,7 +65,7 @@ pub async fn run(args: Args, way: Way, remote: &Remote) -> anyhow::Result<ExitCo
         let what = format!("nothing waits for {}/{}", place.project, place.environment);
         return Err(Failure::new(Kind::NotFound, what).hint("`towpath status` shows what does").into());
     };
-    let serves = found.environment.current.as_ref().map(|current| current.revision.version.as_str());
+    let serves = found.environment.current.as_ref().map(|current| &current.revision);
     if !remote.json {
         show(&waiting, serves);
     }
@@ -87,14 +88,17 @@ pub async fn run(args: Args, way: Way, remote: &Remote) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(promotion: &Promotion, serves: Option<&str>) {
+fn show(promotion: &Promotion, serves: Option<&Revision>) {
     let bold = Style::new().bold();
     anstream::println!("{bold}{}{bold:#}", promotion.title);
     let line = |label: &str, text: &str| anstream::println!("  {label:<9} {text}");
     line("commit", &promotion.revision.commit);
     line("release", &promotion.revision.release);
-    line("replaces", serves.unwrap_or("nothing, it is the first"));
-    for words in promotion.plan.words(serves) {
+    let version = serves.map(|serves| serves.version.as_str());
+    line("replaces", version.unwrap_or("nothing, it is the first"));
+    let applied = serves.map_or(&[][..], |serves| &serves.databases);
+    let migrations = migration::told(applied, &promotion.revision.databases);
+    for words in migrations.into_iter().chain(promotion.plan.words(version)) {
         line("plan", &words);
     }
     line("made by", &promotion.makers.join(", "));

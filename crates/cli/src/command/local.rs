@@ -7,7 +7,9 @@ use anyhow::{Context as _, bail};
 use towpath_config::diagnostic::{Colour, Diagnostic, render_all, summary};
 use towpath_config::dockerfile::{ContextFacts, lint_dockerfile};
 use towpath_config::file::read_pipeline_file;
+use towpath_config::migrations::{MAX_FILE, MAX_FILES, MigrationFile, read_migrations};
 use towpath_config::{PIPELINE_FILE, check_together, parse_environments_bytes};
+use towpath_model::migration::Database;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
 
@@ -83,8 +85,11 @@ pub fn read_files(files: &[PathBuf], include: &IncludeArgs) -> anyhow::Result<Lo
         let bytes = read_pipeline_file(file)?;
         let name = shown(file);
         if is_pipeline(file, &bytes) {
-            let (pipeline, diagnostics) = include.load(file, &name, &bytes);
+            let (mut pipeline, diagnostics) = include.load(file, &name, &bytes);
             let beside = file.parent().unwrap_or(Path::new("."));
+            for database in pipeline.iter_mut().flat_map(|pipeline| &mut pipeline.databases) {
+                local.diagnostics.extend(read_database(database, beside)?);
+            }
             local.diagnostics.extend(pipeline.iter().flat_map(|pipeline| lint_images(pipeline, beside)));
             local.pipeline = local.pipeline.or(pipeline);
             local.diagnostics.extend(diagnostics);
@@ -97,6 +102,30 @@ pub fn read_files(files: &[PathBuf], include: &IncludeArgs) -> anyhow::Result<Lo
     local.diagnostics.extend(check_together(local.pipeline.as_ref(), &filed));
     local.documents.extend(filed.into_iter().map(|(_, document)| document));
     Ok(local)
+}
+
+/// Reads the migrations of a database from the working copy.
+fn read_database(database: &mut Database, directory: &Path) -> anyhow::Result<Vec<Diagnostic>> {
+    let directory = directory.join(&database.migrations);
+    let what =
+        || format!("the migrations of database {} in {} cannot be read", database.name, directory.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(what)? {
+        let entry = entry.with_context(what)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let metadata = entry.metadata().with_context(what)?;
+        if !metadata.is_file() || !name.ends_with(".sql") {
+            continue;
+        }
+        if files.len() == MAX_FILES || metadata.len() > MAX_FILE as u64 {
+            bail!(
+                "{}: {name} is one file too many, or too long: at most {MAX_FILES} of {MAX_FILE} bytes are read",
+                what()
+            );
+        }
+        files.push(MigrationFile { bytes: fs::read(entry.path()).with_context(what)?, name });
+    }
+    Ok(read_migrations(database, &files))
 }
 
 /// Hints on the Dockerfiles that a pipeline builds from. One that a Step writes is not there yet.

@@ -210,7 +210,8 @@ impl<'a> Story<'a> {
         self.screen.heading("Back to version 1, by hand");
         let mut phase = self.screen.phase("v1: rollback");
         let asked = Timestamp::now();
-        let back = Rollback { to: Some(first.version.clone()), comment: "the demo shows it".to_owned() };
+        let (to, comment) = (Some(first.version.clone()), "the demo shows it".to_owned());
+        let back = Rollback { to, anyway: false, comment };
         let path = format!("/api/v1/projects/{PROJECT}/environments/production/rollback");
         let _environment: Value = self.people.grace.api.send(Method::POST, &path, &back).await?;
         let wanted = Wanted { environment: "production", version: &first.version, nth: self.production };

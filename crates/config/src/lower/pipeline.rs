@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use towpath_model::migration::Database;
 use towpath_model::pipeline::{Job, Pipeline, Stage, Workload};
-use towpath_model::{JobName, ProjectName, WorkloadName};
+use towpath_model::{DatabaseName, JobName, ProjectName, WorkloadName};
 
 use super::reuse::{Defaults, Templates};
-use super::{Places, env, job, matrix, order, stage, trigger, workload};
+use super::{Places, database, env, job, matrix, order, stage, trigger, workload};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, parse_name};
 use crate::load::open_included;
@@ -43,7 +44,7 @@ pub(crate) fn lower(nodes: &[Node], places: &mut Places, report: &Report<'_>) ->
         fields.close();
     }
     look_at_each(&templates, report);
-    let Parts { mut jobs, workloads, stages } = parts;
+    let Parts { mut jobs, workloads, databases, stages } = parts;
     order::settle(&mut jobs, places);
     need_cells(&mut jobs, places, &top, report);
     if jobs.is_empty() && !report.has_errors() {
@@ -51,7 +52,7 @@ pub(crate) fn lower(nodes: &[Node], places: &mut Places, report: &Report<'_>) ->
             .hint("for example `jobs: { test: { steps: [make test] } }`; `towpath init` writes a whole file");
         report.at(&top, problem);
     }
-    Some(Pipeline { name: name?.value, triggers, env, cancel_superseded, jobs, workloads, stages })
+    Some(Pipeline { name: name?.value, triggers, env, cancel_superseded, jobs, workloads, databases, stages })
 }
 
 /// What every file may hold.
@@ -59,6 +60,7 @@ pub(crate) fn lower(nodes: &[Node], places: &mut Places, report: &Report<'_>) ->
 struct Parts {
     jobs: Vec<Job>,
     workloads: Vec<Workload>,
+    databases: Vec<Database>,
     stages: Vec<Stage>,
 }
 
@@ -89,6 +91,16 @@ impl Parts {
                 continue;
             }
             self.workloads.extend(workload::lower(name, entry, places, report));
+        }
+        for entry in fields.map("databases") {
+            let Some(name) = parse_name::<DatabaseName>(&entry.key, &entry.key_span, report) else {
+                continue;
+            };
+            if self.databases.iter().any(|known| known.name == name) {
+                report.at(&entry.key_span, twice("databases", name.as_str()));
+                continue;
+            }
+            self.databases.extend(database::lower(name, entry, report));
         }
         let stages = fields.list("stages").iter();
         self.stages.extend(stages.filter_map(|node| stage::lower(node, places, report)));

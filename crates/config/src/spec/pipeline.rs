@@ -88,6 +88,13 @@ pub(crate) static PIPELINE: Object = Object {
             "{ shop: { command: ./shop } }",
         ),
         key(
+            "databases",
+            Kind::Map(&Kind::Object(&DATABASE)),
+            Default("{}"),
+            "Databases that the Workloads use, by name, and their migrations.",
+            "{ shop: { dialect: postgresql, migrations: db/migrations } }",
+        ),
+        key(
             "stages",
             Kind::List(&Kind::Object(&STAGE)),
             Default("[]"),
@@ -514,6 +521,34 @@ pub(crate) static ARTIFACT: Object = Object {
         ),
     ],
     foreign: &[("paths", "write `files`"), ("path", "write `files`")],
+};
+
+pub(crate) static DATABASE: Object = Object {
+    name: "database",
+    doc: "A database and the migrations that a Release brings to it.",
+    keys: &[
+        key(
+            "dialect",
+            Kind::OneOf(&["postgresql", "mysql", "sqlite"]),
+            Required,
+            "The SQL of its migrations; MariaDB is `mysql`.",
+            "postgresql",
+        ),
+        key(
+            "migrations",
+            Kind::Text,
+            Required,
+            "The directory of its migrations, from the root of the repository. File names as sqlx, golang-migrate and Flyway write them, or plain numbers.",
+            "db/migrations",
+        ),
+    ],
+    foreign: &[
+        ("path", "write `migrations`"),
+        ("directory", "write `migrations`"),
+        ("type", "write `dialect`"),
+        ("engine", "write `dialect`"),
+        ("url", "a secret of the Environment; a commit does not name it"),
+    ],
 };
 
 pub(crate) static WORKLOAD: Object = Object {

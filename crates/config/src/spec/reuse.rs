@@ -207,6 +207,13 @@ pub(crate) static INCLUDED: Object = Object {
             "{ shop: { command: ./shop } }",
         ),
         key(
+            "databases",
+            Kind::Map(&Kind::Object(&super::pipeline::DATABASE)),
+            Default("{}"),
+            "Databases by name, and their migrations; directories are the Project's.",
+            "{ shop: { dialect: postgresql, migrations: db/migrations } }",
+        ),
+        key(
             "stages",
             Kind::List(&Kind::Object(&super::pipeline::STAGE)),
             Default("[]"),

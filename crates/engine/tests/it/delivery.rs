@@ -39,7 +39,7 @@ fn a_push_becomes_production_and_a_bad_one_goes_back() {
     assert!(refused.to_string().contains("quarantine"), "{refused}");
 
     // By hand, exempt from every Gate.
-    world.run(world.engine.rollback(&key("production"), Some(&first), "just so", &manager())).unwrap();
+    world.run(world.engine.rollback(&key("production"), Some(&first), false, "just so", &manager())).unwrap();
     world.until("the manual rollback", |world| {
         (world.version_in("production").as_ref() == Some(&first)).then_some(())
     });

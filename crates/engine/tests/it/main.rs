@@ -16,6 +16,7 @@ mod hosts;
 mod incidents;
 mod includes;
 mod kept;
+mod migrations;
 mod owed;
 mod pushes;
 mod queue;

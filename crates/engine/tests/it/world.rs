@@ -155,7 +155,9 @@ impl World {
     pub fn commit(&self, files: &[(&str, &str)]) -> String {
         let work = self.work();
         for (path, text) in files {
-            std::fs::write(work.join(path), text).unwrap();
+            let path = work.join(path);
+            path.parent().map(std::fs::create_dir_all).transpose().unwrap();
+            std::fs::write(path, text).unwrap();
         }
         git(&work, &["add", "--all"]);
         git(&work, &["commit", "-q", "--allow-empty", "-m", "a change"]);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gates::GateStatus;
 use super::rollout::{Phase, Rollout};
+use crate::migration::Database;
 use crate::pipeline::SecretName;
 use crate::pipeline::{Analysis, CanaryStep, Gate, OnFailure, Strategy, Verification, Workload};
 use crate::timeline::Actor;
@@ -33,6 +34,9 @@ pub struct Revision {
     pub directory: String,
     /// What runs. The first one takes the listener's traffic.
     pub workloads: Vec<Workload>,
+    /// The databases that it migrates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Database>,
 }
 
 /// Why a Promotion exists.

@@ -60,6 +60,7 @@ pub fn revision(version: &str, config: &str) -> Revision {
         source: Digest::of(b"source"),
         directory: String::new(),
         workloads: vec![workload],
+        databases: Vec::new(),
     }
 }
 

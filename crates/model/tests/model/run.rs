@@ -68,6 +68,7 @@ pub fn new_run(number: u64, commit: &str, trust: Trust, jobs: Vec<Job>) -> NewRu
         cancel_superseded: true,
         jobs,
         workloads: Vec::new(),
+        databases: Vec::new(),
         stages: Vec::new(),
     };
     let cause = Cause {

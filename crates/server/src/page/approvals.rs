@@ -101,9 +101,7 @@ async fn request(
         current: environment.current.as_ref().map(|current| current.revision.version.clone()),
         commit: promotion::commit(app, waiting).await?,
         since: waiting.requested_at,
-        plan: waiting
-            .plan
-            .words(environment.current.as_ref().map(|current| current.revision.version.as_str())),
+        plan: promotion::plan_words(waiting, environment.current.as_ref().map(|current| &current.revision)),
         expires: shut.iter().filter_map(|gate| gate.next).min(),
         needs: needs.join("; "),
         actions: votes(principal, environment, waiting),

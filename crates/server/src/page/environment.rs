@@ -388,7 +388,7 @@ pub(super) async fn do_rollback(
     let to = to.map_err(|_| Problem::invalid("`to` is not the digest of a Revision"))?;
     let to = to.map(|digest| digest.to_string());
     let person = act::person(principal, &key.project);
-    app.engine.rollback(key, to.as_deref(), comment.trim(), &person).await?;
+    app.engine.rollback(key, to.as_deref(), false, comment.trim(), &person).await?;
     Ok(format!("{key} goes back."))
 }
 

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use towpath_model::environment::{Environment, Promotion, Vote};
+use towpath_model::environment::{Environment, Promotion, Revision, Vote};
+use towpath_model::migration;
 use towpath_model::{Digest, EnvironmentKey, PromotionId};
 use towpath_store::core::{releases, runs};
 use towpath_store::timeline;
@@ -118,10 +119,7 @@ fn reason(environment: &Environment, promotion: &Promotion, waits: &[String]) ->
 }
 
 /// What the Environment ran, or runs, before it.
-fn previous<'e>(
-    environment: &'e Environment,
-    promotion: &'e Promotion,
-) -> Option<&'e towpath_model::environment::Revision> {
+fn previous<'e>(environment: &'e Environment, promotion: &'e Promotion) -> Option<&'e Revision> {
     match &promotion.rollout {
         Some(rollout) => rollout.stable.as_ref(),
         None => environment.current.as_ref().map(|current| &current.revision),
@@ -133,7 +131,15 @@ fn plan(environment: &Environment, promotion: &Promotion) -> Vec<String> {
     if promotion.rollout.is_some() || promotion.outcome.is_some() {
         return Vec::new();
     }
-    promotion.plan.words(previous(environment, promotion).map(|serves| serves.version.as_str()))
+    plan_words(promotion, previous(environment, promotion))
+}
+
+/// What it does to the databases, then how it gets there.
+pub(super) fn plan_words(promotion: &Promotion, serves: Option<&Revision>) -> Vec<String> {
+    let applied = serves.map_or(&[][..], |serves| &serves.databases);
+    let mut words = migration::told(applied, &promotion.revision.databases);
+    words.extend(promotion.plan.words(serves.map(|serves| serves.version.as_str())));
+    words
 }
 
 fn approval(vote: &Vote) -> ApprovalRow {

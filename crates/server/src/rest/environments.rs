@@ -152,7 +152,8 @@ pub(super) async fn rollback(
 ) -> Result<Json<Environment>, Problem> {
     let _permit = principal.may(Action::RollBack, Some(&at.project))?;
     let person = principal.person(Some(&at.project));
-    Ok(Json((&app.engine.rollback(&at.key(), back.to.as_deref(), &back.comment, &person).await?).into()))
+    let Rollback { to, anyway, comment } = back;
+    Ok(Json((&app.engine.rollback(&at.key(), to.as_deref(), anyway, &comment, &person).await?).into()))
 }
 
 /// Applies environment documents, or says what applying them would change.

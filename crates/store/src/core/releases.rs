@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
+use towpath_model::migration::Database;
 use towpath_model::pipeline::{Stage, Workload};
 use towpath_model::{Digest, JobName, ProjectName, RunId};
 
@@ -43,6 +44,9 @@ pub struct Route {
     pub directory: String,
     /// Its Workloads.
     pub workloads: Vec<Workload>,
+    /// The databases that it migrates.
+    #[serde(default)]
+    pub databases: Vec<Database>,
     /// The Stages of its pipeline.
     pub stages: Vec<Stage>,
     /// Logins whose approval would be their own.
