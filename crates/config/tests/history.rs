@@ -166,7 +166,7 @@ fn a_terminal_shows_what_differs() {
           deep  new          `inputs.deep` does not hold
           old   gone         the file has it no more (then: skipped, `x` does not hold)
           `edge` is new on the route
-          `production` loses a gate: soak: 30m in `dev`
+          `production` loses a gate: a soak of 30m in dev
 
         no Run  push of refs/heads/main (protected), feedc0f Mend it, 1970-01-01 00:00 UTC
           no Run either: branch `main` fits `main`, but no changed file fits `src/**`, `docs/**`

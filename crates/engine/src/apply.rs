@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use towpath_artifact::ConfigRevision;
 use towpath_artifact::release::SCHEMA;
 use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
-use towpath_model::environment::{Environment, Policy, gate_words, human};
+use towpath_model::environment::{Environment, Policy, human};
+use towpath_model::pipeline::Gate;
 use towpath_model::policy::EnvironmentDocument;
 use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
@@ -269,8 +270,8 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
         names.join(", ")
     };
     differ("secrets", names(old), names(new));
-    let gates: Vec<String> = old.gates.iter().map(gate_words).collect();
-    let new_gates: Vec<String> = new.gates.iter().map(gate_words).collect();
+    let gates: Vec<String> = old.gates.iter().map(Gate::words).collect();
+    let new_gates: Vec<String> = new.gates.iter().map(Gate::words).collect();
     lines.extend(
         gates.iter().filter(|gate| !new_gates.contains(gate)).map(|gate| format!("gates: without {gate}")),
     );

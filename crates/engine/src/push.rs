@@ -331,7 +331,7 @@ impl Unit<'_> {
                     .gates
                     .iter()
                     .chain(&stage.gates)
-                    .map(towpath_model::environment::gate_words);
+                    .map(towpath_model::pipeline::Gate::words);
                 let gates: Vec<String> = gates.collect();
                 let waits = if gates.is_empty() {
                     "no gates".to_owned()

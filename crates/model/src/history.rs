@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::Pipeline;
-use crate::plan::{Fate, Occasion, PlanReport, gate_words};
+use crate::pipeline::{Gate, Pipeline};
+use crate::plan::{Fate, Occasion, PlanReport};
 use crate::run::{JobState, Run, RunState};
 use crate::{EnvironmentName, JobName};
 
@@ -89,7 +89,7 @@ pub fn gates(pipeline: &Pipeline) -> Gates {
     let mut all = Gates::new();
     for stage in &pipeline.stages {
         for environment in &stage.environments {
-            all.entry(environment.clone()).or_default().extend(stage.gates.iter().map(gate_words));
+            all.entry(environment.clone()).or_default().extend(stage.gates.iter().map(Gate::words));
         }
     }
     all

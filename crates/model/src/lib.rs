@@ -10,6 +10,7 @@ pub mod cron;
 pub mod digest;
 pub mod environment;
 pub mod evidence;
+mod gate;
 pub mod history;
 pub mod ids;
 pub mod input;

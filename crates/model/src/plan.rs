@@ -170,9 +170,9 @@ pub struct PlannedPromotion {
 pub struct PlannedGate {
     /// Who demands it.
     pub origin: GateOrigin,
-    /// `approval`, `window`, `freeze` or `soak`.
+    /// `approval`, `window`, `freeze`, `soak` or `evidence`.
     pub kind: String,
-    /// What it waits for.
+    /// What it waits for, with its kind.
     pub waits_for: String,
 }
 
@@ -548,33 +548,8 @@ fn promotion(
     }
 }
 
-/// A Gate in words, the same for equal Gates.
-pub(crate) fn gate_words(gate: &Gate) -> String {
-    let PlannedGate { origin: _, kind, waits_for } = planned_gate(gate, GateOrigin::Stage);
-    format!("{kind}: {waits_for}")
-}
-
 fn planned_gate(gate: &Gate, origin: GateOrigin) -> PlannedGate {
-    let (kind, waits_for) = match gate {
-        Gate::Approval(approval) => {
-            let noun = if approval.count == 1 { "approval" } else { "approvals" };
-            ("approval", format!("{} {noun} from {}", approval.count, approval.by.join(" or ")))
-        }
-        Gate::Window(window) => ("window", format!("{} {} {}", window.days, window.hours, window.timezone)),
-        Gate::Freeze(freeze) => {
-            let why = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
-            (
-                "freeze",
-                format!(
-                    "its end, when ready between {} and {} {}{why}",
-                    freeze.from, freeze.until, freeze.timezone
-                ),
-            )
-        }
-        Gate::Soak(soak) => ("soak", format!("{:#} in `{}`", soak.duration, soak.environment)),
-        Gate::Evidence(gate) => ("evidence", gate.words()),
-    };
-    PlannedGate { origin, kind: kind.to_owned(), waits_for }
+    PlannedGate { origin, kind: gate.kind().to_owned(), waits_for: gate.words() }
 }
 
 /// What a strategy comes to where there are so many Instances.

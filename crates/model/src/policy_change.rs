@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::environment::{Policy, Refused, Vote, Voter, gate_words, may_vote};
+use crate::environment::{Policy, Refused, Vote, Voter, may_vote};
 use crate::pipeline::{ApprovalGate, Gate, SelfApproval};
 use crate::policy::EnvironmentDocument;
 use crate::timeline::{Actor, Entry};
@@ -312,7 +312,7 @@ pub fn may_loosen_alone(old: &EnvironmentDocument, login: &str, roles: &[String]
 #[must_use]
 pub fn loosenings(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<String> {
     let easier = |gate: &&Gate| !new.gates.iter().any(|other| demands_as_much(other, gate));
-    let gates = old.gates.iter().filter(easier).map(gate_words);
+    let gates = old.gates.iter().filter(easier).map(Gate::words);
     let refs = new.allow.refs.iter().filter(|pattern| !old.allow.refs.contains(pattern));
     gates.chain(refs.map(|pattern| format!("releases of {pattern} may come in"))).collect()
 }

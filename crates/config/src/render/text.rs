@@ -92,7 +92,7 @@ fn promotion_text(page: &mut String, promotion: &PlannedPromotion) {
             GateOrigin::Environment => "the environment",
             GateOrigin::Stage => "the pipeline",
         };
-        let _ = writeln!(page, "    waits for {}: {} (demanded by {origin})", gate.kind, gate.waits_for);
+        let _ = writeln!(page, "    waits for {} (demanded by {origin})", gate.waits_for);
     }
     rollout_text(page, &promotion.rollout);
 }

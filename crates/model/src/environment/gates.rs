@@ -207,18 +207,3 @@ fn evidence(
 pub fn human(duration: SignedDuration) -> String {
     format!("{duration:#}")
 }
-
-/// A Gate in a few words: `1 approval from release-manager`.
-#[must_use]
-pub fn gate_words(gate: &Gate) -> String {
-    match gate {
-        Gate::Approval(gate) => {
-            let plural = if gate.count == 1 { "approval" } else { "approvals" };
-            format!("{} {plural} from {}", gate.count, gate.by.join(" or "))
-        }
-        Gate::Window(gate) => format!("the window {} {} {}", gate.days, gate.hours, gate.timezone),
-        Gate::Freeze(gate) => format!("the freeze {} to {} ({})", gate.from, gate.until, gate.reason),
-        Gate::Evidence(gate) => format!("evidence: {}", gate.words()),
-        Gate::Soak(gate) => format!("a soak of {} in {}", human(gate.duration), gate.environment),
-    }
-}

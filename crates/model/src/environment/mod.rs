@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::check_attempt;
 pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed, REPLACE_AFTER};
-pub use gates::{GateState, GateStatus, Neighbour, gate_words, human, may_vote};
+pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 pub use requests::{NewPromotion, Voter};
 pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord};

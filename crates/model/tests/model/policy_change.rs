@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use towpath_model::environment::{Environment, Policy, gate_words};
+use towpath_model::environment::{Environment, Policy};
 use towpath_model::pipeline::{ApprovalGate, Gate, SelfApproval};
 use towpath_model::policy_change::{
     ChangeOutcome, PolicyChange, Word, loosenings, may_loosen_alone, time_to_sign,
@@ -50,7 +50,7 @@ fn sign(change: &mut PolicyChange, policy: &Policy, login: &str, now: Timestamp)
 fn two_others_have_to_sign_and_the_author_never_counts() {
     let (environment, mut change) = two_managers();
     let policy = &environment.policy;
-    assert_eq!(change.loosens, [gate_words(&approval(2))]);
+    assert_eq!(change.loosens, [approval(2).words()]);
     let refused = sign(&mut change, policy, "mallory", start()).unwrap_err();
     assert!(refused.contains("mallory wrote this change"), "{refused}");
     sign(&mut change, policy, "grace", start()).unwrap();

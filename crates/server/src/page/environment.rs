@@ -6,7 +6,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use towpath_engine::PromoteRequest;
-use towpath_model::environment::{Environment, Instance, Promotion, gate_words};
+use towpath_model::environment::{Environment, Instance, Promotion};
+use towpath_model::pipeline::Gate;
 use towpath_model::{AgentId, Digest, EnvironmentKey};
 use towpath_store::core::documents::Document;
 use towpath_store::core::secrets::SecretVersion;
@@ -164,7 +165,7 @@ fn policy(environment: &Environment, document: Option<Document>) -> PolicyView {
         applied_by,
         applied_at,
         refs: held.document.allow.refs.clone(),
-        gates: held.document.gates.iter().map(gate_words).collect(),
+        gates: held.document.gates.iter().map(Gate::words).collect(),
     }
 }
 

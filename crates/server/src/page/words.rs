@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use towpath_model::attempt::{Attempt, AttemptState, StepState};
-use towpath_model::environment::gate_words;
 use towpath_model::environment::{
     Environment, GateState, InstanceHealth, Outcome, Phase, Promotion, Revision,
 };
@@ -291,7 +290,7 @@ pub(super) fn address(environment: &Environment, server: &Url) -> String {
 /// How each Gate of a Promotion stands. Windows and freezes are one calendar, so they share a line.
 pub(super) fn gates(promotion: &Promotion) -> Vec<GateView> {
     let title = |wanted: fn(&Gate) -> bool| {
-        promotion.plan.gates.iter().filter(move |gate| wanted(gate)).map(gate_words)
+        promotion.plan.gates.iter().filter(move |gate| wanted(gate)).map(Gate::words)
     };
     let mut approvals = title(|gate| matches!(gate, Gate::Approval(_)));
     let mut soaks = title(|gate| matches!(gate, Gate::Soak(_)));

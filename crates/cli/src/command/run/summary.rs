@@ -119,8 +119,7 @@ fn next(page: &mut String, report: &PlanReport) {
 
 fn stage_line(page: &mut String, stage: &PlannedStage) {
     for promotion in &stage.promotions {
-        let gates: Vec<String> =
-            promotion.gates.iter().map(|gate| format!("{}: {}", gate.kind, gate.waits_for)).collect();
+        let gates: Vec<&str> = promotion.gates.iter().map(|gate| gate.waits_for.as_str()).collect();
         let waits =
             if gates.is_empty() { String::new() } else { format!("; waits for {}", gates.join("; ")) };
         let what = if promotion.admitted { &stage.starts } else { &promotion.reason };
