@@ -63,7 +63,7 @@ impl Environment {
     }
 
     fn look(&mut self, active: &mut Promotion, facts: &Facts, change: &mut Change, now: Timestamp) -> Look {
-        let Some(rollout) = &mut active.rollout else { return Look::Waits };
+        let Some(rollout) = &active.rollout else { return Look::Waits };
         if rollout.is_returning() {
             return self.look_returning(active, facts, change, now);
         }
@@ -73,16 +73,14 @@ impl Environment {
                 human(active.plan.deadline)
             ));
         }
-        let restarts = rollout.restarts.clone();
-        let phase = rollout.phase.clone();
-        if matches!(phase, Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. }) {
+        if matches!(rollout.phase, Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. }) {
             // A person who resumed after an Instance had failed wants another in its place.
             self.order(&active.revision, self.candidate_count(active), facts, now);
         }
-        if let Some(reason) = self.dead_candidate(&active.revision, &restarts, now) {
+        if let Some(reason) = self.dead_candidate(&active.revision, &rollout.restarts, now) {
             return Look::Failed(reason);
         }
-        match phase {
+        match rollout.phase {
             Phase::Preparing | Phase::Returning => Look::Waits,
             Phase::Replacing => self.look_replacing(active, facts, now),
             Phase::Starting => self.look_starting(active, facts, change, now),

@@ -131,6 +131,17 @@ pub struct Observed {
     pub message: String,
 }
 
+/// How many Instances of one Workload of a Revision there are. Those on lost hosts are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// Those that have not gone yet.
+    pub present: u32,
+    /// Of these, those that are wanted and stay so.
+    pub staying: u32,
+    /// Of those that stay, those that are ready.
+    pub ready: u32,
+}
+
 impl Fleet {
     /// Wants `count` Instances of each Workload of a Revision; those that are wanted already count.
     ///
@@ -151,8 +162,7 @@ impl Fleet {
         }
         self.groups += 1;
         for workload in &revision.workloads {
-            let present = self.counted(revision.digest).filter(|i| i.workload == workload.name).count();
-            for ordinal in present..count as usize {
+            for ordinal in self.count(revision.digest, &workload.name).staying..count {
                 let load =
                     |host: &AgentId| self.instances.iter().filter(|i| i.wanted && i.host == *host).count();
                 let Some(host) = hosts.iter().copied().min_by_key(load) else { return };
@@ -238,6 +248,28 @@ impl Fleet {
     /// Wanted Instances of a Revision whose hosts are not lost.
     pub fn counted(&self, revision: Digest) -> impl Iterator<Item = &Instance> {
         self.wanted(revision).filter(|instance| !instance.moving)
+    }
+
+    /// Counts the Instances of one Workload of a Revision.
+    #[must_use]
+    pub fn count(&self, revision: Digest, workload: &WorkloadName) -> Count {
+        let mut count = Count::default();
+        for instance in &self.instances {
+            if instance.moving || instance.revision != revision || instance.workload != *workload {
+                continue;
+            }
+            let stays = instance.stays();
+            count.present += 1;
+            count.staying += u32::from(stays);
+            count.ready += u32::from(stays && instance.health == InstanceHealth::Ready);
+        }
+        count
+    }
+
+    /// Whether `count` Instances of each Workload of a Revision stay, at least.
+    #[must_use]
+    pub fn has(&self, revision: &Revision, count: u32) -> bool {
+        revision.workloads.iter().all(|workload| self.count(revision.digest, &workload.name).staying >= count)
     }
 
     /// Whether at least one Instance of a Revision is wanted and all that are wanted are ready.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::drive::after;
-use super::fleet::{Host, Instance, InstanceHealth};
+use super::fleet::{Host, Instance};
 use super::gates::human;
 use super::{Change, Environment, Facts};
 use crate::timeline::{Actor, Entry};
@@ -45,13 +45,11 @@ impl Environment {
 
     /// What nobody wants on a lost host is not waited for, and what has successors gets no requests any more.
     fn forget_replaced(&mut self) {
-        let count = self.policy.document.target.instances as usize;
         let replaced = |instance: &Instance| {
-            let ready = self
-                .fleet
-                .counted(instance.revision)
-                .filter(|other| other.workload == instance.workload && other.health == InstanceHealth::Ready);
-            instance.moving && (!instance.wanted || ready.count() >= count)
+            let ready = || self.fleet.count(instance.revision, &instance.workload).ready;
+            // The last one of a Revision that makes room goes when no gateway sends to it any more, as it would elsewhere.
+            let enough = || self.count_of(instance.revision).max(1);
+            instance.moving && (!instance.wanted || ready() >= enough())
         };
         let instances = self.fleet.instances.iter();
         let gone: BTreeSet<_> = instances.filter(|each| replaced(each)).map(|each| each.id).collect();

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use towpath_judge::Verdict;
 
 use super::drive::{Look, after, front};
-use super::fleet::InstanceHealth;
 use super::promotion::{Promotion, Revision};
 use super::requests::about;
 use super::rollout::{Phase, Rollout};
@@ -108,7 +107,7 @@ impl Environment {
             return Look::Waits;
         }
         self.order(&active.revision, wanted, facts, now);
-        if !self.has_count(&active.revision, wanted) || !self.fleet.ready(active.revision.digest) {
+        if !self.fleet.has(&active.revision, wanted) || !self.fleet.ready(active.revision.digest) {
             return Look::Waits;
         }
         let text = format!(
@@ -143,20 +142,8 @@ impl Environment {
     /// The largest number of Instances of one Workload of a Revision that have not gone yet, those on lost hosts left out.
     fn most_present(&self, candidate: &Revision, revision: Digest) -> u32 {
         let known = self.known_revision(revision).unwrap_or(candidate);
-        let count = |workload: &crate::pipeline::Workload| {
-            let of_it = |instance: &&super::Instance| {
-                !instance.moving && instance.revision == revision && instance.workload == workload.name
-            };
-            u32::try_from(self.fleet.instances.iter().filter(of_it).count()).unwrap_or(u32::MAX)
-        };
-        known.workloads.iter().map(count).max().unwrap_or(0)
-    }
-
-    fn has_count(&self, revision: &Revision, count: u32) -> bool {
-        revision.workloads.iter().all(|workload| {
-            let of_it = self.fleet.counted(revision.digest).filter(|i| i.workload == workload.name);
-            of_it.count() >= count as usize
-        })
+        let present = known.workloads.iter().map(|each| self.fleet.count(revision, &each.name).present);
+        present.max().unwrap_or(0)
     }
 
     /// The candidate's share on the way back: what stable has no Instances for yet, and never more than before.
@@ -175,10 +162,8 @@ impl Environment {
         if end.is_none_or(|end| now >= end) || !self.has_ready(&active.revision) {
             return Weight::NONE;
         }
-        let of_front = self.fleet.counted(stable.digest).filter(|instance| instance.workload == front);
-        let ready = of_front.filter(|instance| instance.health == InstanceHealth::Ready).count();
         let all = self.full_count();
-        let missing = all.saturating_sub(u32::try_from(ready).unwrap_or(u32::MAX));
+        let missing = all.saturating_sub(self.fleet.count(stable.digest, &front).ready);
         share(missing, all).min(self.traffic.weight(active.revision.digest))
     }
 }

@@ -73,12 +73,19 @@ impl Environment {
         self.policy.document.target.instances
     }
 
+    /// How many Instances of each Workload of a Revision there shall be now.
+    pub(super) fn count_of(&self, revision: Digest) -> u32 {
+        let serves = self.current.as_ref().is_some_and(|current| current.revision.digest == revision);
+        match &self.active {
+            Some(active) if serves => self.stable_count(active),
+            Some(active) if active.revision.digest == revision => self.candidate_count(active),
+            Some(_) | None => self.full_count(),
+        }
+    }
+
+    /// Wants so many Instances of each Workload of a Revision, where there are fewer.
     pub(super) fn order(&mut self, revision: &Revision, count: u32, facts: &Facts, now: Timestamp) {
-        let missing = |workload: &crate::pipeline::Workload| {
-            self.fleet.counted(revision.digest).filter(|i| i.workload == workload.name).count()
-                < count as usize
-        };
-        if revision.workloads.iter().any(missing) {
+        if !self.fleet.has(revision, count) {
             self.fleet.want(&self.key, revision, count, &facts.hosts, now);
         }
     }
@@ -91,7 +98,7 @@ impl Environment {
         });
         let Some(current) = self.current.as_ref().filter(|_| !in_place) else { return };
         let revision = current.revision.clone();
-        let count = self.active.as_ref().map_or(self.full_count(), |active| self.stable_count(active));
+        let count = self.count_of(revision.digest);
         self.shrink(&revision, count, now);
         self.keep(&revision, count, facts, now);
     }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::drive::after;
 use super::fleet::{InstanceHealth, REPLACE_AFTER};
 use super::gates::{GateState, human};
-use super::promotion::Promotion;
+use super::promotion::{Promotion, Revision};
 use super::rollout::{CONFIRM_WITHIN, Phase, Rollout};
 use super::{Environment, Facts};
 use crate::timeline::Actor;
@@ -169,11 +169,12 @@ impl Environment {
 
     fn batch_waits(&self, active: &Promotion, rollout: &Rollout, index: usize, facts: &Facts) -> String {
         let wanted = rollout.batches.get(index).copied().unwrap_or(0);
-        let leaving =
-            self.fleet.instances.iter().filter(|i| !i.stays() && Some(i.revision) == rollout.stable_digest());
-        let leaving = leaving.count();
-        let ordered = self.fleet.wanted(active.revision.digest).count();
-        if ordered < wanted as usize && leaving > 0 {
+        let leaving = |stable: &Revision| -> u32 {
+            let counts = stable.workloads.iter().map(|each| self.fleet.count(stable.digest, &each.name));
+            counts.map(|count| count.present - count.staying).sum()
+        };
+        let leaving = rollout.stable.as_ref().map_or(0, leaving);
+        if !self.fleet.has(&active.revision, wanted) && leaving > 0 {
             return format!("room: {leaving} of the old Instances have to stop first");
         }
         self.starting_waits(active, facts)
