@@ -1,6 +1,7 @@
 //! What can go wrong, sorted by whose it is.
 
 use towpath_artifact::{ContentError, LogError, VaultError};
+use towpath_model::environment::{self, Ground};
 use towpath_store::StoreError;
 
 /// Why the engine did not do what it was asked.
@@ -16,6 +17,12 @@ pub enum EngineError {
     #[error("{reason}")]
     Refused {
         /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The person who asks may not; somebody else may. Nothing was changed.
+    #[error("{reason}")]
+    Forbidden {
+        /// Why, and who may.
         reason: String,
     },
     /// What was given is not right.
@@ -74,9 +81,13 @@ impl EngineError {
     }
 }
 
-impl From<towpath_model::environment::Refused> for EngineError {
-    fn from(refused: towpath_model::environment::Refused) -> Self {
-        Self::Refused { reason: refused.reason }
+impl From<environment::Refused> for EngineError {
+    fn from(refused: environment::Refused) -> Self {
+        let environment::Refused { ground, reason } = refused;
+        match ground {
+            Ground::State => Self::Refused { reason },
+            Ground::Person => Self::Forbidden { reason },
+        }
     }
 }
 

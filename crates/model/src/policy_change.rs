@@ -163,7 +163,7 @@ impl PolicyChange {
         // Whoever proposed something can take it back; only a yes of theirs counts for nothing.
         let withdraws = word == Word::No && voter.login == self.author.name();
         if let Some(objection) = self.objection(policy, &voter.login, &voter.roles).filter(|_| !withdraws) {
-            return Err(Refused::because(format!(
+            return Err(Refused::to_person(format!(
                 "your word does not count for {}: {objection}",
                 self.title()
             )));

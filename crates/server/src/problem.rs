@@ -159,6 +159,7 @@ impl From<towpath_engine::EngineError> for Problem {
         match &error {
             E::NotFound { .. } => Self::not_found(error.to_string()),
             E::Refused { .. } | E::Fenced { .. } => Self::conflict(error.to_string()),
+            E::Forbidden { .. } => Self::forbidden(error.to_string()),
             E::Invalid { .. } => Self::invalid(error.to_string()),
             E::Log(towpath_artifact::LogError::Fenced { .. } | towpath_artifact::LogError::Sealed { .. }) => {
                 Self::conflict(error.to_string())

@@ -103,7 +103,12 @@ pub fn may_vote(
         None => roles.iter().any(|role| role == by),
     });
     if !named {
-        return Err(format!("it takes {}; {login} is none of these", gate.by.join(" or ")));
+        let has = match roles {
+            [] => "no role here".to_owned(),
+            [role] => format!("the role {role}"),
+            roles => format!("the roles {}", roles.join(" and ")),
+        };
+        return Err(format!("it takes {}; {login} has {has}", gate.by.join(" or ")));
     }
     if gate.self_approval == SelfApproval::Deny {
         if makers.contains(login) {

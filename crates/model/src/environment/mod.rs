@@ -336,13 +336,28 @@ pub enum EnvironmentEffect {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refused {
+    /// What speaks against it.
+    pub ground: Ground,
     /// What is wrong and what to do.
     pub reason: String,
 }
 
+/// What speaks against a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// How things stand.
+    State,
+    /// Who asks: somebody else may.
+    Person,
+}
+
 impl Refused {
     pub(crate) fn because(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self { ground: Ground::State, reason: reason.into() }
+    }
+
+    pub(crate) fn to_person(reason: impl Into<String>) -> Self {
+        Self { ground: Ground::Person, reason: reason.into() }
     }
 }
 

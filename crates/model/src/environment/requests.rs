@@ -221,15 +221,12 @@ impl Environment {
             }
         }
         if !counts {
-            let why = if objections.is_empty() {
-                "no approval is asked for here".to_owned()
+            let say = |why: &str| format!("your word does not count for {}: {why}", promotion.title());
+            return Err(if objections.is_empty() {
+                Refused::because(say("no approval is asked for here"))
             } else {
-                objections.join("; ")
-            };
-            return Err(Refused::because(format!(
-                "your word does not count for {}: {why}",
-                promotion.title()
-            )));
+                Refused::to_person(say(&objections.join("; ")))
+            });
         }
         let actor = voter.actor();
         let (verb, kind) =

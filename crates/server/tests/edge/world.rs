@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,14 @@ impl World {
         let text = response.text().await.unwrap();
         assert_eq!(status, expected, "{path}: {text}");
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Sends a request as somebody and gives status and body.
+    pub(crate) async fn call(&self, login: &str, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        let response = request.basic_auth(login, Some(PASSWORD)).json(&body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
     }
 
     /// Gets as the server's own user.
