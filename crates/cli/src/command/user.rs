@@ -14,35 +14,14 @@ use crate::{output, prompt};
 pub enum Args {
     /// Makes a user; asks for the first password.
     Create {
-        /// The login.
-        login: String,
-        /// Their name.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// Their e-mail address, as in their commits.
-        #[arg(long, default_value = "")]
-        email: String,
-        /// A role, as `developer@shop` or `admin`; may be repeated.
-        #[arg(long = "role", value_parser = grant)]
-        roles: Vec<RoleGrant>,
+        #[command(flatten)]
+        account: Account,
         /// Makes an account without a password, which uses tokens only.
         #[arg(long)]
         no_password: bool,
     },
     /// Makes a user, if there is none by that login, and a link by which they choose their password. It works once, within a day.
-    Invite {
-        /// The login.
-        login: String,
-        /// Their name.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// Their e-mail address, as in their commits.
-        #[arg(long, default_value = "")]
-        email: String,
-        /// A role, as `developer@shop` or `admin`; may be repeated.
-        #[arg(long = "role", value_parser = grant)]
-        roles: Vec<RoleGrant>,
-    },
+    Invite(Account),
     /// Lists users.
     List,
     /// Gives a role.
@@ -78,6 +57,22 @@ pub enum Args {
     },
 }
 
+/// Who somebody is, and what they may do from the beginning.
+#[derive(Debug, clap::Args)]
+pub struct Account {
+    /// The login.
+    login: String,
+    /// Their name.
+    #[arg(long, default_value = "")]
+    name: String,
+    /// Their e-mail address, as in their commits.
+    #[arg(long, default_value = "")]
+    email: String,
+    /// A role, as `developer@shop` or `admin`; may be repeated.
+    #[arg(long = "role", value_parser = grant)]
+    roles: Vec<RoleGrant>,
+}
+
 /// Reads `role` or `role@project`.
 fn grant(text: &str) -> Result<RoleGrant, String> {
     let (role, project) = match text.split_once('@') {
@@ -98,14 +93,14 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
     match args {
         Args::List => list(&client, remote.json).await?,
-        Args::Create { login, name, email, roles, no_password } => {
+        Args::Create { account: Account { login, name, email, roles }, no_password } => {
             let password =
                 if no_password { None } else { Some(prompt::new_password("Password of the new user")?) };
             let new = NewUser { login, display_name: name, email, password, roles };
             let user: User = client.send(Method::POST, "/api/v1/users", &new).await?;
             show(&user, remote.json)?;
         }
-        Args::Invite { login, name, email, roles } => {
+        Args::Invite(Account { login, name, email, roles }) => {
             let new = NewInvitation { login, display_name: name, email, roles };
             let made: Invitation = client.send(Method::POST, "/api/v1/invitations", &new).await?;
             invited(&made, remote.json)?;
