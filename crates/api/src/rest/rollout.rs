@@ -30,7 +30,7 @@ pub struct Rollout {
     /// Measurements that made no sense and were left out.
     pub refused_ticks: u64,
     /// What the judge last said: verdict, reason and the numbers that it rests on.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shape::verdict::Assessment>)]
     pub assessment: Option<towpath_model::environment::Assessment>,
     /// The verdict and its reason in words.
     #[serde(default)]

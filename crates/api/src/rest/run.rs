@@ -9,6 +9,8 @@ use towpath_model::retry::{RetryClass, RetryNote};
 use towpath_model::{attempt, run as model};
 use utoipa::ToSchema;
 
+use super::shape::run as shape;
+
 /// One execution of the pipeline file at one commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
@@ -21,7 +23,7 @@ pub struct Run {
     /// Where in the repository the Project lives; empty for the root.
     pub directory: String,
     /// What it was started for.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Cause)]
     pub cause: model::Cause,
     /// `protected`, `internal` or `fork`.
     #[schema(value_type = String)]
@@ -40,7 +42,7 @@ pub struct Run {
     /// Its Jobs, in the order of the file.
     pub jobs: Vec<Job>,
     /// The Release that it sealed.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shape::SealedRelease>)]
     pub release: Option<model::SealedRelease>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -105,12 +107,12 @@ pub struct Attempt {
     pub agent: Option<String>,
     /// The confinement in use.
     pub isolation: Option<String>,
-    /// The images that it used, by the bytes that they were: `role`, `reference`, `digest`.
-    #[schema(value_type = Vec<Object>)]
+    /// The images that it used, by the bytes that they were.
+    #[schema(value_type = Vec<shape::ImageUsed>)]
     #[serde(default)]
     pub images: Vec<ImageUsed>,
     /// Its Steps, in order.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<shape::StepProgress>)]
     pub steps: Vec<attempt::StepProgress>,
     /// When it was queued.
     #[schema(value_type = String, format = DateTime)]
@@ -126,7 +128,7 @@ pub struct Attempt {
     /// How many reports of its agent were taken.
     pub reported: u64,
     /// Counts of its tests, where it has JUnit files.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shape::TestCounts>)]
     pub tests: Option<attempt::TestCounts>,
     /// Bytes of log.
     pub log_bytes: u64,

@@ -1,12 +1,15 @@
 //! What values of the model look like as JSON, for the description of the API alone.
 //!
 //! The model describes nothing and serialises itself; these are its shapes, field by field. The test below reads what the
-//! model writes into them, so that neither goes its own way.
+//! model writes into them, so that neither goes its own way. Runs and verdicts have files of their own.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
+
+pub mod run;
+pub mod verdict;
 
 /// Who did it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,8 +93,7 @@ pub enum Phase {
         /// Which, from 0.
         index: usize,
         /// The Attempt, where the check is a script.
-        #[schema(value_type = Option<Object>)]
-        attempt: Option<serde_json::Value>,
+        attempt: Option<Box<run::CheckAttempt>>,
     },
     /// Traffic goes back.
     Returning,
@@ -506,7 +508,7 @@ mod tests {
 
     /// Reads what the model writes. A field too many or too few is an error.
     #[track_caller]
-    fn reads<T: DeserializeOwned>(value: &impl serde::Serialize) {
+    pub(super) fn reads<T: DeserializeOwned>(value: &impl serde::Serialize) {
         let written = serde_json::to_value(value).unwrap();
         if let Err(error) = serde_json::from_value::<T>(written.clone()) {
             panic!("{error}: {written:#}");
