@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
 
-use std::fs::File;
+mod support;
+
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::{Process, World, free_port, shop};
 use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
 
@@ -51,137 +52,26 @@ const COMMENT: &str = "the planks are dry <b>indeed</b>";
 /// The width of a small phone.
 const PHONE: u32 = 380;
 
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ended = self.0.kill().and_then(|()| self.0.wait().map(drop));
-    }
+/// The one-time link that the server printed.
+fn setup_link(world: &World) -> String {
+    let log = world.log("server");
+    let at = log.find("/setup/").expect("the server offers to make the first admin");
+    let token = log[at..].split_whitespace().next().unwrap();
+    format!("{}{}", world.url(), &token[1..])
 }
 
-/// A server with its agent and its gateway.
-struct World {
-    root: tempfile::TempDir,
-    url: String,
-    server: Option<Process>,
-}
-
-impl World {
-    fn start() -> Self {
-        let listen = format!("127.0.0.1:{}", free_port());
-        let root = tempfile::tempdir().unwrap();
-        let mut world = Self { root, url: format!("http://{listen}/"), server: None };
-        let log = File::create(world.path("server.log")).unwrap();
-        let mut serve = world.command(&["serve", "--listen", &listen]);
-        world.server = Some(Process(serve.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
-        world.eventually("the server answers", || world.run(&["whoami"]).status.success());
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.root.path())
-            .env("TOWPATH_DATA_DIR", self.path("data"))
-            .env("TOWPATH_ALLOW_UNSANDBOXED", "true")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn ok(&self, arguments: &[&str]) {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path("server.log")).unwrap_or_default()
-    }
-
-    fn eventually(&self, what: &str, mut done: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !done() {
-            assert!(Instant::now() < deadline, "did not happen within 30 s: {what}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// The one-time link that the server printed.
-    fn setup_link(&self) -> String {
-        let log = self.log();
-        let at = log.find("/setup/").expect("the server offers to make the first admin");
-        let token = log[at..].split_whitespace().next().unwrap();
-        format!("{}{}", self.url, &token[1..])
-    }
-
-    /// Makes the project with an Environment that wants an approval, and a shop to push.
-    fn make_shop(&self) {
-        self.ok(&["project", "create", "shop"]);
-        let document = format!(
-            "environment: production\nproject: shop\ntarget: {{ instances: 1 }}\n\
-             listen: 127.0.0.1:{}\nallow: {{ refs: [refs/heads/main] }}\n\
-             gates:\n  - approval: {{ by: [admin], count: 1, self_approval: deny }}\n",
-            free_port()
-        );
-        std::fs::write(self.path("production.yaml"), document).unwrap();
-        self.ok(&["apply", "shop", self.path("production.yaml").to_str().unwrap(), "--yes"]);
-        std::fs::create_dir(self.path("shop")).unwrap();
-        std::fs::write(self.path("shop.rs"), SHOP).unwrap();
-        let rustc = Command::new("rustc")
-            .args(["--edition=2024", "-Cdebuginfo=0", "-Cstrip=symbols", "-o"])
-            .args([self.path("shop/shop"), self.path("shop.rs")])
-            .status();
-        assert!(rustc.unwrap().success());
-        std::fs::write(self.path("shop/towpath.yaml"), PIPELINE).unwrap();
-        self.git(&["init", "-q", "-b", "main"]);
-        self.git(&["add", "."]);
-        self.git(&["commit", "-q", "-m", "shop: Open"]);
-    }
-
-    /// Makes a developer who is not the one who approves.
-    async fn hire(&self) {
-        let local: Value =
-            serde_json::from_slice(&std::fs::read(self.path("data/run/local.json")).unwrap()).unwrap();
-        let user = json!({
-            "login": "dora", "password": PASSWORD, "roles": [{"role": "developer", "project": "shop"}],
-        });
-        let request = reqwest::Client::new().post(format!("{}api/v1/users", self.url));
-        let token = local["token"].as_str().unwrap();
-        assert!(request.bearer_auth(token).json(&user).send().await.unwrap().status().is_success());
-    }
-
-    fn push(&self) {
-        let login = self.url.replace("http://", &format!("http://dora:{PASSWORD}@"));
-        self.git(&["push", "-q", &format!("{login}git/shop.git"), "main"]);
-    }
-
-    fn git(&self, arguments: &[&str]) {
-        let mut git = Command::new("git");
-        git.current_dir(self.path("shop"))
-            .args(["-c", "user.name=Dora", "-c", "user.email=dora@example.com", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null");
-        let output = git.output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", stderr(&output));
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // The gateway and the supervisors outlive those who started them.
-        let _stopped = self.run(&["shutdown"]);
-    }
+/// Makes the project with an Environment that wants an approval, a developer who is not the one who approves, and a shop
+/// that they push.
+fn open_shop(world: &World) {
+    world.make_shop(&format!(
+        "environment: production\nproject: shop\ntarget: {{ instances: 1 }}\n\
+         listen: 127.0.0.1:{}\nallow: {{ refs: [refs/heads/main] }}\n\
+         gates:\n  - approval: {{ by: [admin], count: 1, self_approval: deny }}\n",
+        free_port()
+    ));
+    world.tell(&["user", "create", "dora", "--role", "developer@shop"], &format!("{PASSWORD}\n"));
+    shop::compile(world, SHOP, &world.work().join("shop"));
+    world.push_as("dora", PASSWORD, &[("towpath.yaml", PIPELINE)]);
 }
 
 /// A browser and the program that drives it.
@@ -195,12 +85,7 @@ struct Browser {
 impl Browser {
     async fn start(tools: &Tools, url: &str) -> Self {
         let port = free_port();
-        let process = Command::new(&tools.chromedriver)
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let process = Process(process.unwrap());
+        let process = Process::silent(Command::new(&tools.chromedriver).arg(format!("--port={port}")));
         let profile = tempfile::tempdir().unwrap();
         let mut wanted = DesiredCapabilities::chrome();
         wanted.set_binary(tools.chromium.to_str().unwrap()).unwrap();
@@ -288,14 +173,6 @@ impl Tools {
     }
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 // A driver that is dropped by a failed test ends its browser from another thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_sets_up_watches_a_run_and_approves() {
@@ -309,11 +186,9 @@ async fn a_person_sets_up_watches_a_run_and_approves() {
     // The driver's own client needs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let world = World::start();
-    let browser = Browser::start(&tools, &world.url).await;
+    let browser = Browser::start(&tools, &world.url()).await;
     set_up(&world, &browser).await;
-    world.hire().await;
-    world.make_shop();
-    world.push();
+    open_shop(&world);
     watch_the_run(&browser).await;
     approve(&browser).await;
 
@@ -331,7 +206,7 @@ async fn a_person_sets_up_watches_a_run_and_approves() {
 
 /// Uses the one-time link, and signs in with what it made.
 async fn set_up(world: &World, browser: &Browser) {
-    browser.driver.goto(world.setup_link()).await.unwrap();
+    browser.driver.goto(setup_link(world)).await.unwrap();
     browser.fill("input[name=login]", ADMIN).await;
     browser.fill("input[name=password]", PASSWORD).await;
     browser.fill("input[name=password_again]", PASSWORD).await;

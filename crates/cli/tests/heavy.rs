@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Command;
-use std::time::Duration;
-
-use support::{World, free_port, text};
+use support::{World, free_port, shop, text};
 
 /// A gigabyte in whole lines of 80 bytes, between a first and a last one.
 const FLOOD: &str = "\
@@ -53,24 +48,8 @@ fn main() {
 "#;
 
 fn pipeline(command: &str) -> String {
-    format!(
-        "\
-name: shop
-on:
-  push: {{ branches: [main] }}
-jobs:
-  build:
-    executor: host
-    steps: [{{ run: 'test -x shop' }}]
-    artifacts: {{ shop: {{ files: [shop] }} }}
-workloads:
-  shop: {{ artifact: shop, command: {command}, health: {{ ready: /, start_within: 3s }} }}
-stages:
-  - name: edge
-    environments: [edge]
-    deploy: {{ strategy: canary, steps: [{{ weight: 10%, for: 1s }}] }}
-"
-    )
+    let workload = format!("command: {command}, health: {{ ready: /, start_within: 3s }}");
+    shop::pipeline("shop", &workload, "deploy: { strategy: canary, steps: [{ weight: 10%, for: 1s }] }")
 }
 
 /// The most memory that a process ever held, in MiB.
@@ -102,45 +81,16 @@ fn a_gigabyte_of_log_is_cut_in_the_middle_and_nobody_holds_it_in_memory() {
 
 /// One request; the answer's body.
 fn request(port: u16, body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let method = if body.is_empty() { "GET" } else { "POST" };
-    let head = format!(
-        "{method} / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap_or(answer.len() - 4);
-    if !answer.starts_with(b"HTTP/1.1 200") {
-        return Err(std::io::Error::other(text(&answer[..end])));
-    }
-    Ok(answer.split_off(end + 4))
+    let shop::Answer { status, body } = shop::request(("127.0.0.1", port), body)?;
+    if status == "200" { Ok(body) } else { Err(std::io::Error::other(status + &text(&body))) }
 }
 
 #[test]
 fn large_bodies_pass_whole_and_a_service_that_is_never_ready_gets_no_traffic() {
     let world = World::start();
     let port = free_port();
-    let document = format!(
-        "environment: edge\nproject: shop\ntarget: {{ instances: 1 }}\nlisten: 127.0.0.1:{port}\n\
-         allow: {{ refs: [refs/heads/main] }}\n"
-    );
-    std::fs::write(world.path("edge.yaml"), document).unwrap();
-    std::fs::write(world.path("shop.rs"), SHOP).unwrap();
-    world.ok(&["project", "create", "shop"]);
-    world.ok(&["apply", "shop", world.path("edge.yaml").to_str().unwrap(), "--yes"]);
-    std::fs::create_dir(world.path("built")).unwrap();
-    let rustc = Command::new("rustc")
-        .args(["--edition=2024", "-Cdebuginfo=0", "-Cstrip=symbols", "-O", "-o"])
-        .args([world.path("built/shop"), world.path("shop.rs")])
-        .status();
-    assert!(rustc.unwrap().success());
-    // The first push makes the working copy; the program is added with it.
-    world.push(&[("towpath.yaml", "name: shop\njobs: { nothing: { executor: host, steps: ['true'] } }\n")]);
-    std::fs::copy(world.path("built/shop"), world.path("work/shop")).unwrap();
+    world.make_shop(&shop::document(&format!("127.0.0.1:{port}"), "instances: 1"));
+    shop::compile(&world, SHOP, &world.work().join("shop"));
     world.push(&[("towpath.yaml", &pipeline("./shop"))]);
     world.eventually("the service serves", || request(port, b"").is_ok_and(|body| body == b"open"));
 

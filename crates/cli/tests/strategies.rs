@@ -5,15 +5,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use support::{World, free_port, text};
+use support::{World, free_port, shop, text};
 
 /// Answers with the file `version`, which stands beside it; as an error where that says so.
 const SHOP: &str = r#"
@@ -40,39 +37,16 @@ fn main() {
 "#;
 
 fn pipeline(deploy: &str) -> String {
-    format!(
-        "\
-name: shop
-on:
-  push: {{ branches: [main] }}
-jobs:
-  build:
-    executor: host
-    steps: [{{ run: 'test -x shop' }}]
-    artifacts: {{ shop: {{ files: [shop, version] }} }}
-workloads:
-  shop: {{ artifact: shop, command: ./shop, health: {{ ready: /ready, period: 1s }} }}
-stages:
-  - name: edge
-    environments: [edge]
-    deploy: {deploy}
-    analysis: {{ error_rate: {{ max_increase: 2pp, block: 2s }} }}
-    deadline: 3m
-"
-    )
+    let stage = format!(
+        "deploy: {deploy}, analysis: {{ error_rate: {{ max_increase: 2pp, block: 2s }} }}, deadline: 3m"
+    );
+    shop::pipeline("shop, version", "command: ./shop, health: { ready: /ready, period: 1s }", &stage)
 }
 
 /// One request: the status line's number and the body.
 fn request(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = text(&answer);
-    let status = answer.split(' ').nth(1).unwrap_or("none").to_owned();
-    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-    Ok(format!("{status} {body}"))
+    let answer = shop::request(("127.0.0.1", port), b"")?;
+    Ok(format!("{} {}", answer.status, text(&answer.body)))
 }
 
 /// Users who ask without a pause until they are told to stop, and count what they were answered.
@@ -122,23 +96,9 @@ impl Shop {
     /// A Project whose Environment has three Instances, of which version 1 runs.
     fn open() -> Self {
         let (world, port) = (World::start(), free_port());
-        let document = format!(
-            "environment: edge\nproject: shop\ntarget: {{ instances: 3 }}\nlisten: 127.0.0.1:{port}\n\
-             allow: {{ refs: [refs/heads/main] }}\n"
-        );
-        std::fs::write(world.path("edge.yaml"), document).unwrap();
-        std::fs::write(world.path("shop.rs"), SHOP).unwrap();
-        world.ok(&["project", "create", "shop"]);
-        world.ok(&["apply", "shop", world.path("edge.yaml").to_str().unwrap(), "--yes"]);
-        world.push(&[(
-            "towpath.yaml",
-            "name: shop\njobs: { nothing: { executor: host, steps: ['true'] } }\n",
-        )]);
-        let rustc = Command::new("rustc")
-            .args(["--edition=2024", "-Cdebuginfo=0", "-Cstrip=symbols", "-O", "-o"])
-            .args([world.path("work/shop"), world.path("shop.rs")])
-            .status();
-        assert!(rustc.unwrap().success());
+        world.make_shop(&shop::document(&format!("127.0.0.1:{port}"), "instances: 3"));
+        world.push(&[("towpath.yaml", shop::NOTHING)]);
+        shop::compile(&world, SHOP, &world.work().join("shop"));
         let shop = Self { world, port };
         shop.release("v1", "{ strategy: recreate }");
         shop.world.eventually("version 1 serves", || request(port).is_ok_and(|answer| answer == "200 v1"));
