@@ -114,13 +114,10 @@ pub(super) fn votes(principal: &Principal, environment: &Environment, waiting: &
     let refused =
         act::refused(principal, Deed::Decide, project).or_else(|| objection(principal, environment, waiting));
     let page = routes::promotion(&waiting.id.to_string());
-    let action = |kind, label: &str, consequence| Action {
-        kind,
-        label: label.to_owned(),
-        url: routes::act(&page, kind),
-        consequence,
-        fields: vec![("binding".to_owned(), waiting.binding().to_string())],
-        refused: refused.clone(),
+    let action = |kind, label, consequence| {
+        Action::on(&page, kind, label, consequence)
+            .sending("binding", waiting.binding())
+            .unless(refused.clone())
     };
     let (version, key) = (&waiting.revision.version, &environment.key);
     let replaces = environment.current.as_ref().map_or_else(

@@ -216,9 +216,9 @@ fn promote_action(principal: &Principal, environment: &Environment, version: &st
         "Proposes {version} for `{key}`. It enters when every gate is open; what waits there now is superseded."
     );
     let (label, page) = (format!("Promote {version}"), routes::release(key.project.as_str(), version));
-    let promote =
-        action(principal, Deed::Promote, environment, ActionKind::Promote, &label, &page, consequence);
-    Action { fields: vec![("environment".to_owned(), key.environment.to_string())], ..promote }
+    Action::on(&page, ActionKind::Promote, label, consequence)
+        .sending("environment", &key.environment)
+        .unless(act::refused(principal, Deed::Promote, &key.project))
 }
 
 fn page_of(key: &EnvironmentKey) -> String {
@@ -241,7 +241,8 @@ pub(super) fn hold_at(principal: &Principal, environment: &Environment, page: &s
         "Nothing enters `{key}` by itself until somebody resumes it.{} An unhealthy verdict still rolls back.",
         rollout.unwrap_or_default()
     );
-    action(principal, Deed::Hold, environment, ActionKind::Hold, "Hold", page, consequence)
+    let refused = act::refused(principal, Deed::Hold, &key.project);
+    Action::on(page, ActionKind::Hold, "Hold", consequence).unless(refused)
 }
 
 /// Resumes from the Environment's own page.
@@ -261,7 +262,8 @@ pub(super) fn resume_at(principal: &Principal, environment: &Environment, page: 
         (None, None) => "Nothing waits just now.".to_owned(),
     };
     let consequence = format!("Ends the hold of `{}`. {then}", environment.key);
-    action(principal, Deed::Resume, environment, ActionKind::Resume, "Resume", page, consequence)
+    let refused = act::refused(principal, Deed::Resume, &environment.key.project);
+    Action::on(page, ActionKind::Resume, "Resume", consequence).unless(refused)
 }
 
 /// Goes back from a page: the Rollout that runs, else to what ran before.
@@ -284,24 +286,26 @@ pub(super) fn rollback_at(principal: &Principal, environment: &Environment, page
         (None, Some(past)) => back_words(environment, &past.revision.version),
         (None, None) => format!("Nothing ran in `{key}` before; there is no way back."),
     };
-    action(principal, Deed::RollBack, environment, ActionKind::RollBack, "Roll back", page, consequence)
+    roll_back(principal, environment, page, "Roll back", consequence)
 }
 
 /// Goes back to one Revision of the history.
 fn back_to(principal: &Principal, environment: &Environment, promotion: &Promotion) -> Action {
     let version = &promotion.revision.version;
     let consequence = back_words(environment, version);
-    let page = page_of(&environment.key);
-    let back = action(
-        principal,
-        Deed::RollBack,
-        environment,
-        ActionKind::RollBack,
-        "Go back to this",
-        &page,
-        consequence,
-    );
-    Action { fields: vec![("to".to_owned(), promotion.revision.digest.to_string())], ..back }
+    roll_back(principal, environment, &page_of(&environment.key), "Go back to this", consequence)
+        .sending("to", promotion.revision.digest)
+}
+
+fn roll_back(
+    principal: &Principal,
+    environment: &Environment,
+    page: &str,
+    label: &str,
+    consequence: String,
+) -> Action {
+    let refused = act::refused(principal, Deed::RollBack, &environment.key.project);
+    Action::on(page, ActionKind::RollBack, label, consequence).unless(refused)
 }
 
 fn back_words(environment: &Environment, version: &str) -> String {
@@ -323,29 +327,9 @@ pub(super) fn release_action(principal: &Principal, environment: &Environment, v
         "{version} is proposed for `{}` once more and leaves its quarantine. Its gates have to open again.",
         environment.key
     );
-    let page = page_of(&environment.key);
-    let release =
-        action(principal, Deed::Promote, environment, ActionKind::Release, "Try again", &page, consequence);
-    Action { fields: vec![("version".to_owned(), version.to_owned())], ..release }
-}
-
-fn action(
-    principal: &Principal,
-    deed: Deed,
-    environment: &Environment,
-    kind: ActionKind,
-    label: &str,
-    page: &str,
-    consequence: String,
-) -> Action {
-    Action {
-        kind,
-        label: label.to_owned(),
-        url: routes::act(page, kind),
-        consequence,
-        fields: Vec::new(),
-        refused: act::refused(principal, deed, &environment.key.project),
-    }
+    Action::on(&page_of(&environment.key), ActionKind::Release, "Try again", consequence)
+        .sending("version", version)
+        .unless(act::refused(principal, Deed::Promote, &environment.key.project))
 }
 
 /// Holds; the words say why.

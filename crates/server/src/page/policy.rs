@@ -67,13 +67,8 @@ fn card(principal: &Principal, change: &PolicyChange, policy: &Policy) -> Policy
     let page = routes::policy_change(key.project.as_str(), key.environment.as_str(), change.number);
     let refused = refused(principal, change, policy);
     let own = change.author.login() == Some(principal.user.login.as_str());
-    let action = |kind, label: &str, consequence, refused| Action {
-        kind,
-        label: label.to_owned(),
-        url: routes::act(&page, kind),
-        consequence,
-        fields: vec![("binding".to_owned(), change.binding().to_string())],
-        refused,
+    let action = |kind, label, consequence, refused| {
+        Action::on(&page, kind, label, consequence).sending("binding", change.binding()).unless(refused)
     };
     let yes = format!(
         "Signs {}, exactly as it is shown here: {}. With the last signature the document takes effect at once.",

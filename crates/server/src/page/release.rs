@@ -211,16 +211,15 @@ fn actions(principal: &Principal, project: &ProjectName, journey: &Journey) -> V
     let open = |step: &&JourneyStep| {
         !step.serves && step.promotion.as_ref().is_none_or(|promotion| promotion.outcome.is_some())
     };
-    let action = |step: &JourneyStep| Action {
-        kind: ActionKind::Promote,
-        label: format!("Promote to {}", step.environment.environment),
-        url: routes::act(&page, ActionKind::Promote),
-        consequence: format!(
+    let action = |step: &JourneyStep| {
+        let environment = &step.environment.environment;
+        let consequence = format!(
             "Proposes {version} for `{}`. It enters when every gate there is open; what waits there now is superseded.",
             step.environment
-        ),
-        fields: vec![("environment".to_owned(), step.environment.environment.to_string())],
-        refused: refused.clone(),
+        );
+        Action::on(&page, ActionKind::Promote, format!("Promote to {environment}"), consequence)
+            .sending("environment", environment)
+            .unless(refused.clone())
     };
     journey.steps.iter().filter(open).map(action).collect()
 }

@@ -254,13 +254,8 @@ async fn resumable(app: &App, run: &Run) -> Option<(String, u32)> {
 /// Cancel while it runs; again, once it has failed; on from where it failed.
 fn actions(run: &Run, refused: Option<&str>, resumable: Option<&(String, u32)>) -> Vec<Action> {
     let page = routes::run(run.project.as_str(), run.number);
-    let action = |kind, label: &str, consequence: String| Action {
-        kind,
-        label: label.to_owned(),
-        url: routes::act(&page, kind),
-        consequence,
-        fields: Vec::new(),
-        refused: refused.map(str::to_owned),
+    let action = |kind, label: &str, consequence: String| {
+        Action::on(&page, kind, label, consequence).unless(refused.map(str::to_owned))
     };
     let names = |wanted: fn(&JobRun) -> bool| {
         let names: Vec<String> =
@@ -302,7 +297,7 @@ fn actions(run: &Run, refused: Option<&str>, resumable: Option<&(String, u32)>) 
             run.title()
         );
         let resume = action(ActionKind::Resume, &format!("Resume {job} from step {step}"), consequence);
-        actions.push(Action { fields: vec![("job".to_owned(), job.clone())], ..resume });
+        actions.push(resume.sending("job", job));
     }
     actions
 }

@@ -1,5 +1,7 @@
 //! What several pages show: the frame, states, people, commits, gates and actions.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 /// The frame of every page: who looks, when, and where news come from.
@@ -289,6 +291,39 @@ pub struct Action {
     pub fields: Vec<(String, String)>,
     /// Why this person cannot do it now; the button is then shown disabled, with the reason.
     pub refused: Option<String>,
+}
+
+impl Action {
+    /// An action on what lives at `page`, with nothing in its way.
+    #[must_use]
+    pub fn on(
+        page: &str,
+        kind: ActionKind,
+        label: impl Into<String>,
+        consequence: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            label: label.into(),
+            url: crate::routes::act(page, kind),
+            consequence: consequence.into(),
+            fields: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// Sends one more field.
+    #[must_use]
+    pub fn sending(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.fields.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Shows it disabled where there is a reason.
+    #[must_use]
+    pub fn unless(self, refused: Option<String>) -> Self {
+        Self { refused, ..self }
+    }
 }
 
 /// A Run in a list.
