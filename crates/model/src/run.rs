@@ -587,14 +587,17 @@ impl Run {
                 Admission::Free => handled.effect(RunEffect::PrepareSource),
                 Admission::NeedsApproval(reason) => {
                     run.state = RunState::AwaitingApproval;
-                    run.reason = reason;
+                    run.reason = format!(
+                        "{reason}; look at it, then let it run: `towpath allow {} {}`, or the button on its page",
+                        run.project, run.number
+                    );
                 }
             }
         } else {
             let count = run.diagnostics.len();
             run.finish(
                 RunState::Invalid,
-                format!("the pipeline file has {count} mistakes"),
+                format!("the pipeline file has {count} {}", if count == 1 { "mistake" } else { "mistakes" }),
                 now,
                 &mut handled,
             );

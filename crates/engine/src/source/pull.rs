@@ -71,10 +71,8 @@ impl Engine {
         });
         let admission = if fork && watched.source.fork_runs == ForkRuns::Approve {
             Admission::NeedsApproval(format!(
-                "commit {} of pull request {number} comes from a fork; look at it, then let it run: \
-                 `towpath allow {} RUN`, or the button on its page",
-                commit.get(..7).unwrap_or(&commit),
-                project.name
+                "commit {} of pull request {number} comes from a fork",
+                commit.get(..7).unwrap_or(&commit)
             ))
         } else {
             Admission::Free

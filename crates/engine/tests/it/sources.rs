@@ -91,7 +91,8 @@ fn branches_and_pull_requests_of_a_mirror_start_runs_of_the_right_trust() {
     look(&world);
     let run = world.find_run(2);
     assert_eq!((run.trust, run.state), (Trust::Fork, RunState::AwaitingApproval), "{}", run.reason);
-    assert!(run.reason.contains("comes from a fork"), "{}", run.reason);
+    let said = "comes from a fork; look at it, then let it run: `towpath allow shop 2`";
+    assert!(run.reason.contains(said), "{}", run.reason);
     for _ in 0..20 {
         world.tick();
     }
