@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
 use crate::Cli;
 
@@ -69,8 +69,12 @@ fn describe(command: &Command, parent: &str, level: usize, page: &mut String) {
     }
 }
 
+/// Whether the page says it once for all: what clap adds to each command, and how a server is found.
 fn is_common(argument: &Arg) -> bool {
-    ["help", "version", "url", "token", "json"].contains(&argument.get_id().as_str())
+    let action = argument.get_action();
+    let of_clap =
+        matches!(action, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version);
+    of_clap || argument.is_global_set() && ["url", "token", "json"].contains(&argument.get_id().as_str())
 }
 
 fn row(argument: &Arg) -> String {
