@@ -43,11 +43,13 @@ impl<'n, 'r> Fields<'n, 'r> {
             return None;
         };
         let mut known: Vec<(&'static str, &'n Entry)> = Vec::new();
+        let mut meant = Vec::new();
         let extends = matches!(object.name, "pipeline" | "included file");
         // A place for anchors: nothing reads what stands there.
         for entry in entries.iter().filter(|entry| !(extends && entry.key.starts_with("x-"))) {
             match object.key(&entry.key) {
                 None => {
+                    meant.extend(closest(&canonical(&entry.key), object.keys.iter().map(|key| key.name)));
                     let edits = rewrite::edits(object, entry, entries, report.text());
                     report.at(&entry.key_span, unknown_key(object, &entry.key).edits(edits));
                 }
@@ -60,7 +62,9 @@ impl<'n, 'r> Fields<'n, 'r> {
         }
         let fields = Self { object, entries: known, taken: Vec::new(), report, span: owner.clone() };
         for key in object.keys {
+            // A key that is there misspelt is one mistake, not two.
             if matches!(key.presence, Presence::Required)
+                && !meant.contains(&key.name)
                 && !fields.entries.iter().any(|(name, _)| *name == key.name)
             {
                 report.at(owner, missing(object, key));

@@ -8,8 +8,8 @@ use super::Kind;
 
 /// What is particular to a kind: how it is tested, built, packed and started.
 struct Recipe {
-    test: &'static [&'static str],
-    build: &'static [&'static str],
+    test: Vec<String>,
+    build: Vec<String>,
     files: String,
     command: String,
     /// What the author should look at first.
@@ -21,10 +21,10 @@ const GENERIC_NOTE: &str = "Check that `files` names what the build makes, and `
 /// The pipeline file.
 pub(super) fn pipeline(kind: Kind, name: &ProjectName, directory: &Path) -> String {
     let Recipe { test, build, files, command, note } = recipe(kind, name, directory);
-    let steps = |lines: &[&str]| {
+    let steps = |lines: &[String]| {
         lines.iter().map(|line| format!("      - run: {}\n", quoted(line))).collect::<String>()
     };
-    let (test, build) = (steps(test), steps(build));
+    let (test, build) = (steps(&test), steps(&build));
     format!(
         "\
 # What happens to a commit, from push to production.
@@ -104,17 +104,18 @@ fn quoted(line: &str) -> String {
 }
 
 fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
-    let own = |test, build, files: &str, command: &str| Recipe {
-        test,
-        build,
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+    let own = |test: &[&str], build: &[&str], files: &str, command: &str| Recipe {
+        test: lines(test),
+        build: lines(build),
         files: files.to_owned(),
         command: command.to_owned(),
         note: GENERIC_NOTE,
     };
-    let node = "node server.js";
     match kind {
         Kind::Cargo => {
-            let binary = cargo_package(directory).unwrap_or_else(|| name.to_string());
+            let package = toml_name(directory, "Cargo.toml", "[package]");
+            let binary = package.unwrap_or_else(|| name.to_string());
             own(
                 &["cargo test --locked"],
                 &["cargo build --release --locked"],
@@ -122,23 +123,28 @@ fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
                 &format!("./{binary}"),
             )
         }
-        Kind::Npm => own(
-            &["npm ci", "npm test --if-present"],
-            &["npm ci", "npm run build --if-present", "npm prune --omit=dev"],
-            "'**'",
-            node,
-        ),
+        Kind::Npm => {
+            // `npm ci` wants a lock file.
+            let locked = directory.join("package-lock.json").exists();
+            let install = if locked { "npm ci" } else { "npm install" };
+            own(
+                &[install, "npm test --if-present"],
+                &[install, "npm run build --if-present", "npm prune --omit=dev"],
+                "'**'",
+                &node_start(directory),
+            )
+        }
         Kind::Pnpm => own(
             &["pnpm install --frozen-lockfile", "pnpm run --if-present test"],
             &["pnpm install --frozen-lockfile", "pnpm run --if-present build"],
             "'**'",
-            node,
+            &node_start(directory),
         ),
         Kind::Yarn => own(
             &["yarn install --immutable", "yarn test"],
             &["yarn install --immutable", "yarn build"],
             "'**'",
-            node,
+            &node_start(directory),
         ),
         Kind::Python => own(
             &["python3 -m venv .venv", ".venv/bin/pip install . pytest", ".venv/bin/pytest"],
@@ -146,7 +152,9 @@ fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
             "'wheels/**'",
             &format!(
                 "python3 -m venv .venv && .venv/bin/pip install --no-index --find-links wheels wheels/*.whl && exec .venv/bin/python -m {}",
-                name.as_str().replace('-', "_")
+                toml_name(directory, "pyproject.toml", "[project]")
+                    .unwrap_or_else(|| name.to_string())
+                    .replace('-', "_")
             ),
         ),
         Kind::PythonRequirements => own(
@@ -224,10 +232,26 @@ fn recipe(kind: Kind, name: &ProjectName, directory: &Path) -> Recipe {
     }
 }
 
-/// The package's name in `Cargo.toml`, which names its binary too.
-fn cargo_package(directory: &Path) -> Option<String> {
-    let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).ok()?;
-    let package = manifest.split("[package]").nth(1)?;
+/// What starts a project of Node: its `start` script where that is a plain call of node, which gets signals itself.
+fn node_start(directory: &Path) -> String {
+    let script = || -> Option<String> {
+        let manifest = std::fs::read(directory.join("package.json")).ok()?;
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
+        let start = manifest.pointer("/scripts/start")?.as_str()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || " ./_-=".contains(c);
+        Some(if start.starts_with("node ") && start.chars().all(plain) {
+            start.to_owned()
+        } else {
+            "npm start".to_owned()
+        })
+    };
+    script().unwrap_or_else(|| "node server.js".to_owned())
+}
+
+/// The name that a section of a manifest gives, which names a crate's binary and a Python package too.
+fn toml_name(directory: &Path, file: &str, section: &str) -> Option<String> {
+    let manifest = std::fs::read_to_string(directory.join(file)).ok()?;
+    let package = manifest.split(section).nth(1)?;
     let line = package.lines().map(str::trim).find(|line| line.starts_with("name") && line.contains('='))?;
     let name = line.split('"').nth(1)?;
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
@@ -278,7 +302,8 @@ Next:
      towpath project create {name}
      towpath apply {name} .towpath/*.yaml
                                        gives it the environments
-  4. git remote add towpath http://127.0.0.1:7878/git/{name}.git
+  4. git add . && git commit           a push takes what is committed
+     git remote add towpath http://127.0.0.1:7878/git/{name}.git
      git push towpath main             the answer says what runs and what waits
 {image}"
     )

@@ -53,6 +53,36 @@ fn kinds_are_recognised_and_their_files_are_clean() {
     check(&[], Kind::Unknown);
 }
 
+/// What is written for a directory with these files.
+fn written(files: &[(&str, &str)]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let scaffold = scaffold(directory.path(), recognise(directory.path()));
+    let text = scaffold.files[0].text.clone();
+    let (_, diagnostics) = parse_pipeline("towpath.yaml", &text);
+    assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
+    text
+}
+
+#[test]
+fn what_the_manifest_says_is_used() {
+    let node = |manifest, lock: &[(&'static str, &'static str)]| {
+        written(&[&[("package.json", manifest)][..], lock].concat())
+    };
+    let plain = node(r#"{"scripts": {"start": "node src/main.js --quiet"}}"#, &[]);
+    assert!(
+        plain.contains("command: node src/main.js --quiet\n") && plain.contains("run: npm install\n"),
+        "{plain}"
+    );
+    let locked = node(r#"{"scripts": {"start": "next start && true"}}"#, &[("package-lock.json", "{}")]);
+    assert!(locked.contains("command: npm start\n") && locked.contains("run: npm ci\n"), "{locked}");
+    assert!(node("{}", &[]).contains("command: node server.js\n"));
+    let python = written(&[("pyproject.toml", "[project]\nname = \"corn-stall\"\n")]);
+    assert!(python.contains("python -m corn_stall\n"), "{python}");
+}
+
 #[test]
 fn every_kind_has_a_word() {
     for kind in Kind::ALL {
