@@ -248,8 +248,8 @@ enum RemoteCommand {
     },
     /// Shows what serves in each environment of a project, since when, how it does, and what waits for what.
     Status {
-        /// The project.
-        project: String,
+        /// The project, or one of its environments as `shop/production`.
+        place: String,
         #[command(flatten)]
         remote: Remote,
     },
@@ -427,7 +427,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Releases { project, version, remote } => {
             command::releases::run(&project, version.as_deref(), &remote).await
         }
-        RemoteCommand::Status { project, remote } => command::status::run(&project, &remote).await,
+        RemoteCommand::Status { place, remote } => command::status::run(&place, &remote).await,
         RemoteCommand::Env { args, remote } => env::run(args, &remote).await,
         RemoteCommand::Promote {
             version,

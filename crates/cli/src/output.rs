@@ -35,6 +35,16 @@ pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Writes a message for people: the moments in it, which messages have as machines do, become local times.
+pub fn words(text: &str) -> String {
+    let moment = |word: &str| word.ends_with('Z').then(|| word.parse().ok()).flatten().map(time);
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([' ', ',', ';', ':', '.', ')']);
+        moment(bare).map_or_else(|| word.to_owned(), |time| time + &word[bare.len()..])
+    };
+    text.split_inclusive(' ').map(word).collect()
+}
+
 /// Writes a time for people: local, to the second.
 pub fn time(at: jiff::Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()

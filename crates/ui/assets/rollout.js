@@ -74,7 +74,7 @@ function paint(chart) {
   value.replaceChildren(text("s", series.stable.length ? latest(series.stable) : ""), text("c", latest(series.candidate)));
   const [left, right] = chart.querySelectorAll(".scale span");
   left.textContent = `${Math.max(1, Math.round((end - start) / 1000))} s`;
-  right.textContent = `top ${FORMAT[field](top)}`;
+  right.textContent = values.length ? `top ${FORMAT[field](top)}` : "";
 }
 
 function text(name, content) {

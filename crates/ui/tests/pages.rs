@@ -109,7 +109,10 @@ fn bare() -> Vec<(&'static str, String)> {
         ..moment.timeline()
     };
     vec![
-        ("overview", page::overview(&OverviewView { shell: shell(), projects: vec![] })),
+        (
+            "overview",
+            page::overview(&OverviewView { shell: shell(), url: "http://x".into(), projects: vec![] }),
+        ),
         ("project", page::project(&project)),
         ("run", page::run(&run)),
         ("release", page::release(&release)),

@@ -109,7 +109,7 @@ fn show(promotion: &Promotion, serves: Option<&Revision>) {
             GateState::Waiting => "waits",
             GateState::Expired => "expired",
         };
-        line("gate", &format!("{}, {state}: {}", gate.kind, gate.reason));
+        line("gate", &format!("{}, {state}: {}", gate.kind, output::words(&gate.reason)));
     }
     for vote in &promotion.votes {
         let word = if vote.approve { "approved" } else { "rejected" };

@@ -45,7 +45,10 @@ fn describe(scaffold: &Scaffold) {
         Kind::Unknown => {
             anstream::println!("This is no kind of project that Towpath knows; the files hold placeholders:")
         }
-        kind => anstream::println!("This looks like a {} project, `{}`:", kind.word(), scaffold.name),
+        kind => {
+            let article = if kind == Kind::Npm { "an" } else { "a" };
+            anstream::println!("This looks like {article} {} project, `{}`:", kind.word(), scaffold.name);
+        }
     }
     for file in &scaffold.files {
         anstream::println!("  {}", file.path.display());

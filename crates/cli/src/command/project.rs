@@ -56,7 +56,10 @@ pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
             }
             show(&project, remote.json)?;
             if !remote.json {
-                anstream::println!("\npush to it:\n  git push {} main", project.git_url);
+                anstream::println!(
+                    "\npush to it:\n  git remote add towpath {}\n  git push towpath main",
+                    project.git_url
+                );
             }
         }
         Args::List => {

@@ -8,6 +8,7 @@ use towpath_api::rest::{
 };
 use towpath_model::environment::{InstanceHealth, human};
 
+use super::env::Place;
 use crate::client::{Client, part};
 use crate::context::Remote;
 use crate::output;
@@ -16,13 +17,30 @@ use crate::output;
 ///
 /// # Errors
 /// Fails where the server refuses.
-pub async fn run(project: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/projects/{}/environments", part(project));
+pub async fn run(place: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
     let client = Client::new(remote)?;
+    match place.parse::<Place>() {
+        Ok(place) => environment(&place, &client, remote.json).await?,
+        Err(_) => project(place, &client, remote).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one environment, or the JSON of it.
+async fn environment(place: &Place, client: &Client, json: bool) -> anyhow::Result<()> {
+    let status: EnvironmentStatus = client.get(&place.path("")).await?;
+    if json {
+        return output::json(&status);
+    }
+    show(&status);
+    Ok(())
+}
+
+async fn project(project: &str, client: &Client, remote: &Remote) -> anyhow::Result<()> {
+    let path = format!("/api/v1/projects/{}/environments", part(project));
     let all: Vec<EnvironmentStatus> = client.get(&path).await?;
     if remote.json {
-        output::json(&all)?;
-        return Ok(ExitCode::SUCCESS);
+        return output::json(&all);
     }
     triggers(&client.get(&format!("/api/v1/projects/{}/triggers", part(project))).await?);
     if all.is_empty() {
@@ -31,7 +49,7 @@ pub async fn run(project: &str, remote: &Remote) -> anyhow::Result<ExitCode> {
     for status in &all {
         show(status);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Prints what starts runs by itself, and when.
@@ -76,7 +94,7 @@ pub fn show(status: &EnvironmentStatus) {
         );
     }
     for wait in waits {
-        line("waits for", wait);
+        line("why", &output::words(wait));
     }
     if let Some(version) = offer {
         let EnvironmentRef { project, environment } = &environment.key;

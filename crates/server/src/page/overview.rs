@@ -27,7 +27,8 @@ pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said
             projects.push(card(&app, name, &own).await?);
         }
         let shell = frame(&app, &principal, live(None), said).await?;
-        Ok(html(page::overview(&OverviewView { shell, projects })))
+        let url = app.public_url.as_str().trim_end_matches('/').to_owned();
+        Ok(html(page::overview(&OverviewView { shell, url, projects })))
     };
     act::forget(&app, notice, or_error(&app, &principal, shown.await))
 }

@@ -110,17 +110,18 @@ fn verdict(promotion: &Promotion, rollout: &Rollout) -> VerdictView {
     if let Some(assessment) = &rollout.assessment {
         return assessed(assessment);
     }
-    let reason = match (&promotion.plan.strategy, &rollout.stable) {
-        (Strategy::Recreate, _) => "a recreate is not judged: readiness and the verification decide",
+    let (state, reason) = match (&promotion.plan.strategy, &rollout.stable) {
+        (Strategy::Recreate, _) => (None, "a recreate is not judged: readiness and the verification decide"),
         (Strategy::BlueGreen(BlueGreen { watch: None, .. }), _) => {
-            "a switch without `watch` is not judged: readiness and the verification decide"
+            (None, "a switch without `watch` is not judged: readiness and the verification decide")
         }
-        (_, None) => {
-            "the first deployment has nothing to be compared with: readiness and the verification decide"
-        }
-        (_, Some(_)) => "nothing was measured yet",
+        (_, None) => (
+            None,
+            "the first deployment has nothing to be compared with: readiness and the verification decide",
+        ),
+        (_, Some(_)) => (Some(State::Unknown), "nothing was measured yet"),
     };
-    VerdictView { state: State::Unknown, reason: reason.to_owned(), tests: Vec::new() }
+    VerdictView { state, reason: reason.to_owned(), tests: Vec::new() }
 }
 
 /// What the judge said, with the evidence of each of its tests.
@@ -134,10 +135,13 @@ fn assessed(assessment: &Assessment) -> VerdictView {
     let capital = |nats: f64| nats.clamp(-MOST_NATS, MOST_NATS).exp();
     let reached = |seen: f64, needed: f64, then: State| if seen >= needed { then } else { State::Unknown };
     let (candidate, stable) = (evidence.rollout.candidate, evidence.rollout.stable);
-    let harm = format!(
-        "{} of {} requests failed, of stable {} of {}; failures are {} as many",
-        candidate.errors, candidate.requests, stable.errors, stable.requests, evidence.ratio
+    let mut harm = format!(
+        "{} of {} requests failed, of stable {} of {}",
+        candidate.errors, candidate.requests, stable.errors, stable.requests
     );
+    if evidence.ratio.lower.is_some() || evidence.ratio.upper.is_some() {
+        harm.push_str(&format!("; that is {} as many", evidence.ratio));
+    }
     let (step, both) =
         (evidence.step.candidate, evidence.step.candidate.started + evidence.step.stable.started);
     let fine = match evidence.more_requests {
@@ -175,7 +179,7 @@ fn assessed(assessment: &Assessment) -> VerdictView {
             threshold: capital(evidence.starved_needed),
         },
     ];
-    VerdictView { state, reason: assessment.reason.to_string(), tests }
+    VerdictView { state: Some(state), reason: assessment.reason.to_string(), tests }
 }
 
 /// The checks after the deployment. Each is made only when the one before it has passed.

@@ -57,7 +57,8 @@ struct Sum {
     latency: Vec<u64>,
 }
 
-/// One line: a point for every `width` seconds in which anything was measured.
+/// One line: a point for every `width` seconds in which anything was measured. Gateways measure every second; where seconds
+/// are missing, a gateway could not report them (the server was away), and they are in the next point.
 fn points<'m>(rows: impl Iterator<Item = &'m Measurement>, width: i64) -> Vec<Point> {
     let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
     for row in rows {
@@ -68,12 +69,18 @@ fn points<'m>(rows: impl Iterator<Item = &'m Measurement>, width: i64) -> Vec<Po
         sum.latency.resize(sum.latency.len().max(row.latency.len()), 0);
         sum.latency.iter_mut().zip(&row.latency).for_each(|(all, count)| *all += count);
     }
-    let point = |(second, sum): (i64, Sum)| Point {
-        t: second * 1000,
-        rate: sum.requests as f64 / width as f64,
-        errors: (sum.requests > 0).then(|| sum.errors as f64 / sum.requests as f64),
-        p50: quantile(&sum.latency, 0.5),
-        p99: quantile(&sum.latency, 0.99),
+    let mut before = None;
+    let point = |(second, sum): (i64, Sum)| {
+        let since = before.replace(second).map_or(width, |before| second - before);
+        // One second more or less is how gateways tick.
+        let seconds = if since > 2 * width { since } else { width };
+        Point {
+            t: second * 1000,
+            rate: sum.requests as f64 / seconds as f64,
+            errors: (sum.requests > 0).then(|| sum.errors as f64 / sum.requests as f64),
+            p50: quantile(&sum.latency, 0.5),
+            p99: quantile(&sum.latency, 0.99),
+        }
     };
     sums.into_iter().map(point).collect()
 }
@@ -136,6 +143,8 @@ mod tests {
         let wide = points(rows.iter(), 4);
         assert_eq!(wide.iter().map(|point| point.t).collect::<Vec<_>>(), [4000, 8000, 12_000]);
         assert!(wide.iter().all(|point| point.rate == 10.0 && point.errors == Some(0.1)));
+        let gap = points([row(1, 10, 0), row(2, 10, 0), row(8, 60, 0), row(10, 10, 0)].iter(), 1);
+        assert!(gap.iter().all(|point| point.rate == 10.0), "six seconds came at once: {gap:?}");
         let idle = points([row(1, 0, 0)].iter(), 1);
         assert_eq!((idle[0].rate, idle[0].errors, idle[0].p50), (0.0, None, None));
     }

@@ -65,6 +65,7 @@ impl Moment {
         let fresh = ProjectCard { name: "newsletter".into(), route: vec![], last_run: None };
         OverviewView {
             shell: self.shell(),
+            url: "https://towpath.example.org".into(),
             projects: vec![
                 ProjectCard {
                     name: "shop".into(),
@@ -558,7 +559,7 @@ impl Moment {
             steps: vec![step(50, State::Passed), step(250, State::Running), step(500, State::Queued), step(1000, State::Queued)],
             deadline: Some(self.ago(-540)),
             verdict: VerdictView {
-                state: State::Unknown,
+                state: Some(State::Unknown),
                 reason: "1.0.2 fails no more often than 1.0.1 so far, but 2,904 requests are too few to be sure; about 1,100 more are needed.".into(),
                 tests: vec![
                     JudgeTest { name: "error rate".into(), state: State::Unknown, reason: "0.31 % against 0.28 %, at most 0.5 points more is allowed".into(), e_worse: Some(0.4), e_fine: Some(6.2), threshold: 20.0 },
@@ -612,7 +613,7 @@ impl Moment {
             rollout.polls = false;
             rollout.series.live = false;
             rollout.time_to_safe_ms = Some(84);
-            rollout.verdict.state = State::Unhealthy;
+            rollout.verdict.state = Some(State::Unhealthy);
             rollout.verdict.reason = "1.0.2 fails more often than 1.0.1: 6.1 % against 0.28 %.".into();
             rollout.verdict.tests[0].state = State::Unhealthy;
             rollout.verdict.tests[0].reason =

@@ -71,7 +71,7 @@ fn traffic(view: &EnvironmentView) -> Markup {
             @for promotion in &view.waiting {
                 div.banner.wait {
                     (badge(State::Waiting))
-                    p { a.strong href=(routes::promotion(&promotion.promotion)) { (promotion.version) } " waits: " (promotion.reason) }
+                    p { a.strong href=(routes::promotion(&promotion.promotion)) { (promotion.version) } " waits: " (prose(&promotion.reason)) }
                 }
             }
         }

@@ -17,7 +17,7 @@ pub fn overview(view: &OverviewView) -> Markup {
         div.title { h1 { "Projects" } }
         div #projects data-region {
             @for card in &view.projects { (project(card, now)) }
-            @if view.projects.is_empty() { (welcome()) }
+            @if view.projects.is_empty() { (welcome(&view.url)) }
         }
     };
     frame(&view.shell, &Page { title: "Projects", crumbs: Vec::new(), tone: tone_of(view), body })
@@ -54,13 +54,18 @@ fn project(card: &ProjectCard, now: Timestamp) -> Markup {
     }
 }
 
-fn welcome() -> Markup {
+fn welcome(url: &str) -> Markup {
     html! {
         section.card.empty {
             h2 { "The canal is dug, no boat is on it yet" }
-            p { "In the directory of a project, let Towpath write its files, make the project here, and push:" }
+            p { "In the directory of a project, sign in and let Towpath write the project's files:" }
+            (command(&format!("towpath login {url}")))
             (command("towpath init"))
+            p { "Make the project here, under the name that " code { "towpath init" } " says, and give it the environments:" }
             (command("towpath project create shop"))
+            (command("towpath apply shop .towpath/*.yaml"))
+            p { "Commit, and push. The answer says what runs and what waits for what." }
+            (command(&format!("git remote add towpath {url}/git/shop.git")))
             (command("git push towpath main"))
         }
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::part::action::button;
 use crate::part::frame::{Page, frame};
 use crate::part::route::strip;
-use crate::part::small::{badge, command, commit, digest, dot, runs, time};
+use crate::part::small::{badge, command, commit, digest, dot, prose, runs, time};
 use crate::part::triggers::triggers;
 use crate::routes;
 use crate::view::{ProjectView, State, Tone};
@@ -66,7 +66,7 @@ fn stops(view: &ProjectView) -> Markup {
                     (badge(State::Held))
                     p {
                         a href=(routes::environment(&view.name, &hold.environment)) { (hold.environment) }
-                        " takes no new promotion by itself: " (hold.reason)
+                        " takes no new promotion by itself: " (prose(&hold.reason))
                         span.muted { " · " (hold.by) ", " (time(hold.since, now)) }
                     }
                     @if let Some(action) = &hold.resume { (button(&view.shell, &format!("hold-{index}"), action)) }
@@ -77,7 +77,7 @@ fn stops(view: &ProjectView) -> Markup {
                     (badge(State::Quarantined))
                     p {
                         a href=(routes::release(&view.name, &row.version)) { (row.version) }
-                        " may not enter " (row.environment) ": " (row.reason)
+                        " may not enter " (row.environment) ": " (prose(&row.reason))
                         span.muted { " · " (time(row.since, now)) " " } (digest(&row.digest))
                     }
                     @if let Some(action) = &row.release { (button(&view.shell, &format!("quarantine-{index}"), action)) }

@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use crate::part::action::buttons;
 use crate::part::frame::{Page, frame};
 use crate::part::small::{badge, commit, digest, dot, prose, revision, time, tone, until, weight_bar};
-use crate::view::{Arm, JudgeTest, PromotionView, RolloutStep, RolloutView, State};
+use crate::view::{Arm, JudgeTest, Point, PromotionView, RolloutStep, RolloutView, State};
 use crate::{format, routes};
 
 /// Renders a Promotion.
@@ -120,6 +120,10 @@ fn charts(view: &PromotionView, rollout: &RolloutView) -> Markup {
         ("p50", "Latency, median"),
         ("p99", "Latency, 99th percentile"),
     ];
+    let measured = |points: &[Point]| points.iter().any(|point| point.errors.is_some());
+    if !rollout.polls && !measured(&rollout.series.stable) && !measured(&rollout.series.candidate) {
+        return html! { p.muted { "No request was measured while it ran." } };
+    }
     // `<` would let a text end the element; numbers hold none, and it stays so if texts come.
     let series = serde_json::to_string(&rollout.series).unwrap_or_default().replace('<', "\\u003c");
     html! {
@@ -139,7 +143,7 @@ fn verdict(rollout: &RolloutView) -> Markup {
     let verdict = &rollout.verdict;
     html! {
         div.verdict #verdict data-region {
-            div.title { h3 { "Verdict" } (badge(verdict.state)) }
+            div.title { h3 { "Verdict" } @if let Some(state) = verdict.state { (badge(state)) } }
             p.why aria-live="polite" { (prose(&verdict.reason)) }
             @for test in &verdict.tests { (judge_test(test)) }
         }
@@ -225,7 +229,7 @@ fn decisions(view: &PromotionView) -> Markup {
         section.card #decisions data-region {
             h2 { "Decisions" }
             ol.log-of-decisions { @for row in &view.decisions {
-                li { (time(row.at, view.shell.now)) (dot(row.state)) strong { (row.by) } span { (row.text) } }
+                li { (time(row.at, view.shell.now)) (dot(row.state)) strong { (row.by) } span { (prose(&row.text)) } }
             } }
         }
     }

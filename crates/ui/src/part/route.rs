@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::icon;
-use super::small::{badge, revision, time, tone, weight_bar};
+use super::small::{badge, prose, revision, time, tone, weight_bar};
 use crate::view::{EnvironmentCard, Lock, RouteStage, State};
 use crate::{format, routes};
 
@@ -71,7 +71,7 @@ fn basin(project: &str, stage: &RouteStage, card: &EnvironmentCard, now: Timesta
             }
             @for promotion in waiting {
                 a.wait-line href=(routes::promotion(&promotion.promotion)) {
-                    (icon::state(State::Waiting)) span { strong { (promotion.version) } " waits: " (promotion.reason) }
+                    (icon::state(State::Waiting)) span { strong { (promotion.version) } " waits: " (prose(&promotion.reason)) }
                 }
             }
             @if let Some(hold) = hold { p.hold-line { (icon::state(State::Held)) span { "Held: " (hold) } } }

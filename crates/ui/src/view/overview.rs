@@ -7,6 +7,8 @@ use super::{RouteStage, RunRow, Shell};
 pub struct OverviewView {
     /// The frame.
     pub shell: Shell,
+    /// The server's address, without a slash at its end.
+    pub url: String,
     /// The Projects this person may see.
     pub projects: Vec<ProjectCard>,
 }

@@ -121,8 +121,8 @@ pub struct RolloutStep {
 /// What the judge says.
 #[derive(Debug, Clone)]
 pub struct VerdictView {
-    /// Healthy, unhealthy or unknown.
-    pub state: State,
+    /// Healthy, unhealthy or unknown; none where nothing is judged.
+    pub state: Option<State>,
     /// Why, in plain words.
     pub reason: String,
     /// Each test.
