@@ -114,11 +114,12 @@ pub(super) fn votes(principal: &Principal, environment: &Environment, waiting: &
     let refused =
         act::refused(principal, Deed::Decide, project).or_else(|| objection(principal, environment, waiting));
     let page = routes::promotion(&waiting.id.to_string());
-    let action = |kind, label, consequence| {
-        Action::on(&page, kind, label, consequence)
-            .sending("binding", waiting.binding())
-            .unless(refused.clone())
+    let action = |kind, label, consequence, refused| {
+        Action::on(&page, kind, label, consequence).sending("binding", waiting.binding()).unless(refused)
     };
+    let mut yeses = waiting.votes.iter().filter(|vote| vote.approve && vote.binding == waiting.binding());
+    let said_yes = yeses.any(|vote| vote.user == principal.user.id);
+    let again = said_yes.then(|| "you have approved this already".to_owned());
     let (version, key) = (&waiting.revision.version, &environment.key);
     let replaces = environment.current.as_ref().map_or_else(
         || "It is the first deployment there".to_owned(),
@@ -132,5 +133,8 @@ pub(super) fn votes(principal: &Principal, environment: &Environment, waiting: &
     let no = format!(
         "Ends this promotion of {version} to `{key}` for good. What runs there stays. It can be proposed again."
     );
-    vec![action(ActionKind::Approve, "Approve", yes), action(ActionKind::Reject, "Reject", no)]
+    vec![
+        action(ActionKind::Approve, "Approve", yes, refused.clone().or(again)),
+        action(ActionKind::Reject, "Reject", no, refused),
+    ]
 }

@@ -26,7 +26,7 @@ pub fn tests(view: &TestsView) -> Markup {
         }
         section.card #tests data-region {
             @if tests.is_empty() {
-                p { @if like.is_empty() { "No report has named a test yet: a job names its files with `reports: { junit: … }`." } @else { "No test is called like that." } }
+                p { @if like.is_empty() { (prose("No report has named a test yet: a job names its files with `reports: { junit: … }`.")) } @else { "No test is called like that." } }
             } @else {
                 div.scroll { table {
                     thead { tr { th { "Test" } th { "Health" } th { "Failed" } th { "On retry" } th { "Takes" } th { "Last results" } } }
