@@ -8,6 +8,7 @@
 //! The gateway keeps the last [`Routes`] on its disk and serves from them without the server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,102 @@ pub struct Route {
     pub listen: SocketAddr,
     /// The Revisions that take part. Empty means that nothing is deployed: `503`.
     pub arms: Vec<Arm>,
+    /// How `listen` is encrypted; `None` for plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// How clients stay with the arm that they met first; `None` draws for each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Requests that go to one arm whatever the weights say. The first that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Where a candidate is reached that users do not reach yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
+}
+
+/// A second listener, of plain HTTP, that reaches one Revision alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Who gets the requests; while there is nobody, `503`. Its weight means nothing.
+    pub arm: Option<Arm>,
+}
+
+/// Clients are told a number by a cookie, and the number decides. A greater weight only adds numbers to an arm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sticky {
+    /// The cookie's name.
+    pub cookie: String,
+    /// How long a client keeps its number, in seconds.
+    pub seconds: u64,
+}
+
+/// Requests with a certain field or cookie go to one Revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Where to look.
+    pub on: RuleField,
+    /// What must stand there.
+    pub equals: String,
+    /// Who gets the request.
+    pub revision: Digest,
+}
+
+/// Where a [`Rule`] looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleField {
+    /// In a header field, by its name.
+    Header(String),
+    /// In a cookie, by its name.
+    Cookie(String),
+}
+
+/// How requests came to a Revision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// By its weight. These alone can be compared between Revisions.
+    #[default]
+    Split,
+    /// By a rule.
+    Routed,
+    /// By the preview address.
+    Preview,
+}
+
+impl Way {
+    /// The word for it, as tables have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Routed => "routed",
+            Self::Preview => "preview",
+        }
+    }
+}
+
+/// How a listener is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The one that fits the name which a client asks for is used; where none fits, the first. They are read on the
+    /// gateway's machine, and read again when they change.
+    pub certificates: Vec<CertificateFiles>,
+    /// Where plain HTTP is answered with the encrypted address.
+    pub redirect: Option<SocketAddr>,
+}
+
+/// A certificate and its key. A path that is not absolute is below the gateway's directory, where the server leaves the
+/// certificates that it makes itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFiles {
+    /// The server's certificate and those between it and its root, in PEM.
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// One Revision's share of a route.
@@ -95,6 +192,9 @@ pub struct Delta {
     pub environment: EnvironmentKey,
     /// Who.
     pub revision: Digest,
+    /// How the requests came there.
+    #[serde(default)]
+    pub way: Way,
     /// Start of the interval.
     pub from: Timestamp,
     /// End of the interval.

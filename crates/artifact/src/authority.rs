@@ -161,8 +161,32 @@ impl Authority {
         now: Timestamp,
     ) -> Result<ServerCertificate, AuthorityError> {
         let names: Vec<String> = names.iter().cloned().chain([SERVER_NAME.to_owned()]).collect();
+        self.certificate_for("Towpath server", names, now)
+    }
+
+    /// Makes a key and a certificate for a gateway's listener that users reach by `names`: host names or addresses.
+    ///
+    /// # Errors
+    /// Fails if a name cannot stand in a certificate, or is the one by which agents know the server.
+    pub fn listener_certificate(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<ServerCertificate, AuthorityError> {
+        if names.iter().any(|name| is_server_name(name)) {
+            return Err(AuthorityError::ServerName);
+        }
+        self.certificate_for("Towpath gateway", names.to_vec(), now)
+    }
+
+    fn certificate_for(
+        &self,
+        common_name: &str,
+        names: Vec<String>,
+        now: Timestamp,
+    ) -> Result<ServerCertificate, AuthorityError> {
         let mut params = CertificateParams::new(names).map_err(AuthorityError::Make)?;
-        let not_after = leaf(&mut params, "Towpath server", now, SERVER_LIFE)?;
+        let not_after = leaf(&mut params, common_name, now, SERVER_LIFE)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = new_key()?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(AuthorityError::Make)?;
@@ -218,6 +242,13 @@ pub fn agent_of(certificate_der: &[u8]) -> Result<AgentId, NotAnAgent> {
         (true, Some(name), None) => name.as_str().ok().and_then(|name| name.parse().ok()).ok_or(NotAnAgent),
         _ => Err(NotAnAgent),
     }
+}
+
+/// Whether agents would take whoever has a certificate for this name for the server.
+fn is_server_name(name: &str) -> bool {
+    let name = name.trim().trim_end_matches('.').to_ascii_lowercase();
+    // A `*` stands for one label.
+    name == SERVER_NAME || name.strip_prefix('*').is_some_and(|rest| SERVER_NAME.ends_with(rest))
 }
 
 /// Reads when a certificate ends.
@@ -333,6 +364,9 @@ pub enum AuthorityError {
     /// The request has a key of another kind.
     #[error("the certificate request was refused: its key is not ECDSA P-256")]
     RequestKey,
+    /// Agents would take whoever has the certificate for the server.
+    #[error("no certificate for a name that {SERVER_NAME} fits: agents know the server by it")]
+    ServerName,
     /// The certificate cannot be made.
     #[error("failed to make a certificate")]
     Make(#[source] rcgen::Error),
@@ -371,6 +405,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::load_or_create(&directory.path().join("keys"), "test", now()).unwrap();
         (directory, authority)
+    }
+
+    #[test]
+    fn a_listener_can_never_be_taken_for_the_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(directory.path(), "test", now()).unwrap();
+        for name in ["server.towpath.internal", "SERVER.towpath.internal.", "*.towpath.internal", "*"] {
+            let refused = authority.listener_certificate(&["shop.test".to_owned(), name.to_owned()], now());
+            assert!(matches!(refused, Err(AuthorityError::ServerName)), "{name}");
+        }
+        let made = authority.listener_certificate(&["shop.test".to_owned()], now()).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(made.chain.as_bytes()).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
+        assert_eq!(names.len(), 1, "{names:?}");
     }
 
     #[test]

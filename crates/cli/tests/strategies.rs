@@ -5,6 +5,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -47,6 +50,17 @@ fn pipeline(deploy: &str) -> String {
 fn request(port: u16) -> std::io::Result<String> {
     let answer = shop::request(("127.0.0.1", port), b"")?;
     Ok(format!("{} {}", answer.status, text(&answer.body)))
+}
+
+/// One request with more fields: the whole answer.
+fn ask(port: u16, fields: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n{fields}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    text(&answer)
 }
 
 /// Users who ask without a pause until they are told to stop, and count what they were answered.
@@ -95,8 +109,13 @@ struct Shop {
 impl Shop {
     /// A Project whose Environment has three Instances, of which version 1 runs.
     fn open() -> Self {
+        Self::open_with("")
+    }
+
+    /// The same, with more in its Environment's document.
+    fn open_with(more: &str) -> Self {
         let (world, port) = (World::start(), free_port());
-        world.make_shop(&shop::document(&format!("127.0.0.1:{port}"), "instances: 3"));
+        world.make_shop(&(shop::document(&format!("127.0.0.1:{port}"), "instances: 3") + more));
         world.push(&[("towpath.yaml", shop::NOTHING)]);
         shop::compile(&world, SHOP, &world.work().join("shop"));
         let shop = Self { world, port };
@@ -172,4 +191,110 @@ fn blue_green_switches_at_once_and_goes_back_at_once() {
     let good = ["200 v1", "200 v2", "500 v3 broken"];
     assert!(answers.keys().all(|answer| good.contains(&answer.as_str())), "{answers:?}");
     assert!(answers.contains_key("500 v3 broken"), "it was never exposed: {answers:?}");
+}
+
+#[test]
+fn a_candidate_is_checked_at_its_preview_address_before_any_user_meets_it() {
+    let preview = free_port();
+    let shop = Shop::open_with(&format!("preview: 127.0.0.1:{preview}\n"));
+    assert!(request(preview).unwrap().starts_with("503 "), "nobody is on the way");
+    let users = Users::of(shop.port);
+    let before = shop.history().len();
+    let checked = |wanted: &str| {
+        format!(
+            "{{ strategy: blue-green, before: [{{ http: {{ path: /, contains: {wanted}, within: 4s }} }}] }}"
+        )
+    };
+    shop.release("v2", &checked("v9"));
+    let mut seen = false;
+    shop.next_ended("rolled-back", before, |_| {
+        seen |= request(preview).is_ok_and(|answer| answer == "200 v2")
+    });
+    assert!(seen, "the candidate was never at its preview address");
+    let answers = users.answers();
+    assert_eq!(answers.keys().collect::<Vec<_>>(), ["200 v1"], "a user met what was only to be checked");
+
+    shop.release("v3", &checked("v3"));
+    shop.next_ended("succeeded", before + 1, |_| {});
+    assert_eq!(request(shop.port).unwrap(), "200 v3");
+    shop.world.eventually("the preview is over", || request(preview).is_ok_and(|it| it.starts_with("503 ")));
+}
+
+#[test]
+fn testers_choose_their_side_and_clients_stay_on_theirs() {
+    let shop = Shop::open();
+    let before = shop.history().len();
+    shop.release(
+        "v2",
+        "{ strategy: canary, steps: [{ weight: 30%, for: 2m }], sticky: { cookie: arm }, \
+         routes: [{ header: X-Canary, equals: 'yes', to: candidate }] }",
+    );
+    let body = |answer: &str| answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned();
+    let with = |fields: &str| ask(shop.port, fields);
+    shop.world.eventually("testers reach the candidate", || body(&with("X-Canary: yes\r\n")) == "v2");
+    for _ in 0..20 {
+        assert_eq!(body(&with("x-canary: yes\r\n")), "v2");
+    }
+    let mut sides = BTreeMap::new();
+    shop.world.eventually("clients are on both sides", || {
+        let first = with("");
+        let cookie = first.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap().to_owned();
+        let (value, rest) = cookie.split_once(';').unwrap();
+        assert!(value.starts_with("arm=") && rest.contains("Max-Age=3600"), "{cookie}");
+        for _ in 0..5 {
+            let again = with(&format!("Cookie: other=1; {value}\r\n"));
+            assert_eq!(body(&again), body(&first), "a client changed its side");
+            assert!(!again.contains("set-cookie"), "it knows its number already: {again}");
+        }
+        *sides.entry(body(&first)).or_insert(0) += 1;
+        sides.len() == 2
+    });
+    let totals = || shop.world.json(&["env", "totals", "shop/edge"]);
+    let routed = |all: &serde_json::Value| {
+        let all = all.as_array().unwrap().clone();
+        all.into_iter().find(|row| row["way"] == "routed").map_or(0, |row| row["requests"].as_u64().unwrap())
+    };
+    shop.world.eventually("testers are counted apart", || routed(&totals()) >= 21);
+    shop.world.ok(&["rollback", "shop/edge"]);
+    shop.next_ended("rolled-back", before, |_| {});
+    assert_eq!(body(&with("X-Canary: yes\r\n")), "v1", "routes end with the way back");
+    assert!(!with("").contains("set-cookie"), "there is no choice any more");
+}
+
+#[test]
+fn users_come_encrypted_with_a_certificate_of_this_towpath() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: no curl; `apt-get install curl` brings it");
+        return;
+    }
+    let (port, plain) = (free_port(), free_port());
+    let shop = Shop::open();
+    let document = shop::document(&format!("127.0.0.1:{port}"), "instances: 3")
+        + &format!("tls: {{ names: [shop.test], redirect: 127.0.0.1:{plain} }}\n");
+    let file = shop.world.path("environment.yaml");
+    std::fs::write(&file, document).unwrap();
+    shop.world.ok(&["apply", "shop", file.to_str().unwrap(), "--yes"]);
+    let authority = shop.world.path("data/keys/authority.pem");
+    let curl = |arguments: &[&str]| {
+        let (names, plain) = (format!("shop.test:{port}:127.0.0.1"), format!("shop.test:{plain}:127.0.0.1"));
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--cacert"])
+            .arg(&authority)
+            .args(["--resolve", &names, "--resolve", &plain])
+            .args(arguments)
+            .output()
+            .unwrap();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let address = format!("https://shop.test:{port}/");
+    shop.world.eventually("users are served encrypted", || curl(&[&address]).0 == "v1");
+    let lost = format!("http://shop.test:{plain}/");
+    assert_eq!(curl(&["--location", &lost]).0, "v1", "by way of the redirect");
+    let (_, error) =
+        curl(&["--resolve", &format!("other.test:{port}:127.0.0.1"), &format!("https://other.test:{port}/")]);
+    assert!(error.contains("other.test"), "the certificate is for shop.test alone: {error}");
+    let before = shop.history().len();
+    shop.release("v2", "{ strategy: blue-green }, verify: [{ http: { path: /, contains: v2 } }]");
+    shop.next_ended("succeeded", before, |_| {});
+    assert_eq!(curl(&[&address]).0, "v2");
 }

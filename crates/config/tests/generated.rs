@@ -132,7 +132,7 @@ workloads:
 stages:
   - { name: dev, environments: [dev] }
   - { name: many, needs: [dev], deploy: { strategy: rolling, max_surge: 1, max_unavailable: 25%, for: 1m, max: 5m } }
-  - { name: both, needs: [dev], deploy: { strategy: blue-green, watch: { for: 1m, max: 5m }, warm: 1h } }
+  - { name: both, needs: [dev], deploy: { strategy: blue-green, watch: { for: 1m, max: 5m }, warm: 1h, before: [{ http: /h }] } }
   - name: production
     needs: [dev]
     environments: [production]
@@ -148,7 +148,13 @@ stages:
           sarif: { max_errors: 1, max_warnings: 2, max_notes: 3 }
           load: { p50: 50ms, p95: 200ms, p99: 1s, max_failed: 1% }
           contract: verified
-    deploy: { strategy: canary, steps: [{ weight: 5%, for: 5m, max: 1h, pause: true }] }
+    deploy:
+      strategy: canary
+      steps: [{ weight: 5%, for: 5m, max: 1h, pause: true }]
+      sticky: { cookie: arm, for: 2h }
+      routes:
+        - { header: X-Canary, equals: "yes", to: candidate }
+        - { cookie: beta, equals: "0", to: stable }
     analysis: { error_rate: { max_increase: 1pp, max: 4%, false_alarm: 2%, min_requests: 9, block: 20s } }
     verify:
       - http: { path: /h, status: 204, contains: ok, within: 5s }
@@ -162,10 +168,22 @@ environment: production
 project: shop
 target: { hosts: { role: web }, instances: 3, replace_after: 10m }
 listen: "[::]:8080"
+tls:
+  certificates: [{ certificate: /etc/ssl/shop.pem, key: /etc/ssl/shop.key }]
+  redirect: 80
+preview: 8081
 allow: { refs: [refs/heads/main] }
 gates: [{ approval: { by: "@ann" } }]
 values: { LOG_LEVEL: info }
 secrets: DATABASE_URL
+"#;
+
+/// What excludes something in the other one.
+const NAMED_ENVIRONMENT: &str = r#"
+environment: dev
+project: shop
+listen: 8443
+tls: { names: [shop.internal] }
 "#;
 
 /// Finds the objects of a definition in a parsed document and collects the keys they use.
@@ -192,10 +210,12 @@ fn used(schema: &Value, definition: &Value, document: &Value, found: &mut Vec<(S
     }
 }
 
-fn check_all_keys_are_taken(schema: &Value, text: &str) {
-    let document: Value = serde_saphyr::from_str(text).expect("it is YAML");
+fn check_all_keys_are_taken(schema: &Value, texts: &[&str]) {
     let mut found = Vec::new();
-    used(schema, schema, &document, &mut found);
+    for text in texts {
+        let document: Value = serde_saphyr::from_str(text).expect("it is YAML");
+        used(schema, schema, &document, &mut found);
+    }
     for key in keys(schema) {
         let of_gates =
             matches!(key.0.as_str(), "gate" | "approval" | "window" | "freeze" | "soak" | "evidence")
@@ -213,7 +233,7 @@ fn every_key_of_the_schema_is_read() {
     loader.take(Ok(b"share: all\nx-note: 1\n".to_vec()));
     let (pipeline, diagnostics) = loader.finish();
     assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
-    check_all_keys_are_taken(&schema::pipeline(), EVERYTHING);
+    check_all_keys_are_taken(&schema::pipeline(), &[EVERYTHING]);
     // No value in the file is a default, so what was lowered holds none of them either.
     let pipeline = serde_json::to_value(pipeline).expect("it can be written");
     assert_eq!(pipeline["jobs"][4]["retry"]["attempts_lost"], 4);
@@ -225,5 +245,7 @@ fn every_key_of_the_schema_is_read() {
     let (documents, diagnostics) = parse_environments("production.yaml", EVERY_ENVIRONMENT);
     assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
     assert_eq!(documents.len(), 1);
-    check_all_keys_are_taken(&schema::environment(), EVERY_ENVIRONMENT);
+    let (_, diagnostics) = parse_environments("dev.yaml", NAMED_ENVIRONMENT);
+    assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
+    check_all_keys_are_taken(&schema::environment(), &[EVERY_ENVIRONMENT, NAMED_ENVIRONMENT]);
 }

@@ -8,7 +8,7 @@ use towpath_artifact::release::SCHEMA;
 use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
 use towpath_model::environment::{Environment, Policy, human};
 use towpath_model::pipeline::Gate;
-use towpath_model::policy::EnvironmentDocument;
+use towpath_model::policy::{Certificates, EnvironmentDocument};
 use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
 use towpath_model::{Digest, EnvironmentKey, ProjectName};
@@ -124,10 +124,12 @@ impl Unit<'_> {
     pub(crate) async fn check_listener(&mut self, document: &EnvironmentDocument) -> Result<(), EngineError> {
         let key = document.key();
         for other in environments::all(&mut self.tx, None).await? {
-            if other.key != key && other.policy.document.listen == document.listen {
+            let taken =
+                document.addresses().find(|mine| other.policy.document.addresses().any(|it| it == *mine));
+            if let Some(address) = taken.filter(|_| other.key != key) {
                 return Err(EngineError::refused(format!(
-                    "{} is where {} listens already; give {key} another port",
-                    document.listen, other.key
+                    "{address} is where {} listens already; give {key} another port",
+                    other.key
                 )));
             }
         }
@@ -249,6 +251,23 @@ fn split_documents(text: &str) -> Vec<&str> {
     parts
 }
 
+/// Where the certificates of a document's listener come from, in words.
+fn certificates(document: &EnvironmentDocument) -> String {
+    match document.tls.as_ref().map(|tls| &tls.certificates) {
+        None => "none".to_owned(),
+        Some(Certificates::Names(names)) => {
+            format!("a certificate of this instance for {}", names.join(", "))
+        }
+        Some(Certificates::Files(files)) => {
+            let files: Vec<String> = files
+                .iter()
+                .map(|files| format!("{} with {}", files.certificate.display(), files.key.display()))
+                .collect();
+            files.join(", ")
+        }
+    }
+}
+
 /// What differs between two documents, one line each.
 fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<String> {
     let mut lines = Vec::new();
@@ -263,6 +282,16 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
     let replace_after = |document: &EnvironmentDocument| human(document.target.replace_after);
     differ("target.replace_after", replace_after(old), replace_after(new));
     differ("listen", old.listen.to_string(), new.listen.to_string());
+    let redirect = |document: &EnvironmentDocument| {
+        let redirect = document.tls.as_ref().and_then(|tls| tls.redirect);
+        redirect.map_or_else(|| "none".to_owned(), |address| address.to_string())
+    };
+    let preview = |document: &EnvironmentDocument| {
+        document.preview.map_or_else(|| "none".to_owned(), |address| address.to_string())
+    };
+    differ("preview", preview(old), preview(new));
+    differ("tls", certificates(old), certificates(new));
+    differ("tls.redirect", redirect(old), redirect(new));
     differ("allow.refs", old.allow.refs.join(", "), new.allow.refs.join(", "));
     let names = |document: &EnvironmentDocument| {
         let names: Vec<&str> =

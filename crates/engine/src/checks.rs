@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use towpath_artifact::{ContentStore, PublicKeyRoot, verify_release};
-use towpath_model::environment::{EnvironmentEvent, Promotion, Revision};
+use towpath_model::environment::{Environment, EnvironmentEvent, Promotion, PromotionPlan, Revision};
 use towpath_model::pipeline::{HttpVerification, Verification};
+use towpath_model::policy::EnvironmentDocument;
 use towpath_model::{Digest, EnvironmentKey, PromotionId};
 use towpath_store::core::{Connection, outbox};
 
@@ -19,11 +20,21 @@ const MAX_BODY: usize = 1 << 20;
 /// The pause between two tries of an HTTP check.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The client of HTTP checks. It follows no redirect: a check says what it expects.
+/// The client of whatever the server asks of others. It follows no redirect: who asks says what it expects.
 pub(crate) fn client() -> Result<reqwest::Client, EngineError> {
+    build(reqwest::Client::builder())
+}
+
+/// The client of checks through an Environment's own listener. It comes to the address, not to a name, so it believes
+/// any certificate: checks are of what was deployed.
+pub(crate) fn listener_client() -> Result<reqwest::Client, EngineError> {
+    build(reqwest::Client::builder().tls_danger_accept_invalid_certs(true))
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, EngineError> {
     // The client asks for a provider of cryptography even where it only speaks plain HTTP. A second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    builder
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(10))
         .no_proxy()
@@ -31,14 +42,39 @@ pub(crate) fn client() -> Result<reqwest::Client, EngineError> {
         .map_err(|error| EngineError::internal("the HTTP client could not be made", error))
 }
 
-/// The address at which this host reaches a listener.
-pub(crate) fn url_of(listen: SocketAddr) -> String {
+/// The address at which this host reaches an Environment's listener.
+pub(crate) fn url_of(document: &EnvironmentDocument) -> String {
+    local_url(document.scheme(), document.listen)
+}
+
+/// The address at which this host reaches what a check is of: the candidate alone, for those before its first weight.
+pub(crate) fn url_of_check(
+    environment: &Environment,
+    plan: &PromotionPlan,
+    index: usize,
+) -> Result<String, String> {
+    let document = &environment.policy.document;
+    if index >= plan.before {
+        return Ok(url_of(document));
+    }
+    document.preview.map(|preview| local_url("http", preview)).ok_or_else(|| no_preview(environment))
+}
+
+fn no_preview(environment: &Environment) -> String {
+    format!(
+        "checks before the first request need an address to reach the candidate at, and {} has none: give its document \
+         `preview: 127.0.0.1:8081`",
+        environment.key
+    )
+}
+
+fn local_url(scheme: &str, listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, listen.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, listen.port()))
 }
 
 impl Engine {
@@ -51,10 +87,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut db = self.db().snapshot().await?;
         let environment = towpath_store::core::environments::find(&mut db, key).await?;
-        let active = environment.and_then(|environment| environment.active).filter(|active| active.id == id);
+        let Some(environment) = environment else { return self.forget(effect).await };
+        let active = environment.active.as_ref().filter(|active| active.id == id);
         let Some(active) = active else { return self.forget(effect).await };
         let stable = active.rollout.as_ref().and_then(|rollout| rollout.stable.clone());
-        let mut problem = self.cannot_start(&mut db, key, &active.revision).await?;
+        let shown = active.plan.before == 0 || environment.policy.document.preview.is_some();
+        let mut problem = (!shown).then(|| no_preview(&environment));
+        if problem.is_none() {
+            problem = self.cannot_start(&mut db, key, &active.revision).await?;
+        }
         if let (None, Some(stable)) = (&problem, &stable) {
             let broken = self.cannot_start(&mut db, key, stable).await?;
             problem = broken.map(|why| format!("the way back to {} is broken: {why}", stable.version));
@@ -99,14 +140,16 @@ impl Engine {
         let environment = towpath_store::core::environments::find(&mut reader, key).await?;
         drop(reader);
         let Some(environment) = environment else { return self.forget(effect).await };
-        let check = environment
-            .active
-            .as_ref()
-            .filter(|active| active.id == id)
-            .and_then(|active| http_check(active, index));
-        let Some(check) = check.cloned() else { return self.forget(effect).await };
-        let url = format!("{}{}", url_of(environment.policy.document.listen), check.path);
-        let problem = self.try_until_good(&url, &check).await;
+        let active = environment.active.as_ref().filter(|active| active.id == id);
+        let Some((active, check)) =
+            active.and_then(|active| Some((active, http_check(active, index)?.clone())))
+        else {
+            return self.forget(effect).await;
+        };
+        let problem = match url_of_check(&environment, &active.plan, index) {
+            Ok(url) => self.try_until_good(&format!("{url}{}", check.path), &check).await,
+            Err(problem) => Some(problem),
+        };
         let mut unit = self.begin().await?;
         let event = EnvironmentEvent::VerificationFinished { promotion: id, index, problem };
         unit.environment_event(key, event).await?;
@@ -127,7 +170,7 @@ impl Engine {
     }
 
     async fn try_once(&self, url: &str, check: &HttpVerification) -> Result<(), String> {
-        let mut answer = self.0.web.get(url).send().await.map_err(|error| chain(&error))?;
+        let mut answer = self.0.listeners.get(url).send().await.map_err(|error| chain(&error))?;
         let status = answer.status().as_u16();
         if status != check.status {
             return Err(format!("the answer was {status}, not {}", check.status));

@@ -1,12 +1,18 @@
 //! What gateways ask and say.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use towpath_api::gateway::{AppliedRoute, Arm, Delta, MeasurementReport, Poll, Route, Routes};
+use towpath_api::gateway::{
+    AppliedRoute, Arm, CertificateFiles, Delta, MeasurementReport, Poll, Preview, Route, Routes, Rule,
+    RuleField, Sticky, Tls, Way,
+};
 use towpath_model::EnvironmentKey;
-use towpath_model::environment::{Environment, EnvironmentEvent, Sample};
+use towpath_model::environment::{Environment, EnvironmentEvent, Sample, TrafficArm, TrafficRule};
+use towpath_model::pipeline;
+use towpath_model::policy::{self, Certificates};
 use towpath_store::core::gateways::{self, Gateway};
 use towpath_store::core::measurements::{self, Measurement};
 use towpath_store::core::{counters, environments};
@@ -78,6 +84,19 @@ impl Engine {
         Ok(Routes { generation, routes })
     }
 
+    /// Environments whose listeners need certificates of the instance's own authority, and for which names.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn listener_names(&self) -> Result<Vec<(EnvironmentKey, Vec<String>)>, EngineError> {
+        let mut db = self.db().snapshot().await?;
+        let names = |environment: Environment| match environment.policy.document.tls?.certificates {
+            Certificates::Names(names) => Some((environment.key, names)),
+            Certificates::Files(_) => None,
+        };
+        Ok(environments::all(&mut db, None).await?.into_iter().filter_map(names).collect())
+    }
+
     /// Takes in what a gateway measured. Taking it in again changes nothing.
     ///
     /// # Errors
@@ -98,7 +117,9 @@ impl Engine {
                 measurements::add(&mut unit.tx, key, &measurement(delta)).await?;
             }
             if environment.is_judged() {
-                let samples = deltas.into_iter().map(sample).collect();
+                // What a rule brought was not drawn: its errors say something of those who wrote the rule.
+                let drawn = deltas.into_iter().filter(|delta| delta.way == Way::Split);
+                let samples = drawn.map(sample).collect();
                 unit.environment_event(key, EnvironmentEvent::Measured { samples }).await?;
             }
         }
@@ -121,23 +142,60 @@ impl Engine {
 
 fn route(environment: &Environment) -> Route {
     let traffic = &environment.traffic;
-    let arms = traffic.arms.iter().map(|arm| Arm {
+    let arm = |arm: &TrafficArm| Arm {
         revision: arm.revision,
         weight: arm.weight.permille(),
         endpoints: arm.endpoints.clone(),
-    });
+    };
+    let preview = environment.policy.document.preview;
     Route {
         environment: environment.key.clone(),
         generation: traffic.generation,
         listen: environment.policy.document.listen,
-        arms: arms.collect(),
+        arms: traffic.arms.iter().map(arm).collect(),
+        preview: preview.map(|listen| Preview { listen, arm: traffic.preview.as_ref().map(arm) }),
+        tls: environment.policy.document.tls.as_ref().map(|tls| self::tls(&environment.key, tls)),
+        sticky: traffic.sticky.as_ref().map(|sticky| Sticky {
+            cookie: sticky.cookie.clone(),
+            seconds: sticky.duration.as_secs().unsigned_abs(),
+        }),
+        rules: traffic.rules.iter().map(rule).collect(),
     }
+}
+
+fn rule(rule: &TrafficRule) -> Rule {
+    let on = match &rule.on {
+        pipeline::RouteField::Header(name) => RuleField::Header(name.clone()),
+        pipeline::RouteField::Cookie(name) => RuleField::Cookie(name.clone()),
+    };
+    Rule { on, equals: rule.equals.clone(), revision: rule.revision }
+}
+
+fn tls(key: &EnvironmentKey, tls: &policy::Tls) -> Tls {
+    let certificates = match &tls.certificates {
+        Certificates::Files(files) => files
+            .iter()
+            .map(|files| CertificateFiles { certificate: files.certificate.clone(), key: files.key.clone() })
+            .collect(),
+        Certificates::Names(_) => {
+            let file = own_certificate(key);
+            vec![CertificateFiles { certificate: file.clone(), key: file }]
+        }
+    };
+    Tls { certificates, redirect: tls.redirect }
+}
+
+/// Where the server leaves the certificate that it makes for an Environment, with its key, below the gateway's directory.
+#[must_use]
+pub fn own_certificate(key: &EnvironmentKey) -> PathBuf {
+    Path::new("certificates").join(format!("{}.{}.pem", key.project, key.environment))
 }
 
 fn measurement(delta: &Delta) -> Measurement {
     Measurement {
         second: delta.to.as_second(),
         revision: delta.revision,
+        way: delta.way.word().to_owned(),
         requests: delta.requests,
         errors: delta.errors,
         gateway_errors: delta.gateway_errors,

@@ -18,7 +18,7 @@ mod error;
 mod evidence;
 mod facts;
 mod failures;
-mod gateways;
+pub mod gateways;
 mod git;
 mod history;
 mod hosts;
@@ -116,6 +116,8 @@ struct Inner {
     looking: source::Looking,
     dispatcher: dispatch::Dispatcher,
     web: reqwest::Client,
+    /// For checks through the listeners of Environments.
+    listeners: reqwest::Client,
     /// Held to read where a kept blob is taken in, and to write where some are removed.
     sweeping: tokio::sync::RwLock<()>,
     /// Wakes the sweep of kept bytes.
@@ -131,6 +133,7 @@ impl Engine {
         let trusted = parts.release_key.public().clone();
         let started = (parts.clock)();
         let web = checks::client()?;
+        let listeners = checks::listener_client()?;
         Ok(Self(Arc::new(Inner {
             parts,
             trusted,
@@ -140,6 +143,7 @@ impl Engine {
             looking: source::Looking::default(),
             dispatcher: dispatch::Dispatcher::default(),
             web,
+            listeners,
             sweeping: tokio::sync::RwLock::default(),
             sweep: tokio::sync::Notify::new(),
         })))

@@ -123,7 +123,8 @@ pub(crate) fn for_check(
         return Err(EngineError::not_found(format!("script check {index} of {}", promotion.title())));
     };
     let key = &environment.key;
-    let url = crate::checks::url_of(environment.policy.document.listen);
+    let url =
+        crate::checks::url_of_check(environment, &promotion.plan, index).map_err(EngineError::not_found)?;
     let env = BTreeMap::from([
         ("URL".to_owned(), url),
         ("TOWPATH_PROJECT".to_owned(), key.project.to_string()),

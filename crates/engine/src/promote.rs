@@ -294,6 +294,7 @@ fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> New
             strategy: Strategy::Recreate,
             analysis: Analysis::default(),
             verify: Vec::new(),
+            before: 0,
             on_failure: OnFailure::Rollback,
             // Readiness alone decides; fifteen minutes are enough for any cold start that still helps.
             deadline: jiff::SignedDuration::from_mins(15),

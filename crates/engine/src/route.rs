@@ -225,7 +225,8 @@ pub(crate) fn plan(environment: &Environment, stage: &Stage) -> PromotionPlan {
         gates: environment.policy.document.gates.iter().chain(&stage.gates).cloned().collect(),
         strategy: stage.strategy.clone(),
         analysis: stage.analysis.clone(),
-        verify: stage.verify.clone(),
+        verify: stage.before.iter().chain(&stage.verify).cloned().collect(),
+        before: stage.before.len(),
         on_failure: stage.on_failure,
         deadline: stage.deadline,
     }

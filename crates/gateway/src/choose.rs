@@ -31,6 +31,15 @@ fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
+/// The place of the client with this number, 0 to 999, in a split that `salt` tells from others.
+///
+/// It does not depend on the weights: where they move by some thousandths, only so many clients change their arm. With
+/// another salt other clients come first.
+#[must_use]
+pub fn place_of(number: u64, salt: u64) -> u16 {
+    (mix(number ^ salt) % u64::from(WHOLE)) as u16
+}
+
 /// The arm whose share covers `place`; `None` if no arm has a share there.
 pub fn arm_at(weights: impl Iterator<Item = u16>, place: u16) -> Option<usize> {
     let mut edge = 0u32;
@@ -89,6 +98,25 @@ mod tests {
                 assert_eq!(first, usize::from(weights[0]), "block {block}");
             }
         }
+    }
+
+    #[test]
+    fn a_greater_weight_only_adds_clients_and_another_split_begins_with_others() {
+        let on_first = |number, salt, weight| {
+            arm_at([weight, WHOLE - weight].into_iter(), place_of(number, salt)) == Some(0)
+        };
+        let weights = [0, 1, 50, 333, 500, 999, 1000];
+        let counts = weights.map(|weight| (0..20_000).filter(|&number| on_first(number, 7, weight)).count());
+        for number in 0..20_000 {
+            let on = weights.map(|weight| on_first(number, 7, weight));
+            assert!(on.is_sorted(), "client {number} comes and goes: {on:?}");
+        }
+        for (weight, count) in weights.into_iter().zip(counts) {
+            let share = count as f64 / 20.0 - f64::from(weight);
+            assert!(share.abs() < 15.0, "weight {weight}: {count} of 20000");
+        }
+        let both = (0..20_000).filter(|&number| on_first(number, 7, 50) && on_first(number, 8, 50)).count();
+        assert!(both < 120, "{both} of 20000 are first twice; 50 would be by chance");
     }
 
     #[test]

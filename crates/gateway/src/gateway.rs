@@ -119,7 +119,7 @@ pub async fn run(options: GatewayOptions, stop: impl Future<Output = ()>) -> Res
         Limits { connections: connections_per_worker(&options.limits, threads), ..options.limits.clone() };
     let workers: Result<Vec<Handle>, _> =
         (0..threads).map(|index| Handle::start(index, limits.clone())).collect();
-    let mut plane = Plane::new(workers.map_err(GatewayError::Worker)?, Timestamp::now());
+    let mut plane = Plane::new(workers.map_err(GatewayError::Worker)?, directory.path(), Timestamp::now());
     if let Some(routes) = start.routes {
         plane.apply(routes, start.sockets).await;
     }
@@ -378,6 +378,10 @@ impl Gateway {
     }
 
     fn collect(&mut self) {
+        if self.plane.refresh_certificates() && !self.handing_over {
+            // The poll under way told an older read-back.
+            self.stop_polling();
+        }
         let deltas = self.plane.collect(Timestamp::now());
         self.outbox.add(deltas);
         self.send_report();

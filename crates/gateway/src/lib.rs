@@ -9,6 +9,7 @@
 //! | `wire` | reads heads strictly, writes them anew, follows bodies to their end; pure |
 //! | `choose` | which arm and which endpoint take a request; pure |
 //! | `listen` | which Environment gets which socket; pure but for opening it |
+//! | `tls` | certificates from files, chosen by name, replaced while they serve |
 //! | `outbox` | keeps what the server has not acknowledged; pure |
 //! | `worker` | one thread with its connections: the data path |
 //! | `plane` | makes the workers serve the desired routes, reads back, collects |
@@ -25,6 +26,7 @@ mod meter;
 mod outbox;
 mod plane;
 mod table;
+mod tls;
 mod wire;
 mod worker;
 

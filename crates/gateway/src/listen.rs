@@ -45,20 +45,25 @@ pub fn explain(address: SocketAddr, error: &io::Error) -> String {
 
 /// Decides which wishes can be granted.
 ///
-/// `held` is who listens where now, `wished` who wants to, `refused` the addresses that could not be opened. Whoever
-/// cannot get its wish keeps what it has, and so takes it from those who wanted that.
+/// `held` is who listens where now, `wished` who wants to and where all, `refused` the addresses that could not be opened. Whoever
+/// cannot get all that it wishes keeps what it has, and so takes it from those who wanted that.
 ///
 /// Returns the reason for each Environment that must stay as it is.
 pub fn settle(
     held: &HashMap<SocketAddr, EnvironmentKey>,
-    wished: &BTreeMap<EnvironmentKey, SocketAddr>,
+    wished: &BTreeMap<EnvironmentKey, Vec<SocketAddr>>,
     refused: &HashMap<SocketAddr, String>,
 ) -> BTreeMap<EnvironmentKey, String> {
     let mut stuck = BTreeMap::new();
     let mut first_wish: HashMap<SocketAddr, &EnvironmentKey> = HashMap::new();
-    for (environment, address) in wished {
+    let wishes = |environment: &EnvironmentKey, address: &SocketAddr| {
+        wished.get(environment).is_some_and(|all| all.contains(address))
+    };
+    let each =
+        wished.iter().flat_map(|(environment, all)| all.iter().map(move |address| (environment, address)));
+    for (environment, address) in each {
         // Who holds an address keeps it; else the first in order gets it.
-        let winner = held.get(address).filter(|holder| wished.get(holder) == Some(address));
+        let winner = held.get(address).filter(|holder| wishes(holder, address));
         let winner = winner.unwrap_or_else(|| first_wish.entry(*address).or_insert(environment));
         if address.port() == 0 {
             stuck.insert(environment.clone(), "port 0 is no port to listen on".to_owned());
@@ -69,11 +74,17 @@ pub fn settle(
         }
     }
     loop {
-        let blocked = wished.iter().find_map(|(environment, address)| {
-            let holder = held.get(address).filter(|holder| *holder != environment)?;
-            let blocks = stuck.contains_key(holder) && !stuck.contains_key(environment);
-            blocks.then(|| (environment.clone(), format!("{address} is still the listener of {holder}")))
-        });
+        let blocked = wished.iter().filter(|(environment, _)| !stuck.contains_key(*environment)).find_map(
+            |(environment, all)| {
+                let by_other = |address: &&SocketAddr| {
+                    held.get(*address)
+                        .is_some_and(|holder| holder != environment && stuck.contains_key(holder))
+                };
+                let address = all.iter().find(by_other)?;
+                let holder = held.get(address)?;
+                Some((environment.clone(), format!("{address} is still the listener of {holder}")))
+            },
+        );
         match blocked {
             Some((environment, reason)) => stuck.insert(environment, reason),
             None => return stuck,
@@ -96,9 +107,10 @@ mod tests {
     /// Who is stuck, given `held` and `wished` as (environment, port) and the ports that are taken.
     fn stuck(held: &[(&str, u16)], wished: &[(&str, u16)], taken: &[u16]) -> Vec<String> {
         let held = held.iter().map(|&(name, port)| (at(port), key(name))).collect();
-        let wished = wished.iter().map(|&(name, port)| (key(name), at(port))).collect();
+        let mut all: BTreeMap<EnvironmentKey, Vec<SocketAddr>> = BTreeMap::new();
+        wished.iter().for_each(|&(name, port)| all.entry(key(name)).or_default().push(at(port)));
         let refused = taken.iter().map(|&port| (at(port), "taken".to_owned())).collect();
-        settle(&held, &wished, &refused).into_keys().map(|key| key.environment.to_string()).collect()
+        settle(&held, &all, &refused).into_keys().map(|key| key.environment.to_string()).collect()
     }
 
     #[test]
@@ -111,6 +123,12 @@ mod tests {
         let held = [("a", 1), ("b", 2), ("c", 3)];
         assert_eq!(stuck(&held, &[("a", 9), ("b", 1), ("c", 2)], &[9]), ["a", "b", "c"]);
         assert_eq!(stuck(&held, &[("b", 1), ("c", 2)], &[]), Vec::<String>::new(), "a is gone");
+    }
+
+    #[test]
+    fn who_cannot_have_all_its_addresses_gets_none_of_them() {
+        assert_eq!(stuck(&[("a", 1)], &[("a", 2), ("a", 9), ("b", 1)], &[9]), ["a", "b"]);
+        assert_eq!(stuck(&[("a", 1)], &[("a", 1), ("a", 2), ("b", 3)], &[]), Vec::<String>::new());
     }
 
     #[test]

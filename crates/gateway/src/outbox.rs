@@ -64,14 +64,14 @@ impl Outbox {
     }
 }
 
-/// Adds each of `deltas` to the newest one of the same Revision if the two are `alike`, else behind all others.
+/// Adds each of `deltas` to the newest one of the same Revision and way if the two are `alike`, else behind all others.
 fn merge(into: &mut Vec<Delta>, deltas: Vec<Delta>, alike: impl Fn(&Delta, &Delta) -> bool) {
     let mut newest: HashMap<_, usize> = HashMap::new();
     for (index, delta) in into.iter().enumerate() {
-        newest.insert((delta.environment.clone(), delta.revision), index);
+        newest.insert((delta.environment.clone(), delta.revision, delta.way), index);
     }
     for delta in deltas {
-        let key = (delta.environment.clone(), delta.revision);
+        let key = (delta.environment.clone(), delta.revision, delta.way);
         match newest.get(&key) {
             Some(&index) if alike(&into[index], &delta) => absorb(&mut into[index], delta),
             _ => {
@@ -99,6 +99,7 @@ fn absorb(older: &mut Delta, newer: Delta) {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use towpath_api::gateway::Way;
     use towpath_model::{Digest, EnvironmentKey};
 
     use super::*;
@@ -110,6 +111,7 @@ mod tests {
                 environment: "dev".parse().unwrap(),
             },
             revision: Digest::of(b"one"),
+            way: Way::Split,
             from: Timestamp::from_second(second).unwrap(),
             to: Timestamp::from_second(second + 1).unwrap(),
             generation: 1,
@@ -146,6 +148,17 @@ mod tests {
         assert!(!outbox.is_empty(), "an old acknowledgement means nothing");
         outbox.acknowledge(2);
         assert!(outbox.is_empty() && outbox.next().is_none());
+    }
+
+    #[test]
+    fn keeps_ways_apart() {
+        let mut outbox = outbox();
+        outbox.add(vec![delta(0, 50, 3), Delta { way: Way::Routed, ..delta(0, 50, 5) }]);
+        outbox.add(vec![Delta { way: Way::Routed, ..delta(1, 50, 6) }, delta(1, 50, 4)]);
+        let report = outbox.next().unwrap();
+        let counted: Vec<(Way, u64)> =
+            report.deltas.iter().map(|delta| (delta.way, delta.requests)).collect();
+        assert_eq!(counted, [(Way::Split, 7), (Way::Routed, 11)]);
     }
 
     #[test]

@@ -2,31 +2,35 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use towpath_api::gateway::{AppliedRoute, Delta, Route, Routes};
-use towpath_model::{Digest, EnvironmentKey};
+use towpath_api::gateway::{AppliedRoute, Delta, Route, Routes, Way};
+use towpath_model::EnvironmentKey;
 
 use crate::choose::WHOLE;
 use crate::listen;
 use crate::meter::Totals;
-use crate::table::{self, Site, Workshop};
+use crate::table::{self, Door, MeterKey, Purpose, Site, Workshop};
+use crate::tls::Certificates;
 use crate::worker::{Binding, Command, Handle};
 
 /// Everything that is served.
 pub struct Plane {
     workers: Vec<Handle>,
+    /// The gateway's own; paths of certificates begin there.
+    directory: PathBuf,
     workshop: Workshop,
     desired: Routes,
     places: BTreeMap<EnvironmentKey, Place>,
     sockets: HashMap<SocketAddr, Socket>,
     /// What was last told of each Revision.
-    measured: HashMap<(EnvironmentKey, Digest), Totals>,
+    measured: HashMap<MeterKey, Totals>,
     last_collection: Timestamp,
 }
 
@@ -36,6 +40,9 @@ struct Place {
     /// The route in force; `None` if none ever could be.
     in_force: Option<Route>,
     problem: Option<String>,
+    certificates: Option<Certificates>,
+    /// Why changed certificates are not in use; those before them are.
+    stale: Option<String>,
 }
 
 struct Socket {
@@ -47,10 +54,11 @@ struct Socket {
 impl Plane {
     /// Starts with no routes.
     #[must_use]
-    pub fn new(workers: Vec<Handle>, now: Timestamp) -> Self {
+    pub fn new(workers: Vec<Handle>, directory: &Path, now: Timestamp) -> Self {
         let workshop = Workshop::new(workers.len());
         Self {
             workers,
+            directory: directory.to_owned(),
             workshop,
             desired: Routes { generation: 0, routes: Vec::new() },
             places: BTreeMap::new(),
@@ -72,7 +80,7 @@ impl Plane {
         let read = |(environment, place): (&EnvironmentKey, &Place)| AppliedRoute {
             environment: environment.clone(),
             generation: place.in_force.as_ref().map_or(0, |route| route.generation),
-            problem: place.problem.clone(),
+            problem: place.problem.clone().or_else(|| place.stale.clone()),
         };
         self.places.iter().map(read).collect()
     }
@@ -122,18 +130,55 @@ impl Plane {
             .iter()
             .filter_map(|(environment, route)| Some((environment.clone(), weights_problem(route)?)))
             .collect();
+        let mut certificates = self.find_certificates(&wished, &mut problems);
         let mut fresh: HashMap<SocketAddr, TcpListener> = inherited.into_iter().collect();
         problems.extend(self.find_sockets(&wished, &mut fresh, &problems));
         self.close_what_left(&wished);
         wished.retain(|environment, _| !problems.contains_key(environment));
         for (environment, route) in &wished {
-            self.serve(environment, route, &mut fresh);
+            self.serve(environment, route, &mut fresh, certificates.remove(environment));
         }
         for (environment, problem) in problems {
             self.note_problem(&environment, problem);
         }
         self.close_unused_sockets();
         self.barrier().await;
+    }
+
+    /// Reads the certificates of routes that come with others than are in use.
+    fn find_certificates(
+        &self,
+        wished: &BTreeMap<EnvironmentKey, Route>,
+        problems: &mut BTreeMap<EnvironmentKey, String>,
+    ) -> BTreeMap<EnvironmentKey, Certificates> {
+        let mut found = BTreeMap::new();
+        for (environment, route) in wished {
+            let Some(tls) = &route.tls else { continue };
+            let used = self.places.get(environment).and_then(|place| place.certificates.as_ref());
+            if problems.contains_key(environment) || used.is_some_and(|used| used.are_of(&tls.certificates)) {
+                continue;
+            }
+            match Certificates::load(&self.directory, &tls.certificates) {
+                Ok(certificates) => drop(found.insert(environment.clone(), certificates)),
+                Err(problem) => drop(problems.insert(environment.clone(), problem)),
+            }
+        }
+        found
+    }
+
+    /// Reads certificates again whose files have changed; says whether that came to something else than before.
+    pub fn refresh_certificates(&mut self) -> bool {
+        let mut changed = false;
+        for (environment, place) in &mut self.places {
+            let Some(result) = place.certificates.as_mut().and_then(Certificates::refresh) else { continue };
+            match &result {
+                Ok(()) => tracing::info!(%environment, "new certificates in use"),
+                Err(problem) => tracing::error!(%environment, problem, "the older certificates stay in use"),
+            }
+            changed |= place.stale != result.clone().err();
+            place.stale = result.err();
+        }
+        changed
     }
 
     /// Opens what is wished and nobody holds; returns whose wish cannot be granted, and why.
@@ -144,8 +189,8 @@ impl Plane {
         problems: &BTreeMap<EnvironmentKey, String>,
     ) -> BTreeMap<EnvironmentKey, String> {
         let mut refused = HashMap::new();
-        for route in wished.values().filter(|route| !problems.contains_key(&route.environment)) {
-            let address = route.listen;
+        let able = wished.values().filter(|route| !problems.contains_key(&route.environment));
+        for address in able.flat_map(doors).map(|(address, _)| address) {
             if address.port() == 0 || self.sockets.contains_key(&address) || fresh.contains_key(&address) {
                 continue;
             }
@@ -159,7 +204,8 @@ impl Plane {
             // Who has another problem already wants what it has.
             let place = self.places.get(environment).and_then(|place| place.in_force.as_ref());
             let stays = place.filter(|_| problems.contains_key(environment));
-            (environment.clone(), stays.map_or(route.listen, |stays| stays.listen))
+            let addresses = doors(stays.unwrap_or(route)).map(|(address, _)| address).collect();
+            (environment.clone(), addresses)
         });
         listen::settle(&held, &wishes.collect(), &refused)
     }
@@ -176,15 +222,20 @@ impl Plane {
         });
     }
 
-    /// Puts a route in force, on a socket that is its own, another's, or new.
+    /// Puts a route in force, on sockets that are its own, another's, or new.
     fn serve(
         &mut self,
         environment: &EnvironmentKey,
         route: &Route,
         fresh: &mut HashMap<SocketAddr, TcpListener>,
+        certificates: Option<Certificates>,
     ) {
         let place = self.places.entry(environment.clone()).or_insert_with(|| new_place(environment));
         place.problem = None;
+        if certificates.is_some() || route.tls.is_none() {
+            place.site.tls.store(certificates.as_ref().map(|certificates| Arc::clone(certificates.config())));
+            (place.certificates, place.stale) = (certificates, None);
+        }
         if place.in_force.as_ref() != Some(route) {
             let compiled = self.workshop.compile(route, rand::random());
             place.site.route.store(Arc::new(compiled));
@@ -192,19 +243,25 @@ impl Plane {
             tracing::info!(%environment, generation = route.generation, listen = %route.listen, "route in force");
         }
         let site = Arc::clone(&place.site);
-        if let Some(socket) = self.sockets.get_mut(&route.listen) {
-            socket.owner = environment.clone();
-            socket.binding.site.store(site);
-        } else if let Some(listener) = fresh.remove(&route.listen) {
-            let binding = Arc::new(Binding { address: route.listen, site: ArcSwap::new(site) });
+        for (address, purpose) in doors(route) {
+            self.open(address, Door { site: Arc::clone(&site), purpose }, fresh);
+        }
+    }
+
+    fn open(&mut self, address: SocketAddr, door: Door, fresh: &mut HashMap<SocketAddr, TcpListener>) {
+        let owner = door.site.environment.clone();
+        if let Some(socket) = self.sockets.get_mut(&address) {
+            socket.owner = owner;
+            socket.binding.door.store(Arc::new(door));
+        } else if let Some(listener) = fresh.remove(&address) {
+            let binding = Arc::new(Binding { address, door: ArcSwap::from_pointee(door) });
             for worker in &self.workers {
                 match listener.try_clone() {
                     Ok(copy) => worker.order(Command::Listen(copy, Arc::clone(&binding))),
                     Err(error) => tracing::error!(%error, "a worker cannot share a listening socket"),
                 }
             }
-            let owner = environment.clone();
-            self.sockets.insert(route.listen, Socket { listener, owner, binding });
+            self.sockets.insert(address, Socket { listener, owner, binding });
         }
     }
 
@@ -217,8 +274,8 @@ impl Plane {
     }
 
     fn close_unused_sockets(&mut self) {
-        let used: HashSet<SocketAddr> =
-            self.places.values().filter_map(|place| Some(place.in_force.as_ref()?.listen)).collect();
+        let in_force = self.places.values().filter_map(|place| place.in_force.as_ref());
+        let used: HashSet<SocketAddr> = in_force.flat_map(doors).map(|(address, _)| address).collect();
         let workers = &self.workers;
         self.sockets.retain(|address, _| {
             let stays = used.contains(address);
@@ -252,8 +309,12 @@ impl Plane {
             let before = self.measured.entry(key.clone()).or_default();
             let since = totals.since(before);
             let (generation, weight) = in_force(&self.places, key);
-            if weight.is_none() && since.requests == 0 && totals.in_flight == 0 {
+            let idle = since.started == 0 && since.requests == 0 && totals.in_flight == 0;
+            if idle && weight.is_none() {
                 done.push(key.clone());
+            }
+            // A Revision that gets nothing by its weight is news; by another way it is the rule.
+            if idle && (weight.is_none() || key.way != Way::Split) {
                 continue;
             }
             *before = totals;
@@ -289,8 +350,17 @@ impl Plane {
 
 fn new_place(environment: &EnvironmentKey) -> Place {
     let route = ArcSwap::from_pointee(table::Route::empty());
-    let site = Site { environment: environment.clone(), route, closed: AtomicBool::new(false) };
-    Place { site: Arc::new(site), in_force: None, problem: None }
+    let (tls, closed) = (ArcSwapOption::empty(), AtomicBool::new(false));
+    let site = Arc::new(Site { environment: environment.clone(), route, tls, closed });
+    Place { site, in_force: None, problem: None, certificates: None, stale: None }
+}
+
+/// Where a route listens, and what for.
+fn doors(route: &Route) -> impl Iterator<Item = (SocketAddr, Purpose)> {
+    let redirect = route.tls.as_ref().and_then(|tls| tls.redirect);
+    let redirect = redirect.map(|address| (address, Purpose::Redirect(route.listen.port())));
+    let preview = route.preview.as_ref().map(|preview| (preview.listen, Purpose::Preview));
+    [(route.listen, Purpose::Front)].into_iter().chain(redirect).chain(preview)
 }
 
 fn weights_problem(route: &Route) -> Option<String> {
@@ -300,27 +370,29 @@ fn weights_problem(route: &Route) -> Option<String> {
 }
 
 /// The generation in force, and the Revision's weight in it.
-fn in_force(
-    places: &BTreeMap<EnvironmentKey, Place>,
-    (environment, revision): &(EnvironmentKey, Digest),
-) -> (u64, Option<u16>) {
-    let Some(route) = places.get(environment).and_then(|place| place.in_force.as_ref()) else {
+fn in_force(places: &BTreeMap<EnvironmentKey, Place>, key: &MeterKey) -> (u64, Option<u16>) {
+    let Some(route) = places.get(&key.environment).and_then(|place| place.in_force.as_ref()) else {
         return (0, None);
     };
-    let arm = route.arms.iter().find(|arm| arm.revision == *revision);
+    let preview = route.preview.as_ref().and_then(|preview| preview.arm.as_ref());
+    let arm = match key.way {
+        Way::Split | Way::Routed => route.arms.iter().find(|arm| arm.revision == key.revision),
+        Way::Preview => preview.filter(|arm| arm.revision == key.revision),
+    };
     (route.generation, arm.map(|arm| arm.weight))
 }
 
 fn delta(
-    (environment, revision): &(EnvironmentKey, Digest),
+    key: &MeterKey,
     (from, to): (Timestamp, Timestamp),
     generation: u64,
     weight: u16,
     since: &Totals,
 ) -> Delta {
     Delta {
-        environment: environment.clone(),
-        revision: *revision,
+        environment: key.environment.clone(),
+        revision: key.revision,
+        way: key.way,
         from,
         to,
         generation,

@@ -18,7 +18,9 @@ use crate::reports::ReportDeclaration;
 pub use crate::retry::Retry;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};
 use crate::schedule::ScheduleTrigger;
-pub use crate::strategy::{Amount, BlueGreen, Canary, CanaryStep, Rolling, Strategy};
+pub use crate::strategy::{
+    Amount, BlueGreen, Canary, CanaryStep, Rolling, Route, RouteField, Side, Sticky, Strategy,
+};
 use crate::{ArtifactName, EnvironmentName, JobLimits, JobName, ProjectName, StageName, WorkloadName};
 
 /// The checked pipeline file.
@@ -441,6 +443,9 @@ pub struct Stage {
     pub strategy: Strategy,
     /// How the candidate is judged.
     pub analysis: Analysis,
+    /// Checks through the preview address; the candidate gets no user's request before all pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Verification>,
     /// Checks after the deployment; the Promotion succeeds only when all pass.
     pub verify: Vec<Verification>,
     /// What happens on failure.

@@ -144,6 +144,9 @@ pub struct PlannedStage {
     pub promotions: Vec<PlannedPromotion>,
     /// Checks after the deployment.
     pub verify: Vec<String>,
+    /// The checks through the preview address before the candidate gets any user's request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
     /// What happens on failure.
     pub on_failure: OnFailure,
     /// The time of Rollout and checks.
@@ -193,6 +196,9 @@ pub struct PlannedRollout {
     pub strategy: String,
     /// The steps at which the candidate is judged; those of a rolling replacement depend on the number of Instances.
     pub steps: Vec<PlannedStep>,
+    /// Who gets which requests beside the weights, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routing: Vec<String>,
     /// The least time until the new Revision has everything and was judged, if nobody pauses it.
     pub until_full: SignedDuration,
     /// What users would see of a bad Revision that is noticed only at the very end, as time of the full traffic.
@@ -499,6 +505,7 @@ fn plan_stages(
                 .map(|environment| promotion(stage, environment, occasion, seal, documents))
                 .collect(),
             verify: stage.verify.iter().map(check_named).collect(),
+            before: stage.before.iter().map(check_named).collect(),
             on_failure: stage.on_failure,
             deadline: stage.deadline,
         })
@@ -563,7 +570,11 @@ fn rollout(strategy: &Strategy, instances: u32) -> PlannedRollout {
         at += duration;
         exposure += duration * i32::from(weight.permille()) / 1000;
     }
-    PlannedRollout { strategy: strategy.word().to_owned(), steps, until_full: at, exposure }
+    let routing = match strategy {
+        Strategy::Canary(canary) => canary.routing(),
+        Strategy::Recreate | Strategy::Rolling(_) | Strategy::BlueGreen(_) => Vec::new(),
+    };
+    PlannedRollout { strategy: strategy.word().to_owned(), steps, routing, until_full: at, exposure }
 }
 
 fn warnings(pipeline: &Pipeline, jobs: &[PlannedJob], documents: &[&EnvironmentDocument]) -> Vec<String> {
@@ -577,6 +588,15 @@ fn warnings(pipeline: &Pipeline, jobs: &[PlannedJob], documents: &[&EnvironmentD
             warnings.push(format!(
                 "stage `{}` deploys to `{environment}`, which no document describes",
                 stage.name
+            ));
+        }
+    }
+    for stage in pipeline.stages.iter().filter(|stage| !stage.before.is_empty()) {
+        let own = documents.iter().filter(|document| stage.environments.contains(&document.environment));
+        for document in own.filter(|document| document.preview.is_none()) {
+            warnings.push(format!(
+                "stage `{}` has checks before the first request, and `{}` has no `preview` address for them",
+                stage.name, document.environment
             ));
         }
     }

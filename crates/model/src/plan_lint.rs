@@ -88,7 +88,7 @@ fn lint_stages(report: &PlanReport, wrong: &mut Vec<String>) {
 }
 
 fn lint_rollout(promotion: &PlannedPromotion, deadline: SignedDuration, wrong: &mut Vec<String>) {
-    let PlannedRollout { strategy: _, steps, until_full, exposure } = &promotion.rollout;
+    let PlannedRollout { strategy: _, steps, routing: _, until_full, exposure } = &promotion.rollout;
     let place = &promotion.environment;
     let mut weight = Weight::NONE;
     let mut clock = SignedDuration::ZERO;

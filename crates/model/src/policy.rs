@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub struct EnvironmentDocument {
     pub target: Target,
     /// Where the gateway listens for it.
     pub listen: SocketAddr,
+    /// How `listen` is encrypted; `None` for plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Where a candidate is reached before users reach it: plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<SocketAddr>,
     /// What may be promoted here at all.
     pub allow: Allow,
     /// Gates of the Environment; a Stage can add to them, never remove one.
@@ -38,6 +45,48 @@ impl EnvironmentDocument {
     pub fn key(&self) -> EnvironmentKey {
         EnvironmentKey { project: self.project.clone(), environment: self.environment.clone() }
     }
+
+    /// All addresses that a gateway listens at for it; `listen` is the first.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.listen), self.tls.as_ref().and_then(|tls| tls.redirect), self.preview]
+            .into_iter()
+            .flatten()
+    }
+
+    /// How users' requests are made: `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// How a listener is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Where its certificates come from.
+    pub certificates: Certificates,
+    /// Where plain HTTP is answered with the encrypted address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<SocketAddr>,
+}
+
+/// Where a listener's certificates come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificates {
+    /// From files on the gateway's machine.
+    Files(Vec<CertificateFiles>),
+    /// The instance's own authority makes one for these host names or addresses.
+    Names(Vec<String>),
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFiles {
+    /// The server's certificate and those between it and its root.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// What starts and stops Instances.

@@ -43,7 +43,8 @@ impl Strategy {
             Self::Recreate => "recreate: what runs is stopped, then this is started".to_owned(),
             Self::Canary(canary) => {
                 let weights: Vec<String> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
-                format!("canary: {}, then everything, each step judged", weights.join(", "))
+                let routing: String = canary.routing().iter().map(|words| format!("; {words}")).collect();
+                format!("canary: {}, then everything, each step judged{routing}", weights.join(", "))
             }
             Self::Rolling(Rolling { max_surge, max_unavailable, .. }) => format!(
                 "rolling: Instances replaced in batches, at most {max_surge} more and {max_unavailable} fewer than wanted, \
@@ -69,6 +70,12 @@ impl Strategy {
         }
     }
 
+    /// Whether a client stays with the side that it met first.
+    #[must_use]
+    pub const fn is_sticky(&self) -> bool {
+        matches!(self, Self::Canary(Canary { sticky: Some(_), .. }))
+    }
+
     /// How long what ran before is kept running after the Promotion.
     #[must_use]
     pub const fn warm(&self) -> SignedDuration {
@@ -84,6 +91,74 @@ impl Strategy {
 pub struct Canary {
     /// In order; weights rise. After the last one the candidate gets everything.
     pub steps: Vec<CanaryStep>,
+    /// How clients stay with the side that they met first; `None` draws for each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Requests that go to one side whatever the weights say. The first that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+/// Clients keep a number, and the number decides: a greater weight only adds clients to the candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sticky {
+    /// The cookie that holds the number.
+    pub cookie: String,
+    /// How long a client keeps it.
+    pub duration: SignedDuration,
+}
+
+/// Requests with a certain header field or cookie go to one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Where to look.
+    pub on: RouteField,
+    /// What must stand there.
+    pub equals: String,
+    /// Who gets the request.
+    pub to: Side,
+}
+
+/// Where a [`Route`] looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteField {
+    /// In a header field, by its name.
+    Header(String),
+    /// In a cookie, by its name.
+    Cookie(String),
+}
+
+/// A side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The new Revision.
+    Candidate,
+    /// What ran before.
+    Stable,
+}
+
+impl Canary {
+    /// Who gets which requests beside the weights, one sentence each.
+    #[must_use]
+    pub fn routing(&self) -> Vec<String> {
+        let route = |Route { on, equals, to }: &Route| {
+            let on = match on {
+                RouteField::Header(name) => format!("header `{name}: {equals}`"),
+                RouteField::Cookie(name) => format!("cookie `{name}={equals}`"),
+            };
+            let to = match to {
+                Side::Candidate => "the candidate",
+                Side::Stable => "what runs now",
+            };
+            format!("requests with {on} go to {to}, and count apart")
+        };
+        let sticky = self.sticky.iter().map(|Sticky { cookie, duration }| {
+            format!("clients stay where they are for {duration:#}, by the cookie `{cookie}`")
+        });
+        self.routes.iter().map(route).chain(sticky).collect()
+    }
 }
 
 /// One step: a share of the traffic, and its time.

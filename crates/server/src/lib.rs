@@ -14,6 +14,7 @@ pub mod git;
 mod hooks;
 mod layers;
 mod listen;
+mod listener_certificates;
 mod local;
 mod metrics;
 pub mod options;

@@ -221,6 +221,7 @@ impl Server {
         });
         let scaling = tokio::spawn(pools::run(app.clone()));
         let fresh = tokio::spawn(certificates.keep_fresh(app.clock, stopping.clone()));
+        let of_listeners = tokio::spawn(crate::listener_certificates::keep(app.clone()));
         let agents = async {
             if let Some((listener, tls)) = for_agents {
                 listen::run(listener, Some(tls), agents_router(app.clone()), stopping.clone()).await;
@@ -229,6 +230,7 @@ impl Server {
         tokio::join!(listen::run(listener, tls, router(app.clone()), stopping.clone()), agents);
         told.abort();
         fresh.abort();
+        of_listeners.abort();
         if tokio::time::timeout(POOLS_END, scaling).await.is_err() {
             tracing::warn!(
                 "a pool of agents was busy when the server ended; the next start finds who is there"

@@ -26,6 +26,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (24, "policy changes", include_str!("../migrations/0024_policy_changes.sql")),
     (26, "retries", include_str!("../migrations/0026_retries.sql")),
     (28, "test splits", include_str!("../migrations/0028_test_splits.sql")),
+    (34, "ways of requests", include_str!("../migrations/0034_ways_of_requests.sql")),
 ];
 
 /// Every step, ready to run.

@@ -203,6 +203,8 @@ fn environment(key: &EnvironmentKey) -> Environment {
         project: key.project.clone(),
         target: Target { hosts: BTreeMap::new(), instances: 1, replace_after: SignedDuration::from_mins(5) },
         listen: "127.0.0.1:8080".parse().unwrap(),
+        tls: None,
+        preview: None,
         allow: Allow::default(),
         gates: Vec::new(),
         values: BTreeMap::new(),
@@ -261,6 +263,7 @@ fn promotion(number: u64, environment: EnvironmentKey, release: &[u8]) -> Promot
         strategy: Strategy::Recreate,
         analysis: Analysis::default(),
         verify: Vec::new(),
+        before: 0,
         on_failure: OnFailure::Rollback,
         deadline: SignedDuration::from_mins(30),
     };

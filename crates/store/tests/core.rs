@@ -168,6 +168,7 @@ async fn measurements_of_one_second_add_up() {
     let measured = |second, requests| Measurement {
         second,
         revision,
+        way: "split".to_owned(),
         requests,
         errors: 1,
         gateway_errors: 0,
@@ -177,12 +178,16 @@ async fn measurements_of_one_second_add_up() {
     for (second, requests) in [(1, 10), (1, 5), (2, 7)] {
         measurements::add(&mut tx, &production(), &measured(second, requests)).await.unwrap();
     }
+    let routed = Measurement { way: "routed".to_owned(), ..measured(2, 4) };
+    measurements::add(&mut tx, &production(), &routed).await.unwrap();
     let all = measurements::since(&mut tx, &production(), T0).await.unwrap();
-    assert_eq!(all, [Measurement { errors: 2, ..measured(1, 15) }, measured(2, 7)]);
+    assert_eq!(all, [Measurement { errors: 2, ..measured(1, 15) }, routed, measured(2, 7)]);
     let totals = measurements::totals(&mut tx, &production()).await.unwrap();
-    assert_eq!((totals.len(), totals[0].requests, totals[0].errors), (1, 22, 3));
+    let totals: Vec<(&str, u64, u64)> =
+        totals.iter().map(|total| (total.way.as_str(), total.requests, total.errors)).collect();
+    assert_eq!(totals, [("split", 22, 3), ("routed", 4, 1)], "each way by itself");
     assert_eq!(measurements::forget(&mut tx, later(2)).await.unwrap(), 1);
-    assert_eq!(measurements::since(&mut tx, &production(), T0).await.unwrap().len(), 1);
+    assert_eq!(measurements::since(&mut tx, &production(), T0).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -178,6 +178,8 @@ pub struct RevisionTotal {
     /// Its version, where that is still known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// How they came there: `split` by its weight, `routed` by a rule, `preview` by the preview address.
+    pub way: String,
     /// Requests that ended.
     pub requests: u64,
     /// Of these, errors.

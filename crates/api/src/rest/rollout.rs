@@ -42,6 +42,9 @@ pub struct Rollout {
     /// The check that failed, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_check: Option<usize>,
+    /// Whether the checks before the candidate's first weight have passed.
+    #[serde(default)]
+    pub checked: bool,
     /// Restarts of the candidate's Instances that ran already when it started, by Instance.
     pub restarts: BTreeMap<String, u32>,
     /// What each finished or running step came to.
@@ -168,6 +171,7 @@ impl From<&model::Rollout> for Rollout {
             held,
             failed,
             failed_check,
+            checked,
             restarts,
             steps,
             batches,
@@ -186,6 +190,7 @@ impl From<&model::Rollout> for Rollout {
             held: held.as_ref().map(Hold::from),
             failed: failed.clone(),
             failed_check: *failed_check,
+            checked: *checked,
             restarts: restarts.iter().map(|(instance, count)| (instance.to_string(), *count)).collect(),
             steps: steps.iter().map(Step::from).collect(),
             batches: batches.clone(),

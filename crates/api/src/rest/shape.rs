@@ -99,6 +99,38 @@ pub enum Phase {
     Returning,
 }
 
+/// How clients stay with the side that they met first.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sticky {
+    /// The cookie that holds a client's number.
+    pub cookie: String,
+    /// How long a client keeps it.
+    pub duration: String,
+}
+
+/// Requests with a certain header field or cookie go to one side.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where to look.
+    pub on: RouteField,
+    /// What must stand there.
+    pub equals: String,
+    /// `candidate` or `stable`.
+    pub to: String,
+}
+
+/// Where a rule looks.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum RouteField {
+    /// In a header field, by its name.
+    Header(String),
+    /// In a cookie, by its name.
+    Cookie(String),
+}
+
 /// What a Promotion is held to. Times are ISO 8601 durations: `PT30M`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,8 +143,11 @@ pub struct PromotionPlan {
     pub strategy: Strategy,
     /// How the candidate is judged.
     pub analysis: Analysis,
-    /// Checks after the deployment.
+    /// Checks: those before the first weight, then those after the deployment.
     pub verify: Vec<Verification>,
+    /// How many of `verify` must pass before the candidate gets any user's request.
+    #[serde(default)]
+    pub before: usize,
     /// `rollback` or `hold`.
     pub on_failure: String,
     /// The time of Rollout and verification.
@@ -243,6 +278,11 @@ pub enum Strategy {
     Canary {
         /// In order; weights rise.
         steps: Vec<CanaryStep>,
+        /// How clients stay with the side that they met first.
+        sticky: Option<Sticky>,
+        /// Requests that go to one side whatever the weights say.
+        #[serde(default)]
+        routes: Vec<Route>,
     },
     /// A few Instances after the other.
     Rolling {
@@ -366,6 +406,10 @@ pub struct PolicyDocument {
     pub target: Target,
     /// Where the gateway listens for it.
     pub listen: String,
+    /// How that is encrypted; absent for plain HTTP.
+    pub tls: Option<Tls>,
+    /// Where a candidate is reached before users reach it.
+    pub preview: Option<String>,
     /// What may be promoted here at all.
     pub allow: Allow,
     /// Its Gates.
@@ -374,6 +418,36 @@ pub struct PolicyDocument {
     pub values: BTreeMap<String, String>,
     /// Names of the secrets that are granted to Instances.
     pub secrets: Vec<String>,
+}
+
+/// How a listener is encrypted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Where its certificates come from.
+    pub certificates: Certificates,
+    /// Where plain HTTP is answered with the encrypted address.
+    pub redirect: Option<String>,
+}
+
+/// Where a listener's certificates come from.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Certificates {
+    /// From files on the gateway's machine.
+    Files(Vec<CertificateFiles>),
+    /// The instance's own authority makes one for these host names or addresses.
+    Names(Vec<String>),
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The server's certificate and those between it and its root.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
 }
 
 /// What starts and stops Instances.
@@ -446,6 +520,13 @@ pub struct Traffic {
     pub generation: u64,
     /// The desired split; empty where nothing serves.
     pub arms: Vec<TrafficArm>,
+    /// How clients stay with the arm that they met first.
+    pub sticky: Option<Sticky>,
+    /// Requests that go to one arm whatever the weights say.
+    #[serde(default)]
+    pub rules: Vec<TrafficRule>,
+    /// Who gets the requests of the preview address.
+    pub preview: Option<TrafficArm>,
     /// Since when it is desired.
     #[schema(format = DateTime)]
     pub since: String,
@@ -453,6 +534,18 @@ pub struct Traffic {
     pub confirmed: BTreeMap<String, u64>,
     /// What gateways complain about.
     pub problems: BTreeMap<String, String>,
+}
+
+/// Requests that go to one arm whatever the weights say.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficRule {
+    /// Where to look.
+    pub on: RouteField,
+    /// What must stand there.
+    pub equals: String,
+    /// The digest of the Revision that gets the request.
+    pub revision: String,
 }
 
 /// One Revision's share.
@@ -494,182 +587,4 @@ pub struct Quarantine {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::{SignedDuration, Timestamp};
-    use serde::de::DeserializeOwned;
-    use towpath_model::environment as model;
-    use towpath_model::evidence;
-    use towpath_model::pipeline as pipe;
-    use towpath_model::policy;
-    use towpath_model::timeline;
-    use towpath_model::{AgentId, Digest, InstanceId, UserId, Weight};
-
-    use super::*;
-
-    /// Reads what the model writes. A field too many or too few is an error.
-    #[track_caller]
-    pub(super) fn reads<T: DeserializeOwned>(value: &impl serde::Serialize) {
-        let written = serde_json::to_value(value).unwrap();
-        if let Err(error) = serde_json::from_value::<T>(written.clone()) {
-            panic!("{error}: {written:#}");
-        }
-    }
-
-    fn gates() -> Vec<pipe::Gate> {
-        let text = |text: &str| text.to_owned();
-        vec![
-            pipe::Gate::Approval(pipe::ApprovalGate {
-                by: vec![text("@mona")],
-                count: 2,
-                expires: SignedDuration::from_hours(24),
-                self_approval: pipe::SelfApproval::Deny,
-                instructions: text("look"),
-            }),
-            pipe::Gate::Window(pipe::WindowGate {
-                days: text("daily"),
-                hours: text("09:00-16:00"),
-                timezone: text("UTC"),
-            }),
-            pipe::Gate::Freeze(pipe::FreezeGate {
-                from: text("2026-12-24"),
-                until: text("2026-12-27"),
-                timezone: text("UTC"),
-                reason: text("feast"),
-            }),
-            pipe::Gate::Soak(pipe::SoakGate {
-                environment: "dev".parse().unwrap(),
-                duration: SignedDuration::from_mins(30),
-            }),
-            pipe::Gate::Evidence(evidence::EvidenceGate {
-                tests: Some(evidence::TestsDemand {
-                    max_failed: 0,
-                    passed_on_retry: evidence::PassedOnRetry::Refuse,
-                    max_quarantined: Some(1),
-                    min_passed: 1,
-                }),
-                coverage: Some(evidence::CoverageDemand { min: Some(8_000), max_drop: None }),
-                sarif: Some(evidence::FindingsDemand { max_errors: 0, max_warnings: None, max_notes: None }),
-                load: Some(evidence::LoadDemand {
-                    p50: None,
-                    p95: Some(SignedDuration::from_millis(200)),
-                    p99: None,
-                    max_failed: Some(10),
-                }),
-                contract: true,
-            }),
-        ]
-    }
-
-    #[test]
-    fn the_description_says_what_the_model_writes() {
-        let now = Timestamp::UNIX_EPOCH;
-        let digest = Digest::of(b"x");
-        let user = UserId(uuid::Uuid::nil());
-        for actor in [
-            timeline::Actor::Towpath,
-            timeline::Actor::User { id: user, login: "mona".to_owned() },
-            timeline::Actor::Agent { name: "web-1".to_owned() },
-        ] {
-            reads::<Actor>(&actor);
-        }
-        let reason = "why".to_owned();
-        for outcome in [
-            model::Outcome::Succeeded,
-            model::Outcome::RolledBack { reason: reason.clone(), time_to_safe_ms: Some(80) },
-            model::Outcome::Rejected { reason: reason.clone() },
-            model::Outcome::Expired { reason: reason.clone() },
-            model::Outcome::Superseded { by: "1.0.0".to_owned() },
-            model::Outcome::Cancelled { reason: reason.clone() },
-        ] {
-            reads::<Outcome>(&outcome);
-        }
-        for phase in [
-            model::Phase::Preparing,
-            model::Phase::Step { index: 1 },
-            model::Phase::Batch { index: 1 },
-            model::Phase::Verifying { index: 0, attempt: None },
-        ] {
-            reads::<Phase>(&phase);
-        }
-        let weight = Weight::from_permille(50).unwrap();
-        let step = pipe::CanaryStep {
-            weight,
-            duration: SignedDuration::from_mins(5),
-            max: SignedDuration::from_mins(20),
-            pause: false,
-        };
-        reads::<PromotionPlan>(&model::PromotionPlan {
-            stage: "production".parse().unwrap(),
-            gates: gates(),
-            strategy: pipe::Strategy::Canary(pipe::Canary { steps: vec![step.clone()] }),
-            analysis: pipe::Analysis::default(),
-            verify: vec![
-                pipe::Verification::Http(pipe::HttpVerification {
-                    path: "/".to_owned(),
-                    status: 200,
-                    contains: None,
-                    within: SignedDuration::from_secs(30),
-                }),
-                pipe::Verification::Run(pipe::RunVerification {
-                    name: "smoke".to_owned(),
-                    run: "./smoke.sh".to_owned(),
-                    secrets: Vec::new(),
-                    junit: Vec::new(),
-                    timeout: SignedDuration::from_mins(1),
-                }),
-            ],
-            on_failure: pipe::OnFailure::Rollback,
-            deadline: SignedDuration::from_mins(30),
-        });
-        reads::<Strategy>(&pipe::Strategy::Recreate);
-        reads::<Strategy>(&pipe::Strategy::Rolling(pipe::Rolling {
-            max_surge: pipe::Amount::Percent(25),
-            max_unavailable: pipe::Amount::Count(1),
-            duration: step.duration,
-            max: step.max,
-        }));
-        let warm = SignedDuration::from_mins(10);
-        reads::<Strategy>(&pipe::Strategy::BlueGreen(pipe::BlueGreen { watch: Some(step), warm }));
-        reads::<Policy>(&model::Policy {
-            version: 1,
-            document: policy::EnvironmentDocument {
-                environment: "dev".parse().unwrap(),
-                project: "shop".parse().unwrap(),
-                target: policy::Target {
-                    hosts: BTreeMap::new(),
-                    instances: 1,
-                    replace_after: policy::REPLACE_AFTER,
-                },
-                listen: "127.0.0.1:8080".parse().unwrap(),
-                allow: policy::Allow::default(),
-                gates: gates(),
-                values: BTreeMap::new(),
-                secrets: Vec::new(),
-            },
-            editors: std::collections::BTreeSet::new(),
-        });
-        let workload: towpath_model::WorkloadName = "shop".parse().unwrap();
-        reads::<Fleet>(&model::Fleet {
-            groups: 1,
-            instances: vec![model::Instance {
-                id: InstanceId(uuid::Uuid::nil()),
-                workload: workload.clone(),
-                revision: digest,
-                host: AgentId(uuid::Uuid::nil()),
-                wanted: true,
-                leaving: Some(now),
-                moving: false,
-                health: model::InstanceHealth::Ready,
-                address: None,
-                restarts: 0,
-                message: String::new(),
-                since: now,
-            }],
-        });
-        let mut traffic = model::Traffic::none(now);
-        traffic.arms.push(model::TrafficArm { revision: digest, workload, weight, endpoints: Vec::new() });
-        reads::<Traffic>(&traffic);
-        reads::<Warm>(&model::Warm { revision: digest, until: now });
-        reads::<Quarantine>(&model::Quarantine { version: "1.0.0".to_owned(), at: now, reason });
-    }
-}
+mod tests;

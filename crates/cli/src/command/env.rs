@@ -176,12 +176,12 @@ fn totals(totals: Vec<RevisionTotal>, remote: &Remote) -> anyhow::Result<()> {
     if remote.json {
         return output::json(&totals);
     }
-    let row = |RevisionTotal { revision, version, requests, errors, gateway_errors }: RevisionTotal| {
+    let row = |RevisionTotal { revision, version, way, requests, errors, gateway_errors }: RevisionTotal| {
         let version = version.unwrap_or_else(|| "?".to_owned());
-        [version, requests.to_string(), errors.to_string(), gateway_errors.to_string(), revision]
+        [version, way, requests.to_string(), errors.to_string(), gateway_errors.to_string(), revision]
     };
     let rows = totals.into_iter().map(row).collect();
-    let header = ["version", "requests", "errors", "of the gateway", "revision"];
+    let header = ["version", "came by", "requests", "errors", "of the gateway", "revision"];
     output::table(header, rows, "no request was answered here in the last seven days");
     Ok(())
 }

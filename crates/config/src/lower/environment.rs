@@ -1,16 +1,16 @@
 //! Environment documents.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use jiff::SignedDuration;
 use towpath_model::policy::{Allow, EnvironmentDocument, REPLACE_AFTER, Target};
 use towpath_model::{EnvironmentName, ProjectName};
 
+use super::listener::{address, further_address, tls};
 use super::{gate, labels, plain_variables, small};
 use crate::diagnostic::{Problem, Report, quote};
-use crate::fields::{Fields, Located};
+use crate::fields::Fields;
 use crate::spec::environment::{ALLOW, ENVIRONMENT, TARGET};
 use crate::tree::Node;
 
@@ -25,6 +25,9 @@ pub(crate) fn lower(
     let project = fields.name::<ProjectName>("project");
     let target = target(&mut fields);
     let listen = fields.text("listen").and_then(|listen| address(&listen, report));
+    let tls = tls(&mut fields, listen);
+    let redirect = tls.as_ref().and_then(|tls| tls.redirect);
+    let preview = fields.text("preview").and_then(|text| further_address(&text, &[listen, redirect], report));
     let allow = allow(&mut fields);
     let lowered = gate::lower_all(&mut fields);
     let own_soak = lowered.iter().filter_map(|gate| gate.soak.as_ref());
@@ -50,6 +53,8 @@ pub(crate) fn lower(
         project: project?.value,
         target,
         listen: listen?,
+        tls,
+        preview,
         allow,
         gates,
         values,
@@ -74,26 +79,6 @@ fn target(fields: &mut Fields<'_, '_>) -> Target {
     let replace_after = target.duration("replace_after", REPLACE_BOUNDS).unwrap_or(REPLACE_AFTER);
     target.close();
     Target { hosts, instances, replace_after }
-}
-
-/// `0.0.0.0:8080`, `[::]:8080`, or a port, which means loopback.
-fn address(listen: &Located<String>, report: &Report<'_>) -> Option<SocketAddr> {
-    let text = listen.value.trim();
-    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>().ok();
-    let address =
-        port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok());
-    let address = address.or_else(|| {
-        let port = text.strip_prefix("localhost:")?.parse::<u16>().ok()?;
-        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-    });
-    if address.is_none_or(|address| address.port() == 0) {
-        let problem =
-            Problem::error("bad-address", format!("`{}` is not an address to listen on", quote(text)))
-                .hint("write `127.0.0.1:8080`, `0.0.0.0:8080` or `\"[::]:8080\"`");
-        report.at(&listen.span, problem);
-        return None;
-    }
-    address
 }
 
 fn allow(fields: &mut Fields<'_, '_>) -> Allow {

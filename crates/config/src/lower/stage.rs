@@ -23,7 +23,7 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     let environments = environments(&mut fields, name.as_ref());
     let automatic = fields.boolean("automatic", true);
     let gates = gate::lower_all(&mut fields);
-    let strategy = strategy::strategy(&mut fields);
+    let (strategy, before) = strategy::strategy(&mut fields);
     let analysis = Analysis { error_rate: error_rate(&mut fields) };
     let verify: Vec<_> = fields.list("verify").iter().filter_map(|node| verification(node, report)).collect();
     let on_failure = match fields.choice("on_failure") {
@@ -47,6 +47,7 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
         gates: gates.into_iter().map(|gate| gate.gate).collect(),
         strategy,
         analysis,
+        before,
         verify,
         on_failure,
         deadline,
@@ -123,7 +124,8 @@ fn positive(share: Option<Located<f64>>, what: &str, report: &Report<'_>) -> Opt
     Some(share.value)
 }
 
-fn verification(node: &Node, report: &Report<'_>) -> Option<Verification> {
+/// Lowers one check.
+pub(super) fn verification(node: &Node, report: &Report<'_>) -> Option<Verification> {
     let mut fields = Fields::open(node, &node.span, &VERIFY, report)?;
     let http = fields.entry("http").map(|entry| http(entry, report));
     let run = script(&mut fields);

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use jiff::SignedDuration;
 use towpath_model::Weight;
-use towpath_model::pipeline::{Amount, BlueGreen, Canary, CanaryStep, Rolling, Strategy};
+use towpath_model::pipeline::{Amount, BlueGreen, Canary, CanaryStep, Rolling, Strategy, Verification};
 use towpath_model::strategy::WARM;
 
-use super::{DAY, MINUTE, SECOND};
+use super::{DAY, MINUTE, SECOND, routing, stage};
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located, share, wrong_kind};
 use crate::spec::pipeline::{CANARY_STEP, DEPLOY, WATCH};
@@ -18,8 +18,10 @@ use crate::values::{self, show_duration};
 const STEP: SignedDuration = SignedDuration::from_mins(5);
 
 /// Which strategy each key of `deploy` belongs to.
-const OWNERS: [(&str, &str); 7] = [
+const OWNERS: [(&str, &str); 9] = [
     ("steps", "canary"),
+    ("sticky", "canary"),
+    ("routes", "canary"),
     ("max_surge", "rolling"),
     ("max_unavailable", "rolling"),
     ("for", "rolling"),
@@ -28,12 +30,12 @@ const OWNERS: [(&str, &str); 7] = [
     ("warm", "blue-green"),
 ];
 
-/// Lowers `deploy`; without it, what runs is stopped and the new is started.
-pub(super) fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
+/// Lowers `deploy`, and the checks before the first weight; without it, what runs is stopped and the new is started.
+pub(super) fn strategy(fields: &mut Fields<'_, '_>) -> (Strategy, Vec<Verification>) {
     let report = fields.report;
-    let Some(entry) = fields.entry("deploy") else { return Strategy::Recreate };
+    let Some(entry) = fields.entry("deploy") else { return (Strategy::Recreate, Vec::new()) };
     let Some(mut deploy) = Fields::open(&entry.value, &entry.key_span, &DEPLOY, report) else {
-        return Strategy::Recreate;
+        return (Strategy::Recreate, Vec::new());
     };
     let word = deploy.choice("strategy");
     let entries: Vec<(&str, &str, Option<&Entry>)> =
@@ -44,6 +46,16 @@ pub(super) fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
         Some("blue-green") => Strategy::BlueGreen(blue_green(&mut deploy)),
         Some(_) | None => Strategy::Recreate,
     };
+    let before: Vec<_> =
+        deploy.list("before").iter().filter_map(|node| stage::verification(node, report)).collect();
+    if let (Strategy::Recreate | Strategy::Rolling(_), Some(entry)) = (&strategy, deploy.entry("before")) {
+        let problem = Problem::error(
+            "useless-key",
+            format!("`{}` has no moment in which only checks reach the new Instances", strategy.word()),
+        )
+        .hint("`before` belongs to `canary` and `blue-green`; put these checks under `verify`");
+        report.at(&entry.key_span, problem);
+    }
     deploy.close();
     if let Some(word) = word {
         let strange = entries.iter().filter(|(_, owner, _)| *owner != word);
@@ -56,7 +68,7 @@ pub(super) fn strategy(fields: &mut Fields<'_, '_>) -> Strategy {
             }
         }
     }
-    strategy
+    (strategy, before)
 }
 
 fn canary(deploy: &mut Fields<'_, '_>, place: &Range<usize>) -> Canary {
@@ -70,7 +82,8 @@ fn canary(deploy: &mut Fields<'_, '_>, place: &Range<usize>) -> Canary {
         report.at(place, problem);
     }
     check_rising(&steps, report);
-    Canary { steps: steps.into_iter().map(|(step, _)| step).collect() }
+    let (sticky, routes) = (routing::sticky(deploy), routing::routes(deploy));
+    Canary { steps: steps.into_iter().map(|(step, _)| step).collect(), sticky, routes }
 }
 
 fn rolling(deploy: &mut Fields<'_, '_>) -> Rolling {

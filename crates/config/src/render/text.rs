@@ -71,6 +71,9 @@ fn stage_text(page: &mut String, stage: &PlannedStage) {
     for promotion in &stage.promotions {
         promotion_text(page, promotion);
     }
+    for check in &stage.before {
+        let _ = writeln!(page, "    before any user's request, check: {check}");
+    }
     for check in &stage.verify {
         let _ = writeln!(page, "    then check: {check}");
     }
@@ -98,7 +101,7 @@ fn promotion_text(page: &mut String, promotion: &PlannedPromotion) {
 }
 
 fn rollout_text(page: &mut String, rollout: &PlannedRollout) {
-    let PlannedRollout { strategy, steps, until_full, exposure } = rollout;
+    let PlannedRollout { strategy, steps, routing, until_full, exposure } = rollout;
     if steps.is_empty() {
         let _ = writeln!(page, "    {strategy}: everything at once");
         return;
@@ -117,6 +120,9 @@ fn rollout_text(page: &mut String, rollout: &PlannedRollout) {
     }
     let full = show_duration(*until_full);
     let _ = writeln!(page, "      at {full:>6}    100%");
+    for words in routing {
+        let _ = writeln!(page, "    {words}");
+    }
     let _ = writeln!(
         page,
         "    a bad version noticed only at the end would have cost as much as {} of the full traffic",

@@ -41,6 +41,21 @@ pub(crate) static ENVIRONMENT: Object = Object {
             "0.0.0.0:8080",
         ),
         key(
+            "tls",
+            Kind::Object(&TLS),
+            Default("plain HTTP"),
+            "Encrypts `listen`.",
+            "{ names: [shop.internal] }",
+        ),
+        key(
+            "preview",
+            Kind::Any(&[Kind::Text, Kind::Integer { min: 1, max: 65_535 }]),
+            Default("none"),
+            "Where the gateway listens, with plain HTTP, for requests to a candidate that users do not reach yet: from the time \
+             when its Instances are ready until its Rollout ends.",
+            "127.0.0.1:8081",
+        ),
+        key(
             "allow",
             Kind::Object(&ALLOW),
             Default("{ refs: [refs/heads/main, refs/tags/v*] }"),
@@ -84,7 +99,61 @@ pub(crate) static ENVIRONMENT: Object = Object {
         ("hosts", "write `target: { hosts: { role: web } }`"),
         ("approval", "write `gates: [{ approval: { by: [...] } }]`"),
         ("port", "write `listen`"),
+        ("https", "write `tls`"),
+        ("certificates", "write `tls: { certificates: [...] }`"),
     ],
+};
+
+pub(crate) static TLS: Object = Object {
+    name: "tls",
+    doc: "How a listener is encrypted. Its certificates come either from files or from this Towpath.",
+    keys: &[
+        key(
+            "certificates",
+            Kind::List(&Kind::Object(&CERTIFICATE)),
+            Default("[]"),
+            "Files on the gateway's machine. The first certificate for the name that a client asks for is used, else the \
+             first one. A file that changes is read again within a second, and no connection notices.",
+            "[{ certificate: /etc/ssl/shop.pem, key: /etc/ssl/shop.key }]",
+        ),
+        key(
+            "names",
+            one_or_many!(Kind::Text),
+            Default("[]"),
+            "Host names or addresses for which this Towpath makes a certificate of its own authority, and renews it.",
+            "[shop.internal, 192.0.2.7]",
+        ),
+        key(
+            "redirect",
+            Kind::Any(&[Kind::Text, Kind::Integer { min: 1, max: 65_535 }]),
+            Default("none"),
+            "Where plain HTTP is answered with `308` and the encrypted address.",
+            "0.0.0.0:8080",
+        ),
+    ],
+    foreign: &[
+        ("cert", "write `certificates: [{ certificate: ..., key: ... }]`"),
+        ("key", "write `certificates: [{ certificate: ..., key: ... }]`"),
+        ("certificate", "write `certificates: [{ certificate: ..., key: ... }]`"),
+        ("host", "write `names`"),
+        ("domains", "write `names`"),
+    ],
+};
+
+pub(crate) static CERTIFICATE: Object = Object {
+    name: "certificate",
+    doc: "A certificate and its key, in PEM.",
+    keys: &[
+        key(
+            "certificate",
+            Kind::Text,
+            Required,
+            "The path of the server's certificate, followed by those between it and its root.",
+            "/etc/ssl/shop.pem",
+        ),
+        key("key", Kind::Text, Required, "The path of the private key.", "/etc/ssl/shop.key"),
+    ],
+    foreign: &[("cert", "write `certificate`"), ("chain", "write `certificate`: it holds the whole chain")],
 };
 
 pub(crate) static TARGET: Object = Object {

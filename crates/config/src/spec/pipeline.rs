@@ -925,6 +925,21 @@ pub(crate) static DEPLOY: Object = Object {
             "[{ weight: 5%, for: 5m }, { weight: 50%, for: 10m }]",
         ),
         key(
+            "sticky",
+            Kind::Object(&STICKY),
+            Default("each request is drawn"),
+            "`canary`: clients stay with the side that they met first; a greater weight only adds clients to the candidate.",
+            "{ cookie: arm, for: 1h }",
+        ),
+        key(
+            "routes",
+            Kind::List(&Kind::Object(&ROUTE)),
+            Default("[]"),
+            "`canary`: requests that go to one side whatever the weights say, from the first step to the last. The first that \
+             fits decides. They are measured apart and say nothing to the judge.",
+            "[{ header: X-Canary, equals: \"yes\", to: candidate }]",
+        ),
+        key(
             "max_surge",
             AMOUNT,
             Default("25%"),
@@ -966,6 +981,14 @@ pub(crate) static DEPLOY: Object = Object {
             "`blue-green`: how long the old Instances stay ready after the Promotion, up to 7d.",
             "1h",
         ),
+        key(
+            "before",
+            Kind::List(&Kind::Object(&VERIFY)),
+            Default("[]"),
+            "`canary` and `blue-green`: checks through the Environment's `preview` address. The candidate gets no user's request \
+             before all of them have passed; where one fails, the Rollout ends and no user has noticed.",
+            "[{ http: /health }, { run: ./ci/smoke.sh }]",
+        ),
     ],
     foreign: &[
         ("maxSurge", "write `max_surge`"),
@@ -976,6 +999,38 @@ pub(crate) static DEPLOY: Object = Object {
         ("artifact", "a Stage deploys the whole sealed Release; workloads name their artifacts"),
         ("environment", "write `environments` on the Stage"),
         ("pause", "give a step of the canary `pause: true`"),
+    ],
+};
+
+pub(crate) static STICKY: Object = Object {
+    name: "sticky",
+    doc: "How clients stay with one side. The gateway tells each a number by a cookie, and the number decides.",
+    keys: &[
+        key("cookie", Kind::Text, Required, "The cookie's name.", "arm"),
+        key("for", Kind::Duration, Default("1h"), "How long a client keeps its number, 1s to 365d.", "8h"),
+    ],
+    foreign: &[("name", "write `cookie`"), ("max_age", "write `for`"), ("cookieName", "write `cookie`")],
+};
+
+pub(crate) static ROUTE: Object = Object {
+    name: "route",
+    doc: "Requests with a certain header field or cookie. Either `header` or `cookie` says where to look.",
+    keys: &[
+        key(
+            "header",
+            Kind::Text,
+            Default("-"),
+            "The name of a header field, in any case of letters.",
+            "X-Canary",
+        ),
+        key("cookie", Kind::Text, Default("-"), "The name of a cookie.", "beta"),
+        key("equals", Kind::Text, Required, "The whole value.", "\"yes\""),
+        key("to", Kind::OneOf(&["candidate", "stable"]), Required, "Who gets the request.", "candidate"),
+    ],
+    foreign: &[
+        ("value", "write `equals`"),
+        ("exact", "write `equals`"),
+        ("match", "write `header` and `equals`"),
     ],
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use towpath_api::gateway::{
-    AppliedRoute, Delta, MeasurementReport, Poll, Route, Routes, latency_edges_micros,
+    AppliedRoute, Delta, MeasurementReport, Poll, Route, Routes, Way, latency_edges_micros,
 };
 use towpath_engine::{Engine, EngineError};
 use towpath_model::Digest;
@@ -89,6 +89,7 @@ impl SimGateway {
             deltas.push(Delta {
                 environment: route.environment.clone(),
                 revision: arm.revision,
+                way: Way::Split,
                 from,
                 to,
                 generation: route.generation,

@@ -1,8 +1,9 @@
 //! What the gateway answers by itself, and why.
 
+use towpath_api::gateway::Sticky;
 use towpath_model::{Digest, EnvironmentKey};
 
-use super::push_number;
+use super::{push_field, push_number};
 
 /// An answer that no backend gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,18 +12,57 @@ pub struct Answer {
     pub status: u16,
     /// One sentence or two for the person at the other end.
     pub text: String,
+    /// Where to ask instead.
+    pub location: Option<String>,
 }
 
 impl Answer {
     /// Makes an answer.
     pub fn new(status: u16, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), location: None }
+    }
+
+    /// Tells a client that came without encryption where to come with it. `head` is the request's, as a backend would get
+    /// it: the path in its first line, the host in its second.
+    #[must_use]
+    pub fn encrypted_address(head: &[u8], port: u16) -> Self {
+        let mut lines = head.split(|&byte| byte == b'\n');
+        let path = lines.next().and_then(|line| line.split(|&byte| byte == b' ').nth(1));
+        let host = lines.next().and_then(|line| line.strip_prefix(b"host: "));
+        let (Some(path), Some(host)) =
+            (path.and_then(text).filter(|path| path.starts_with('/')), host.and_then(text))
+        else {
+            return Self::new(
+                400,
+                "this address speaks HTTPS only, and the request names no host to send it to",
+            );
+        };
+        // A port follows the last colon that is not part of an IPv6 address.
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => name,
+            _ => host,
+        };
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let location = format!("https://{name}{port}{path}");
+        Self { status: 308, text: format!("this is at {location}"), location: Some(location) }
+    }
+
+    /// Whether nothing that follows on the connection can be trusted.
+    #[must_use]
+    pub fn ends_connection(&self) -> bool {
+        (400..500).contains(&self.status)
     }
 
     /// Nothing was ever deployed there, or it was taken away.
     #[must_use]
     pub fn nothing_deployed(environment: &EnvironmentKey) -> Self {
         Self::new(503, format!("nothing is deployed to {environment} yet"))
+    }
+
+    /// The preview address, while no candidate is on its way.
+    #[must_use]
+    pub fn no_candidate(environment: &EnvironmentKey) -> Self {
+        Self::new(503, format!("no candidate is on its way to {environment}: there is nothing to preview"))
     }
 
     /// The Revision that this request fell to has no Instance.
@@ -65,6 +105,9 @@ impl Answer {
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\ncontent-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n");
+        if let Some(location) = &self.location {
+            push_field(out, "location", location.as_bytes());
+        }
         out.extend_from_slice(b"server: towpath\r\ncontent-length: ");
         push_number(out, PREFIX.len() as u64 + self.text.len() as u64 + 1);
         out.extend_from_slice(if keep_alive { b"\r\n\r\n" } else { b"\r\nconnection: close\r\n\r\n" });
@@ -76,10 +119,27 @@ impl Answer {
     }
 }
 
+/// Writes the field by which a client is told its number.
+pub fn write_cookie(out: &mut Vec<u8>, sticky: &Sticky, number: u64, secure: bool) {
+    use std::io::Write;
+    let Sticky { cookie, seconds } = sticky;
+    let secure = if secure { "; Secure" } else { "" };
+    // Writing to a vector cannot fail.
+    let _ = write!(
+        out,
+        "set-cookie: {cookie}={number:016x}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}\r\n"
+    );
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes.trim_ascii()).ok()
+}
+
 const PREFIX: &str = "Towpath gateway: ";
 
 fn reason(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         408 => "Request Timeout",
         417 => "Expectation Failed",
@@ -96,6 +156,22 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_the_encrypted_address() {
+        for (head, port, location) in [
+            ("GET /a?b HTTP/1.1\r\nhost: shop.test\r\n\r\n", 443, Some("https://shop.test/a?b")),
+            ("GET / HTTP/1.1\r\nhost: shop.test:8080\r\n\r\n", 8443, Some("https://shop.test:8443/")),
+            ("GET / HTTP/1.1\r\nhost: [::1]\r\n\r\n", 8443, Some("https://[::1]:8443/")),
+            ("GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", 443, Some("https://[::1]/")),
+            ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", 443, None),
+            ("GET / HTTP/1.0\r\nconnection: close\r\n\r\n", 443, None),
+        ] {
+            let answer = Answer::encrypted_address(head.as_bytes(), port);
+            assert_eq!(answer.location.as_deref(), location, "{head:?}");
+            assert_eq!(answer.status, if location.is_some() { 308 } else { 400 });
+        }
+    }
 
     #[test]
     fn explains_itself_and_tells_its_length() {

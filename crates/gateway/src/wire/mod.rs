@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod chunked;
+pub mod fields;
 pub mod framing;
 pub mod request;
 pub mod response;

@@ -18,6 +18,8 @@ pub struct Forwarding<'a> {
     pub client: IpAddr,
     /// The request's id, unless the client brought a usable one.
     pub request_id: &'a str,
+    /// Whether the client's connection is encrypted.
+    pub secure: bool,
 }
 
 /// What must be remembered of a request once its head has been passed on.
@@ -35,6 +37,8 @@ pub struct Request {
     pub replayable: bool,
     /// Whether the client speaks HTTP/1.0 and must not be sent chunks or `1xx`.
     pub is_http10: bool,
+    /// Whether the client asks to speak another protocol after this request, such as WebSocket.
+    pub upgrade: bool,
 }
 
 /// Reads the head at the start of `bytes` and appends the head for the backend to `out`.
@@ -64,15 +68,17 @@ pub fn forward(
     };
     let survey = survey(parsed.headers, version == 0)?;
     let target = Target::read(method, target)?;
-    if survey.connection.upgrade && survey.upgrade {
-        return Err(Answer::new(501, "protocol upgrades such as WebSocket are not supported"));
-    }
     write_line(out, method, target.path, version);
     match target.authority {
         Some(authority) => push_field(out, "host", authority.as_bytes()),
         None => survey.host.iter().for_each(|host| push_field(out, "host", host)),
     }
     write_fields(out, parsed.headers, &survey, forwarding);
+    let upgrade = survey.upgrade(version);
+    if let Some(protocol) = upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        push_field(out, "upgrade", protocol);
+    }
     write_framing(out, &survey, version);
     let body = survey.body();
     let safe = matches!(method, "GET" | "HEAD" | "OPTIONS");
@@ -82,6 +88,7 @@ pub fn forward(
         keep_alive: version == 1 && !survey.connection.close,
         is_head: method == "HEAD",
         is_http10: version == 0,
+        upgrade: upgrade.is_some(),
         body,
     }))
 }
@@ -97,13 +104,29 @@ struct Survey<'b> {
     connection: ConnectionField<'b>,
     length: Option<u64>,
     chunked: bool,
-    upgrade: bool,
+    upgrade: Option<&'b [u8]>,
+    upgrades: u8,
     host: Option<&'b [u8]>,
     request_id: bool,
     forwarded_for: bool,
 }
 
-impl Survey<'_> {
+impl<'b> Survey<'b> {
+    /// The protocol that the backend may switch to.
+    ///
+    /// HTTP/2 and TLS are never asked of a backend: it would serve requests then that nobody here has read. Whoever
+    /// offers one of them beside another gets none, as the standard permits.
+    fn upgrade(&self, version: u8) -> Option<&'b [u8]> {
+        let protocol =
+            self.upgrade.filter(|_| version == 1 && self.connection.upgrade && self.upgrades == 1)?;
+        let mut opaque = !protocol.trim_ascii().is_empty();
+        for_each_element(protocol, |element| {
+            let name = element.split(|&byte| byte == b'/').next().unwrap_or_default();
+            opaque &= ![&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|it| it.eq_ignore_ascii_case(name));
+        });
+        opaque.then_some(protocol)
+    }
+
     fn body(&self) -> Body {
         match self.length {
             _ if self.chunked => Body::Chunked(Scanner::default()),
@@ -135,7 +158,10 @@ fn look_at<'b>(field: &Header<'b>, survey: &mut Survey<'b>) -> Result<(), Answer
     // The length tells nearly all names apart before any letter is compared.
     match field.name.len() {
         10 if field.name.eq_ignore_ascii_case("connection") => survey.connection.add(value),
-        7 if field.name.eq_ignore_ascii_case("upgrade") => survey.upgrade = true,
+        7 if field.name.eq_ignore_ascii_case("upgrade") => {
+            survey.upgrade = Some(value);
+            survey.upgrades = survey.upgrades.saturating_add(1);
+        }
         4 if field.name.eq_ignore_ascii_case("host") => {
             let is_host = !value.iter().any(|byte| b" \t,/\\@".contains(byte));
             if survey.host.replace(value).is_none() && is_host {
@@ -239,7 +265,8 @@ fn write_fields(out: &mut Vec<u8>, fields: &[Header<'_>], survey: &Survey<'_>, f
     }
     write_forwarded_for(out, fields, survey.forwarded_for && trusted, forwarding.client);
     if !has_proto {
-        out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+        let scheme: &[u8] = if forwarding.secure { b"https" } else { b"http" };
+        push_field(out, "x-forwarded-proto", scheme);
     }
     if let (false, Some(host)) = (has_host, survey.host) {
         push_field(out, "x-forwarded-host", host);
@@ -284,7 +311,7 @@ mod tests {
     use super::*;
 
     fn forward_text(head: &str, client: &str) -> Result<(Request, String), Answer> {
-        let forwarding = Forwarding { client: client.parse().unwrap(), request_id: "id-1" };
+        let forwarding = Forwarding { client: client.parse().unwrap(), request_id: "id-1", secure: false };
         let mut out = Vec::new();
         let request = forward(head.as_bytes(), forwarding, &mut out)?.expect("the head is whole");
         Ok((request, String::from_utf8(out).unwrap()))
@@ -367,13 +394,38 @@ mod tests {
             (505, "GET / x HTTP/1.1\r\nHost: a\r\n\r\n"),
             (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
             (501, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"),
-            (501, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
             (417, "POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\n"),
         ];
         for (status, head) in corpus {
             let answer = forward_text(head, "::1").expect_err(head);
             assert_eq!(answer.status, status, "{head:?}: {}", answer.text);
         }
+    }
+
+    #[test]
+    fn passes_on_upgrades_but_none_to_a_protocol_that_carries_requests() {
+        let head = |fields: &str| format!("GET /chat HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let websocket =
+            head("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n");
+        let (request, sent) = forward_text(&websocket, "::1").unwrap();
+        assert!(request.upgrade);
+        assert!(sent.contains("connection: upgrade\r\nupgrade: websocket\r\n"), "{sent}");
+        assert!(sent.contains("Sec-WebSocket-Key: x\r\n"), "{sent}");
+        for fields in [
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+            "Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n",
+            "Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n",
+            "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+            "Connection: Upgrade\r\nUpgrade: \r\n",
+            "Connection: Upgrade\r\n",
+            "Upgrade: websocket\r\n",
+        ] {
+            let (request, sent) = forward_text(&head(fields), "::1").unwrap();
+            assert!(!request.upgrade && !sent.to_ascii_lowercase().contains("upgrade"), "{fields:?}: {sent}");
+        }
+        let old = "GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert!(!forward_text(old, "::1").unwrap().0.upgrade);
     }
 
     #[test]

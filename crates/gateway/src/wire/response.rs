@@ -10,13 +10,17 @@ use super::{ConnectionField, MAX_FIELDS, MAX_HEAD, is_hop_by_hop, parse_length, 
 
 /// What is known of the request when its response arrives.
 #[derive(Debug, Clone, Copy)]
-pub struct Context {
+pub struct Context<'a> {
     /// Whether the response has no body whatever its head says.
     pub is_head: bool,
     /// Whether the client speaks HTTP/1.0.
     pub is_http10: bool,
     /// Whether the client's connection can stay open after this response.
     pub keep_alive: bool,
+    /// Whether the client asked to switch protocols.
+    pub upgrade: bool,
+    /// Fields that the gateway adds to the final response, as they are written.
+    pub more: &'a [u8],
 }
 
 /// What must be remembered of a response once its head has been passed on.
@@ -24,7 +28,7 @@ pub struct Context {
 pub struct Response {
     /// The bytes of the head.
     pub head_length: usize,
-    /// The status code; below 200 another head follows.
+    /// The status code; below 200 another head follows, after 101 another protocol.
     pub status: u16,
     /// What follows the head.
     pub body: Body,
@@ -54,7 +58,11 @@ pub enum BadResponse {
 ///
 /// # Errors
 /// When passing it on could make the client misread what follows.
-pub fn forward(bytes: &[u8], context: Context, out: &mut Vec<u8>) -> Result<Option<Response>, BadResponse> {
+pub fn forward(
+    bytes: &[u8],
+    context: Context<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Option<Response>, BadResponse> {
     let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -65,13 +73,22 @@ pub fn forward(bytes: &[u8], context: Context, out: &mut Vec<u8>) -> Result<Opti
     };
     let (Some(status), Some(version)) = (parsed.code, parsed.version) else { return Ok(None) };
     let survey = survey(parsed.headers, version == 0)?;
-    if status == 101 || status < 100 || (survey.chunked && context.is_http10) {
+    let switches = status == 101;
+    let may_switch = context.upgrade && survey.connection.upgrade && survey.upgrade.is_some();
+    if (switches && !may_switch) || status < 100 || (survey.chunked && context.is_http10) {
         return Err(BadResponse::NotAllowed);
     }
     let body = survey.body(status, context.is_head);
     let keep_alive = context.keep_alive && body != Body::UntilClose;
     if status >= 200 || !context.is_http10 {
         write_head(out, status, parsed.reason.unwrap_or(""), parsed.headers, &survey);
+        if let (true, Some(protocol)) = (switches, survey.upgrade) {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            push_field(out, "upgrade", protocol);
+        }
+        if status >= 200 || switches {
+            out.extend_from_slice(context.more);
+        }
         if status >= 200 && !keep_alive {
             out.extend_from_slice(b"connection: close\r\n");
         }
@@ -81,7 +98,7 @@ pub fn forward(bytes: &[u8], context: Context, out: &mut Vec<u8>) -> Result<Opti
     Ok(Some(Response {
         head_length,
         status,
-        reusable: reusable && body != Body::UntilClose,
+        reusable: reusable && body != Body::UntilClose && !switches,
         body,
         keep_alive,
     }))
@@ -92,6 +109,7 @@ struct Survey<'b> {
     connection: ConnectionField<'b>,
     length: Option<u64>,
     chunked: bool,
+    upgrade: Option<&'b [u8]>,
 }
 
 impl Survey<'_> {
@@ -109,6 +127,7 @@ fn survey<'b>(fields: &[Header<'b>], is_http10: bool) -> Result<Survey<'b>, BadR
     let mut survey = Survey::default();
     for field in fields {
         match field.name.len() {
+            7 if field.name.eq_ignore_ascii_case("upgrade") => survey.upgrade = Some(field.value),
             10 if field.name.eq_ignore_ascii_case("connection") => survey.connection.add(field.value),
             14 if field.name.eq_ignore_ascii_case("content-length") => {
                 let length = parse_length(field.value).ok_or(BadResponse::Ambiguous)?;
@@ -156,9 +175,10 @@ fn write_head(out: &mut Vec<u8>, status: u16, reason: &str, fields: &[Header<'_>
 mod tests {
     use super::*;
 
-    const PLAIN: Context = Context { is_head: false, is_http10: false, keep_alive: true };
+    const PLAIN: Context<'_> =
+        Context { is_head: false, is_http10: false, keep_alive: true, upgrade: false, more: b"" };
 
-    fn forward_text(head: &str, context: Context) -> Result<(Response, String), BadResponse> {
+    fn forward_text(head: &str, context: Context<'_>) -> Result<(Response, String), BadResponse> {
         let mut out = Vec::new();
         let response = forward(head.as_bytes(), context, &mut out)?.expect("the head is whole");
         Ok((response, String::from_utf8(out).unwrap()))
@@ -192,6 +212,24 @@ mod tests {
         assert_eq!(response.body, Body::UntilClose);
         assert!(!response.keep_alive && !response.reusable);
         assert!(sent.ends_with("connection: close\r\n\r\n"), "{sent}");
+    }
+
+    #[test]
+    fn switches_protocols_only_for_whoever_asked() {
+        let asked = Context { upgrade: true, ..PLAIN };
+        let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Accept: y\r\n\r\n\x01\x02hi";
+        let (response, sent) = forward_text(head, asked).unwrap();
+        assert_eq!((response.status, response.reusable), (101, false));
+        assert_eq!(response.head_length, head.len() - 4);
+        assert_eq!(
+            sent,
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: y\r\nconnection: upgrade\r\n\
+             upgrade: websocket\r\n\r\n"
+        );
+        assert!(forward_text(head, PLAIN).is_err(), "nobody asked");
+        let mute = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n";
+        assert!(forward_text(mute, asked).is_err(), "to which protocol?");
     }
 
     #[test]

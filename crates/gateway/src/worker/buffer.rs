@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 /// The size of a buffer; grown only for a long head or a fast transfer.
 const SIZE: usize = 16 * 1024;
@@ -79,7 +78,7 @@ impl Buffer {
     pub(super) fn poll_fill(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncRead + Unpin),
         buffers: &Buffers,
     ) -> Poll<io::Result<Filled>> {
         self.make_room(buffers);

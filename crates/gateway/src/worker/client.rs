@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
-use super::Worker;
 use super::buffer::{Buffer, Filled};
 use super::deadline::Deadline;
 use super::exchange::exchange;
-use crate::table::Site;
+use super::socket::Socket;
+use super::{Seat, Worker};
+use crate::table::{Door, Purpose, Site};
 use crate::wire::answer::Answer;
 use crate::wire::request::{self, Forwarding, Request};
 
@@ -31,42 +33,65 @@ const KEPT_CAPACITY: usize = 4 * 1024;
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) site: Arc<Site>,
-    pub(super) stream: TcpStream,
+    pub(super) purpose: Purpose,
+    pub(super) stream: Socket,
     /// What the client sent and nobody took yet.
     pub(super) buffer: Buffer,
     /// The request's head as the backend gets it, and what of the body came along with it.
     pub(super) to_backend: Vec<u8>,
     /// A response's head or the gateway's own answer, on its way to the client.
     pub(super) to_client: Vec<u8>,
+    /// Fields that the gateway adds to the response.
+    pub(super) more: Vec<u8>,
     pub(super) deadline: Rc<Deadline>,
     deadline_id: u64,
     address: IpAddr,
+    _seat: Seat,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, site: Arc<Site>) {
+pub(super) async fn serve(seat: Seat, stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
     // Without it, only latency would suffer.
     let _ = stream.set_nodelay(true);
+    let worker = Rc::clone(&seat.0);
+    let (site, purpose) = (Arc::clone(&door.site), door.purpose);
+    drop(door);
+    let Some(stream) = encrypt(&worker, &site, purpose, stream).await else { return };
     let (deadline_id, deadline) = worker.deadlines.add(&site);
     let mut client = Client {
         worker,
         site,
+        purpose,
         stream,
         buffer: Buffer::default(),
         to_backend: Vec::new(),
         to_client: Vec::new(),
+        more: Vec::new(),
         deadline,
         deadline_id,
         address: peer.ip().to_canonical(),
+        _seat: seat,
     };
     client.run().await;
+}
+
+/// Begins encryption where the listener has certificates. `None` if the client does not bring it about in time.
+async fn encrypt(worker: &Worker, site: &Site, purpose: Purpose, stream: TcpStream) -> Option<Socket> {
+    let config = if purpose == Purpose::Front { site.tls.load_full() } else { None };
+    let Some(config) = config else { return Some(Socket::Plain(stream)) };
+    match tokio::time::timeout(worker.limits.head, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some(Socket::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, environment = %site.environment, "a client's encryption failed");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         self.worker.deadlines.remove(self.deadline_id);
-        self.worker.connections.set(self.worker.connections.get() - 1);
-        self.worker.freed.notify_one();
     }
 }
 
@@ -96,7 +121,12 @@ impl Client {
                     self.answer(&answer, false, true).await;
                     return;
                 }
-                Next::Leave => return,
+                Next::Leave => {
+                    if self.stream.is_encrypted() {
+                        self.linger().await;
+                    }
+                    return;
+                }
             }
         }
     }
@@ -130,7 +160,8 @@ impl Client {
 
     fn parse(&mut self) -> Result<Option<Request>, Answer> {
         let mut ids = self.worker.ids.borrow_mut();
-        let forwarding = Forwarding { client: self.address, request_id: ids.next() };
+        let secure = self.stream.is_encrypted();
+        let forwarding = Forwarding { client: self.address, request_id: ids.next(), secure };
         let request = request::forward(self.buffer.bytes(), forwarding, &mut self.to_backend)?;
         drop(ids);
         if let Some(request) = &request {
@@ -186,7 +217,10 @@ impl Client {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            Poll::Ready(true)
+            if self.deadline.has_passed(context) {
+                return Poll::Ready(false);
+            }
+            self.stream.poll_sent(context).map(|sent| sent.is_ok())
         })
         .await;
         self.to_client.clear();

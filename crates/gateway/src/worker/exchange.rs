@@ -1,6 +1,7 @@
 //! One request: to an arm, to one of its endpoints, and the response back.
 
 mod transfer;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,11 +11,12 @@ use tokio::net::TcpStream;
 use super::client::Client;
 use super::upstream;
 use crate::meter::{Ending, Ticket};
-use crate::table::{Arm, Endpoint};
-use crate::wire::answer::Answer;
+use crate::table::{Arm, Choice, Endpoint, Purpose};
+use crate::wire::answer::{self, Answer};
 use crate::wire::framing::Body;
 use crate::wire::request::Request;
 use transfer::{End, Transfer};
+use tunnel::tunnel;
 
 /// How young a pooled connection must be to carry a request that cannot be sent twice.
 const FRESH: Duration = Duration::from_secs(1);
@@ -25,11 +27,25 @@ pub(super) async fn exchange(client: &mut Client, mut request: Request) -> bool 
         return refuse(client, &request, &bad_body()).await;
     }
     let route = client.site.route.load_full();
-    let Some((arm, turn)) = route.pick(client.worker.index) else {
-        let answer = Answer::nothing_deployed(&client.site.environment);
-        return refuse(client, &request, &answer).await;
+    let environment = &client.site.environment;
+    let choice = match client.purpose {
+        Purpose::Front => route
+            .pick(client.worker.index, &client.to_backend)
+            .ok_or_else(|| Answer::nothing_deployed(environment)),
+        Purpose::Preview => {
+            route.preview(client.worker.index).ok_or_else(|| Answer::no_candidate(environment))
+        }
+        Purpose::Redirect(port) => Err(Answer::encrypted_address(&client.to_backend, port)),
     };
-    let ticket = arm.meter.begin(client.worker.index, Instant::now());
+    let Choice { arm, turn, meter, number } = match choice {
+        Ok(choice) => choice,
+        Err(answer) => return refuse(client, &request, &answer).await,
+    };
+    client.more.clear();
+    if let Some((number, sticky)) = number {
+        answer::write_cookie(&mut client.more, sticky, number, client.stream.is_encrypted());
+    }
+    let ticket = meter.begin(client.worker.index, Instant::now());
     let mut tried = Vec::new();
     loop {
         let (endpoint, stream, reused) = match connect(client, &request, arm, turn, &mut tried).await {
@@ -39,6 +55,14 @@ pub(super) async fn exchange(client: &mut Client, mut request: Request) -> bool 
         let busy = endpoint.busy();
         let mut transfer = Transfer::new(client, &mut request, stream);
         let end = transfer.run().await;
+        if end == End::Switched {
+            // The request ends here: what follows has no status and no end that could be judged.
+            drop(ticket);
+            let (backend, early) = transfer.into_tunnel();
+            client.deadline.set(client.worker.millis(client.worker.limits.tunnel));
+            tunnel(client, backend, early).await;
+            return false;
+        }
         let may_retry = reused && transfer.can_be_sent_again();
         let outcome = transfer.outcome();
         drop(busy);
@@ -124,7 +148,9 @@ async fn complete(
     }
     let keep_alive = outcome.keep_alive && request.body.is_done();
     // Bytes that nobody will read would reset the connection, and the client might lose the response.
-    if !keep_alive && (!request.body.is_done() || !client.buffer.is_empty()) {
+    // An encrypted end has to be said, else it could be anyone's.
+    let unread = !request.body.is_done() || !client.buffer.is_empty();
+    if !keep_alive && (unread || client.stream.is_encrypted()) {
         client.linger().await;
     }
     keep_alive
@@ -142,7 +168,7 @@ async fn settle(
     let environment = client.site.environment.clone();
     let answered = outcome.status.is_some();
     match end {
-        End::Complete | End::ClientGone => false,
+        End::Complete | End::Switched | End::ClientGone => false,
         End::BadRequest if !answered => refuse_after(client, request, ticket, &bad_body()).await,
         End::ClientStalled if !answered => {
             let answer = Answer::new(408, "the request's body did not arrive in time");
@@ -161,7 +187,7 @@ async fn settle(
             ticket.ended(Ending::Error);
             if outcome.body_until_close {
                 // Only a reset tells the client that this end is not the end.
-                let _ = client.stream.set_zero_linger();
+                client.stream.reset_at_end();
             }
             false
         }
@@ -184,7 +210,7 @@ async fn refuse_after(client: &mut Client, request: &Request, ticket: Ticket, an
 async fn refuse(client: &mut Client, request: &Request, answer: &Answer) -> bool {
     // A body that is not here yet would have to be read and thrown away before the next request.
     let keep_alive =
-        request.keep_alive && request.body.is_done() && answer.status >= 500 && client.may_stay();
+        request.keep_alive && request.body.is_done() && !answer.ends_connection() && client.may_stay();
     client.answer(answer, keep_alive, !request.is_head).await
 }
 

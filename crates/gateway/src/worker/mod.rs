@@ -7,6 +7,7 @@ mod buffer;
 mod client;
 mod deadline;
 mod exchange;
+mod socket;
 mod upstream;
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::table::Site;
+use crate::table::Door;
 use buffer::Buffers;
 use deadline::Deadlines;
 use upstream::Pool;
@@ -39,6 +40,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long a client or an endpoint may let a transfer rest, the wait for a response included.
     pub idle: Duration,
+    /// How long nothing may move in a connection that has switched protocols, such as to WebSocket.
+    pub tunnel: Duration,
     /// How long a pooled connection to an endpoint may rest. Shorter than common servers' own keep-alive (5 s in
     /// Node.js), so that a request rarely meets a connection that is just being closed.
     pub pooled: Duration,
@@ -52,17 +55,18 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
             pooled: Duration::from_secs(4),
         }
     }
 }
 
-/// What one listening socket serves; the site may change while it listens.
+/// What one listening socket serves; that may change while it listens.
 pub struct Binding {
     /// Where.
     pub address: SocketAddr,
-    /// Whose requests these are.
-    pub site: ArcSwap<Site>,
+    /// Whose requests these are, and what for.
+    pub door: ArcSwap<Door>,
 }
 
 /// An order to a worker.
@@ -247,9 +251,8 @@ async fn accept(worker: Rc<Worker>, socket: StdListener, binding: Arc<Binding>) 
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let site = binding.site.load_full();
-                worker.connections.set(worker.connections.get() + 1);
-                tokio::task::spawn_local(client::serve(Rc::clone(&worker), stream, peer, site));
+                let seat = Seat::take(&worker);
+                tokio::task::spawn_local(client::serve(seat, stream, peer, binding.door.load_full()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -258,6 +261,23 @@ async fn accept(worker: Rc<Worker>, socket: StdListener, binding: Arc<Binding>) 
                 tokio::time::sleep(TICK).await;
             }
         }
+    }
+}
+
+/// One of the connections that a worker may have.
+pub(crate) struct Seat(Rc<Worker>);
+
+impl Seat {
+    fn take(worker: &Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.freed.notify_one();
     }
 }
 

@@ -29,6 +29,20 @@ pub fn arm(name: &str, weight: u16, endpoints: &[SocketAddr]) -> Arm {
     Arm { revision: revision(name), weight, endpoints: endpoints.to_vec() }
 }
 
+/// A route without anything that is not asked for.
+pub fn plain(environment: &str, listen: SocketAddr, arms: Vec<Arm>) -> Route {
+    Route {
+        environment: key(environment),
+        generation: 0,
+        listen,
+        arms,
+        tls: None,
+        sticky: None,
+        rules: Vec::new(),
+        preview: None,
+    }
+}
+
 /// A port that was free a moment ago.
 pub fn free_address() -> SocketAddr {
     StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -209,24 +223,34 @@ impl Server {
 
     /// Orders routes; each is (environment, where, arms).
     pub fn order(&self, routes: Vec<(&str, SocketAddr, Vec<Arm>)>) -> u64 {
+        let route = |(environment, listen, arms)| plain(environment, listen, arms);
+        self.order_all(routes.into_iter().map(route).collect())
+    }
+
+    /// Orders routes, whatever they are, under the next generation.
+    pub fn order_all(&self, mut routes: Vec<Route>) -> u64 {
         let mut known = self.known.lock().unwrap();
         known.generation += 1;
         let generation = known.generation;
-        let route =
-            |(environment, listen, arms)| Route { environment: key(environment), generation, listen, arms };
-        known.routes = routes.into_iter().map(route).collect();
+        routes.iter_mut().for_each(|route| route.generation = generation);
+        known.routes = routes;
         drop(known);
         self.changed.notify_waiters();
         generation
     }
 
-    /// Orders one route and waits for its read-back.
-    pub async fn route(&self, listen: SocketAddr, arms: Vec<Arm>) {
-        let generation = self.order(vec![("production", listen, arms)]);
+    /// Orders one route to production and waits for its read-back.
+    pub async fn put(&self, route: Route) {
+        let generation = self.order_all(vec![route]);
         eventually("the route is read back", || {
             self.applied("production").filter(|it| it.generation == generation)
         })
         .await;
+    }
+
+    /// Orders one route and waits for its read-back.
+    pub async fn route(&self, listen: SocketAddr, arms: Vec<Arm>) {
+        self.put(plain("production", listen, arms)).await;
     }
 
     pub fn applied(&self, environment: &str) -> Option<AppliedRoute> {

@@ -35,6 +35,8 @@ impl Environment {
         let exposed = !self.traffic.serves_only(rollout.stable_digest());
         rollout.back = Some(Return { reason: reason.clone(), decided_at: now, cold, exposed, safe_at: None });
         rollout.enter(Phase::Returning, now);
+        self.traffic.unguide(now);
+        self.traffic.hide(now);
         let to = rollout.stable.as_ref().map_or("not serving", |stable| stable.version.as_str());
         let text = format!("{title} goes back to {to}: {reason}");
         change.handled.entry(about(active, "rollback-started", Actor::Towpath, text));

@@ -1,4 +1,4 @@
-//! Checks after the deployment: which runs, their Attempts and their results.
+//! Checks before the first weight and after the deployment: which runs, their Attempts and their results.
 
 use jiff::Timestamp;
 
@@ -61,7 +61,7 @@ impl Environment {
             None => {
                 let text = format!("check {} of {} passed", index + 1, active.title());
                 change.handled.entry(about(&active, "verification-passed", Actor::Towpath, text));
-                self.verify_from(&mut active, index + 1, 1, change, now)
+                self.next_check(&mut active, index + 1, change, now)
             }
             Some(problem) => Look::Failed(format!("verification failed: {problem}")),
         };
@@ -72,6 +72,25 @@ impl Environment {
                 self.active = Some(active);
             }
             Look::Moved | Look::Waits | Look::Unconfirmed(_) => self.active = Some(active),
+        }
+    }
+
+    /// Begins the next check. After the last of those before the first weight, the Rollout is where it was before them: its
+    /// Instances are ready, and nobody's requests reach them.
+    fn next_check(
+        &mut self,
+        active: &mut Promotion,
+        index: usize,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Look {
+        match &mut active.rollout {
+            Some(rollout) if index == active.plan.before => {
+                rollout.checked = true;
+                rollout.enter(Phase::Starting, now);
+                Look::Moved
+            }
+            _ => self.verify_from(active, index, 1, change, now),
         }
     }
 

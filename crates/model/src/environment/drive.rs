@@ -100,7 +100,8 @@ impl Environment {
         now: Timestamp,
     ) -> bool {
         let exposed = active.rollout.as_ref().is_some_and(|rollout| match rollout.phase {
-            Phase::Step { .. } | Phase::Completing | Phase::Verifying { .. } => true,
+            Phase::Step { .. } | Phase::Completing => true,
+            Phase::Verifying { index, .. } => index >= active.plan.before,
             Phase::Batch { index } => index > 0,
             Phase::Preparing | Phase::Replacing | Phase::Starting | Phase::Returning => false,
         });

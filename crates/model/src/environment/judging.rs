@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use std::time::Duration;
 use towpath_judge::{Assessment, Compare, Counts, InvalidPolicy, Judge, Margin, Policy, Tick};
 
-use super::{Environment, Phase, Sample};
+use super::{Environment, Phase, PromotionPlan, Sample};
 use crate::pipeline::{Analysis, CanaryStep};
 
 /// The judge of a Rollout with these steps.
-pub(super) fn judge(analysis: &Analysis, steps: &[CanaryStep]) -> Result<Judge, InvalidPolicy> {
-    Judge::new(policy(analysis), longest(steps))
+pub(super) fn judge(plan: &PromotionPlan, steps: &[CanaryStep]) -> Result<Judge, InvalidPolicy> {
+    let policy = Policy { sticky: plan.strategy.is_sticky(), ..policy(&plan.analysis) };
+    Judge::new(policy, longest(steps))
 }
 
 /// A judge of the same policy that has seen nothing yet.
@@ -81,8 +82,17 @@ impl Environment {
         let rollout = self.active.as_ref().and_then(|active| active.rollout.as_ref());
         rollout.is_some_and(|rollout| {
             rollout.judge.is_some()
-                && matches!(rollout.phase, Phase::Starting | Phase::Batch { .. } | Phase::Step { .. })
+                && match rollout.phase {
+                    Phase::Starting | Phase::Batch { .. } | Phase::Step { .. } => true,
+                    Phase::Verifying { index, .. } => index < self.checks_before(),
+                    _ => false,
+                }
         })
+    }
+
+    /// How many checks of the active Promotion stand before its first weight.
+    fn checks_before(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| active.plan.before)
     }
 
     /// Shows new measurements to the judge: of stable while the candidate starts, of both in a step.
@@ -96,7 +106,9 @@ impl Environment {
         // An interval that began before the split was in force, or a gateway with older routes, mixes two splits: it
         // would mislead the test of the traffic's share, so it is left out.
         let (begin, generation) = match (&rollout.phase, rollout.steps.last()) {
-            (Phase::Starting, _) | (Phase::Batch { .. }, None) => (rollout.since, 0),
+            (Phase::Starting | Phase::Verifying { .. }, _) | (Phase::Batch { .. }, None) => {
+                (rollout.since, 0)
+            }
             (_, Some(step)) => match step.in_force_at {
                 Some(in_force) => (in_force, step.generation),
                 None => return,

@@ -134,6 +134,6 @@ fn begin_judging(active: &mut Promotion) {
     let Promotion { kind, plan, rollout, .. } = active;
     let Some(rollout) = rollout.as_mut().filter(|rollout| rollout.stable.is_some()) else { return };
     if *kind != PromotionKind::Rollback && !steps.is_empty() {
-        rollout.judge = judging::judge(&plan.analysis, &steps).ok();
+        rollout.judge = judging::judge(plan, &steps).ok();
     }
 }

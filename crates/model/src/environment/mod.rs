@@ -34,7 +34,7 @@ pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, 
 pub use requests::{NewPromotion, Voter};
 pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord};
 pub use towpath_judge::Assessment;
-pub use traffic::{Traffic, TrafficArm};
+pub use traffic::{Traffic, TrafficArm, TrafficRule};
 pub use waiting::Wakeup;
 
 use crate::attempt::AttemptReport;

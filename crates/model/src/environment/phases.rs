@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::drive::{Look, after};
+use super::drive::{Look, after, front};
 use super::gates::human;
 use super::promotion::{Outcome, Promotion, PromotionKind};
 use super::requests::about;
@@ -48,6 +48,10 @@ impl Environment {
         if !self.fleet.ready(digest) || !self.has_ready(&active.revision) {
             return Look::Waits;
         }
+        self.show(active, now);
+        if active.plan.before > 0 && active.rollout.as_ref().is_some_and(|rollout| !rollout.checked) {
+            return self.check_before(active, facts, change, now);
+        }
         // A held Rollout gives nobody's requests away. Where nothing serves (recreate), going on is the lesser harm.
         let held = active.rollout.as_ref().is_some_and(|rollout| rollout.held.is_some());
         let replaced = matches!(active.plan.strategy, Strategy::Recreate) && self.current.is_some();
@@ -59,6 +63,30 @@ impl Environment {
         self.first_step(active, change, now)
     }
 
+    /// Lets the preview address reach the candidate, where there is one.
+    fn show(&mut self, active: &Promotion, now: Timestamp) {
+        // What comes back is known, and nothing may delay it.
+        let is_shown = self.policy.document.preview.is_some() && active.kind != PromotionKind::Rollback;
+        if let Some(front) = front(&active.revision).filter(|_| is_shown) {
+            self.traffic.show(active.revision.digest, front, &self.fleet, now);
+        }
+    }
+
+    /// Begins the checks that stand before the candidate's first weight, once the preview address reaches it.
+    fn check_before(
+        &mut self,
+        active: &mut Promotion,
+        facts: &Facts,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Look {
+        if !self.traffic.in_force(&facts.gateways) {
+            let since = active.rollout.as_ref().map_or(now, |rollout| rollout.since);
+            return self.unconfirmed(since, facts, now).map_or(Look::Waits, Look::Failed);
+        }
+        self.verify_from(active, 0, 1, change, now)
+    }
+
     /// Begins the first step of a Rollout that has steps, else gives the candidate everything.
     pub(super) fn first_step(&mut self, active: &mut Promotion, change: &mut Change, now: Timestamp) -> Look {
         let steps = active.steps();
@@ -68,7 +96,7 @@ impl Environment {
             return Look::Moved;
         }
         if rollout.judge.is_none() {
-            match judging::judge(&active.plan.analysis, &steps) {
+            match judging::judge(&active.plan, &steps) {
                 Ok(judge) => rollout.judge = Some(judge),
                 Err(problem) => return Look::Failed(format!("the analysis cannot be used: {problem}")),
             }
@@ -88,6 +116,7 @@ impl Environment {
         let (stable, since) = (rollout.stable.clone(), rollout.since);
         // What ran before keeps an arm without weight, so that requests in flight end well and the way back is short.
         let kept = stable.filter(|stable| self.fleet.wanted(stable.digest).next().is_some());
+        self.traffic.unguide(now);
         self.share(&active.revision, Weight::FULL, kept.as_ref(), now);
         if !self.traffic.in_force(&facts.gateways) {
             return self.unconfirmed(since, facts, now).map_or(Look::Waits, Look::Unconfirmed);
@@ -104,7 +133,7 @@ impl Environment {
             }
             return self.succeed(active, now);
         }
-        self.verify_from(active, 0, 1, change, now)
+        self.verify_from(active, active.plan.before, 1, change, now)
     }
 
     /// Why a split that is not in force yet will not be waited for any longer.
@@ -130,6 +159,7 @@ impl Environment {
 
     pub(super) fn succeed(&mut self, active: &Promotion, now: Timestamp) -> Look {
         let digest = active.revision.digest;
+        self.traffic.hide(now);
         self.quarantine.remove(&digest);
         let deployment = Deployment { revision: active.revision.clone(), promotion: active.id, since: now };
         if let Some(before) = self.current.replace(deployment) {

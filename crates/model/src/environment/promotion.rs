@@ -62,12 +62,20 @@ pub struct PromotionPlan {
     pub strategy: Strategy,
     /// How the candidate is judged.
     pub analysis: Analysis,
-    /// Checks after the deployment.
+    /// Checks: those before the first weight, then those after the deployment.
     pub verify: Vec<Verification>,
+    /// How many of `verify` must pass before the candidate gets any user's request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
     /// What happens on failure.
     pub on_failure: OnFailure,
     /// The time of Rollout and verification.
     pub deadline: jiff::SignedDuration,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl PromotionPlan {
@@ -81,7 +89,7 @@ impl PromotionPlan {
         }
     }
 
-    /// The checks after the deployment, in words.
+    /// The checks before and after the deployment, in words.
     #[must_use]
     pub fn checks(&self) -> Vec<String> {
         let name = |check: &Verification| match check {
@@ -94,7 +102,10 @@ impl PromotionPlan {
     /// All of it, one sentence each.
     #[must_use]
     pub fn words(&self, serves: Option<&str>) -> Vec<String> {
-        let checks = self.checks().into_iter().map(|check| format!("then verified by {check}"));
+        let mut checks = self.checks();
+        let after = checks.split_off(self.before.min(checks.len()));
+        let before = checks.into_iter().map(|check| format!("before any user's request, checked by {check}"));
+        let checks = before.chain(after.into_iter().map(|check| format!("then verified by {check}")));
         let failure = match (self.on_failure, serves) {
             (OnFailure::Hold, _) => Some("what fails under traffic is held for a person".to_owned()),
             (OnFailure::Rollback, Some(serves)) => Some(format!("what fails goes back to {serves}")),

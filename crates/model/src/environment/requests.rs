@@ -11,6 +11,7 @@ use super::promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revisio
 use super::rollout::{Hold, Phase};
 use super::{Change, Environment, Policy, Refused, judging};
 use crate::pipeline::Gate;
+use crate::policy::EnvironmentDocument;
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, PromotionId, UserId};
 
@@ -263,7 +264,9 @@ impl Environment {
         if policy.version == self.policy.version {
             return;
         }
-        if policy.document.listen != self.policy.document.listen {
+        let listens =
+            |document: &EnvironmentDocument| (document.addresses().collect::<Vec<_>>(), document.tls.clone());
+        if listens(&policy.document) != listens(&self.policy.document) {
             self.traffic.generation += 1;
             self.traffic.since = now;
         }

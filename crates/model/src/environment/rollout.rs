@@ -6,6 +6,7 @@
 //!      └──────> Batch 0 ─> Step 0 ─> … ─> Batch n (rolling) ───────────────────────────┘      any of them ─> Returning
 //! ```
 //!
+//! Where checks stand before the first weight (`before`), `Starting` goes through `Verifying` once and comes back.
 //! Each phase desires something (Instances, a split) and waits until it is seen to be so.
 
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub struct Rollout {
     /// The check that failed, from 0; those before it passed, those after it were not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_check: Option<usize>,
+    /// Whether the checks before the candidate's first weight have passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checked: bool,
     /// Restarts of the candidate's Instances that ran already when it started.
     pub restarts: BTreeMap<InstanceId, u32>,
     /// What each finished or running step came to.
@@ -183,6 +187,7 @@ impl Rollout {
             held: None,
             failed: None,
             failed_check: None,
+            checked: false,
             restarts: BTreeMap::new(),
             steps: Vec::new(),
             batches: Vec::new(),

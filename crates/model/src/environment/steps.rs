@@ -43,6 +43,10 @@ impl Environment {
         });
         rollout.enter(Phase::Step { index }, now);
         let stable = rollout.stable.clone();
+        if let Strategy::Canary(canary) = &active.plan.strategy {
+            let stable = stable.as_ref().map(|stable| stable.digest);
+            self.traffic.guide(canary, active.revision.digest, stable, now);
+        }
         self.share(&active.revision, weight, stable.as_ref(), now);
         if let Some(record) = active.rollout.as_mut().and_then(|rollout| rollout.steps.last_mut()) {
             record.generation = self.traffic.generation;

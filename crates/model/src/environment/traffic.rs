@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, InstanceHealth};
+use crate::pipeline::{Canary, Route, RouteField, Side, Sticky};
 use crate::{Digest, Weight, WorkloadName};
 
 /// The desired split of one Environment and its read-back.
@@ -16,12 +17,32 @@ pub struct Traffic {
     pub generation: u64,
     /// The desired split. Empty: nothing serves.
     pub arms: Vec<TrafficArm>,
+    /// How clients stay with the arm that they met first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Requests that go to one arm whatever the weights say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<TrafficRule>,
+    /// Who gets the requests of the preview address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<TrafficArm>,
     /// Since when it is desired.
     pub since: Timestamp,
     /// The generation that each gateway has in force.
     pub confirmed: BTreeMap<String, u64>,
     /// What gateways complain about.
     pub problems: BTreeMap<String, String>,
+}
+
+/// Requests that go to one arm whatever the weights say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficRule {
+    /// Where to look.
+    pub on: RouteField,
+    /// What must stand there.
+    pub equals: String,
+    /// Who gets the request.
+    pub revision: Digest,
 }
 
 /// One Revision's share.
@@ -44,6 +65,9 @@ impl Traffic {
         Self {
             generation: 1,
             arms: Vec::new(),
+            sticky: None,
+            rules: Vec::new(),
+            preview: None,
             since: now,
             confirmed: BTreeMap::new(),
             problems: BTreeMap::new(),
@@ -91,13 +115,64 @@ impl Traffic {
         self.replace(arms, now);
     }
 
+    /// Desires that a canary's clients stay where they are, and that its routes decide before its weights.
+    pub fn guide(&mut self, canary: &Canary, candidate: Digest, stable: Option<Digest>, now: Timestamp) {
+        let rule = |route: &Route| {
+            let revision = match route.to {
+                Side::Candidate => Some(candidate),
+                Side::Stable => stable,
+            };
+            Some(TrafficRule { on: route.on.clone(), equals: route.equals.clone(), revision: revision? })
+        };
+        self.set_guide(canary.sticky.clone(), canary.routes.iter().filter_map(rule).collect(), now);
+    }
+
+    /// Desires that weights alone decide.
+    pub fn unguide(&mut self, now: Timestamp) {
+        self.set_guide(None, Vec::new(), now);
+    }
+
+    fn set_guide(&mut self, sticky: Option<Sticky>, rules: Vec<TrafficRule>, now: Timestamp) {
+        if (&self.sticky, &self.rules) != (&sticky, &rules) {
+            (self.sticky, self.rules) = (sticky, rules);
+            self.generation += 1;
+            self.since = now;
+        }
+    }
+
     /// Follows the fleet: Instances come, go, and get other ports.
     pub fn follow(&mut self, fleet: &Fleet, now: Timestamp) {
         let arms = self.arms.iter().map(|arm| TrafficArm {
             endpoints: endpoints(fleet, arm.revision, &arm.workload, arm.weight, &arm.endpoints),
             ..arm.clone()
         });
-        self.replace(arms.collect(), now);
+        let arms = arms.collect();
+        self.replace(arms, now);
+        let shown = self.preview.as_ref().map(|arm| (arm.revision, arm.workload.clone()));
+        if let Some((revision, workload)) = shown {
+            self.show(revision, workload, fleet, now);
+        }
+    }
+
+    /// Desires that the requests of the preview address go to a Revision.
+    pub fn show(&mut self, revision: Digest, workload: WorkloadName, fleet: &Fleet, now: Timestamp) {
+        let last = self.preview.as_ref().filter(|arm| arm.revision == revision);
+        let last = last.map_or(&[][..], |arm| &arm.endpoints);
+        let endpoints = endpoints(fleet, revision, &workload, Weight::NONE, last);
+        self.set_preview(Some(TrafficArm { revision, workload, weight: Weight::NONE, endpoints }), now);
+    }
+
+    /// Desires that nobody gets the requests of the preview address.
+    pub fn hide(&mut self, now: Timestamp) {
+        self.set_preview(None, now);
+    }
+
+    fn set_preview(&mut self, preview: Option<TrafficArm>, now: Timestamp) {
+        if self.preview != preview {
+            self.preview = preview;
+            self.generation += 1;
+            self.since = now;
+        }
     }
 
     /// Leaves out an arm that has no share.

@@ -84,6 +84,7 @@ impl Environment {
         );
         let unconfirmed = rollout.steps.last().is_some_and(|step| step.in_force_at.is_none());
         match &rollout.phase {
+            Phase::Starting if self.waits_to_show(active, rollout) => times.push(confirm),
             Phase::Preparing | Phase::Starting | Phase::Verifying { .. } | Phase::Returning => {}
             Phase::Replacing | Phase::Completing => times.push(confirm),
             Phase::Batch { .. } => {
@@ -95,6 +96,11 @@ impl Environment {
             Phase::Step { .. } if unconfirmed => times.push(confirm),
             Phase::Step { .. } => {}
         }
+    }
+
+    /// Whether the candidate is ready, and checks wait until the preview address reaches it.
+    fn waits_to_show(&self, active: &Promotion, rollout: &Rollout) -> bool {
+        active.plan.before > 0 && !rollout.checked && self.traffic.preview.is_some()
     }
 
     /// What it waits for, for people: one sentence each, most important first.
@@ -147,7 +153,11 @@ impl Environment {
         let what = match &rollout.phase {
             Phase::Preparing => Some("the check of the way back".to_owned()),
             Phase::Replacing => Some("the old Instances to stop".to_owned()),
-            Phase::Starting => Some(self.starting_waits(active, facts)),
+            Phase::Starting => Some(
+                unconfirmed()
+                    .filter(|_| self.waits_to_show(active, rollout))
+                    .unwrap_or_else(|| self.starting_waits(active, facts)),
+            ),
             Phase::Batch { index } => Some(self.batch_waits(active, rollout, *index, facts)),
             Phase::Step { index } => {
                 let ordered = rollout.steps.last().is_some_and(|step| step.in_force_at.is_none());

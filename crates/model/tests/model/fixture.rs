@@ -71,7 +71,7 @@ pub fn canary(steps: &[(u16, i64, bool)]) -> Strategy {
         max: seconds(*duration * 4),
         pause: *pause,
     };
-    Strategy::Canary(Canary { steps: steps.iter().map(step).collect() })
+    Strategy::Canary(Canary { steps: steps.iter().map(step).collect(), sticky: None, routes: Vec::new() })
 }
 
 /// A rolling replacement with so many Instances more and fewer, and so many seconds between batches.
@@ -95,6 +95,7 @@ pub fn plan(strategy: Strategy, gates: Vec<Gate>, verify: Vec<Verification>) -> 
         strategy,
         analysis: Analysis::default(),
         verify,
+        before: 0,
         on_failure: OnFailure::Rollback,
         deadline: SignedDuration::from_mins(30),
     }
@@ -128,6 +129,8 @@ pub fn document(gates: Vec<Gate>, instances: u32) -> EnvironmentDocument {
             replace_after: seconds(60),
         },
         listen: "127.0.0.1:8080".parse().expect("an address"),
+        tls: None,
+        preview: None,
         allow: Allow::default(),
         gates,
         values: BTreeMap::new(),

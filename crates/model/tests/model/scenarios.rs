@@ -6,7 +6,8 @@
 //! ```text
 //! instances 2 | gate approval 2 | gate window mon-thu 09:00-16:00 | gate freeze FROM UNTIL | gate soak staging 600
 //! strategy canary 10:30 50:30:pause | strategy recreate | strategy rolling SURGE UNAVAILABLE SECONDS
-//! strategy blue-green SECONDS | on-failure hold | verify http | verify run | deadline 600
+//! strategy blue-green SECONDS | on-failure hold | before http | verify http | verify run | deadline 600
+//! preview | guided | guide
 //! push 1.0.0 [by LOGIN] [config c2] [override] | approve LOGIN | reject LOGIN | approve-seen LOGIN | look LOGIN
 //! checked | broken TEXT | instances ready | instance failed | confirm | advance 10 | measure candidate 100/3 stable 900/20
 //! passed | failed TEXT | lost | errored | hold | resume | abort | rollback 1.0.0 | withdraw | apply | no-host | host
@@ -22,11 +23,11 @@ use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::environment::{
     Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, InstanceHealth, Neighbour, Observed,
-    PromotionKind, Sample,
+    Phase, PromotionKind, Sample,
 };
 use towpath_model::pipeline::{
-    FreezeGate, Gate, HttpVerification, OnFailure, RunVerification, SoakGate, Strategy, Verification,
-    WindowGate,
+    FreezeGate, Gate, HttpVerification, OnFailure, Route, RouteField, RunVerification, Side, SoakGate,
+    Sticky, Strategy, Verification, WindowGate,
 };
 use towpath_model::timeline::Actor;
 use towpath_model::{AttemptId, Digest, PromotionId};
@@ -42,6 +43,7 @@ struct Script {
     facts: Facts,
     strategy: Strategy,
     verify: Vec<Verification>,
+    before: usize,
     on_failure: OnFailure,
     deadline: i64,
     promotions: u128,
@@ -103,6 +105,7 @@ impl Script {
             facts,
             strategy: canary(&[(100, 30, false), (500, 30, false)]),
             verify: Vec::new(),
+            before: 0,
             on_failure: OnFailure::Rollback,
             deadline: 1800,
             promotions: 0,
@@ -127,6 +130,15 @@ impl Script {
             "on-failure" => self.on_failure = OnFailure::Hold,
             "deadline" => self.deadline = words[1].parse().expect("seconds"),
             "verify" => self.verify.push(verification(words[1])),
+            "before" => {
+                self.verify.insert(self.before, verification(words[1]));
+                self.before += 1;
+            }
+            "preview" => {
+                self.env.policy.document.preview = Some(SocketAddr::from(([127, 0, 0, 1], 8081)));
+            }
+            "guided" => self.guided(),
+            "guide" => self.show_guide(),
             "push" => self.push(&words[1..]),
             "approve" | "reject" => self.vote(words[1], words[0] == "approve", None),
             "look" => self.seen = self.env.waiting.as_ref().map(|waiting| (waiting.id, waiting.binding())),
@@ -217,6 +229,7 @@ impl Script {
         let candidate = revision(words[0], after("config").unwrap_or("c1"));
         let gates = self.env.policy.document.gates.clone();
         let mut plan = plan(self.strategy.clone(), gates, self.verify.clone());
+        plan.before = self.before;
         plan.on_failure = self.on_failure;
         plan.deadline = seconds(self.deadline);
         self.promotions += 1;
@@ -227,6 +240,32 @@ impl Script {
             new.kind = PromotionKind::Configuration;
         }
         self.send(EnvironmentEvent::PromotionRequested(Box::new(new)));
+    }
+
+    /// Clients stay where they are, testers choose.
+    fn guided(&mut self) {
+        let Strategy::Canary(canary) = &mut self.strategy else { panic!("only a canary has routes") };
+        canary.sticky = Some(Sticky { cookie: "arm".to_owned(), duration: seconds(3600) });
+        let route = |value: &str, to| Route {
+            on: RouteField::Header("X-Canary".to_owned()),
+            equals: value.to_owned(),
+            to,
+        };
+        canary.routes = vec![route("yes", Side::Candidate), route("no", Side::Stable)];
+    }
+
+    /// What decides beside the weights.
+    fn show_guide(&mut self) {
+        let name = |digest: Digest| self.env.known_revision(digest).map(|revision| revision.version.clone());
+        let traffic = &self.env.traffic;
+        let sticky = traffic.sticky.as_ref().map_or("no cookie", |sticky| &sticky.cookie);
+        let rules: Vec<String> = traffic
+            .rules
+            .iter()
+            .map(|rule| format!("{} -> {:?}", rule.equals, name(rule.revision)))
+            .collect();
+        let preview = traffic.preview.as_ref().map(|arm| (name(arm.revision), arm.endpoints.len()));
+        writeln!(self.out, "  - {sticky}; {}; preview {preview:?}", rules.join(", ")).expect("a string");
     }
 
     fn roll_back(&mut self, version: &str) {
@@ -369,11 +408,15 @@ impl Script {
     }
 
     fn check_ended(&mut self, state: AttemptState, message: &str) {
-        let verify = self.env.active.as_ref().and_then(|active| active.plan.verify.first());
-        if let Some(Verification::Http(_)) = verify {
-            let promotion = self.env.active.as_ref().expect("one is active").id;
+        let active = self.env.active.as_ref().expect("one is active");
+        let index = match active.rollout.as_ref().map(|rollout| &rollout.phase) {
+            Some(Phase::Verifying { index, .. }) => *index,
+            _ => 0,
+        };
+        if let Some(Verification::Http(_)) = active.plan.verify.get(index) {
+            let promotion = active.id;
             let problem = (state != AttemptState::Passed).then(|| message.to_owned());
-            return self.send(EnvironmentEvent::VerificationFinished { promotion, index: 0, problem });
+            return self.send(EnvironmentEvent::VerificationFinished { promotion, index, problem });
         }
         let Some(attempt) = self.leased() else { return };
         let report = AttemptReport::Finished(Finished {

@@ -98,6 +98,8 @@ pub struct World {
     moved: BTreeSet<InstanceId>,
     measured_at: Timestamp,
     asked_for: BTreeSet<(PromotionId, usize)>,
+    /// The most Instances that were ever wanted.
+    largest: u32,
 }
 
 impl World {
@@ -106,6 +108,8 @@ impl World {
         let now = start();
         let gates = if chance.once_in(3) { vec![approval(1)] } else { Vec::new() };
         let instances = 1 + u32::try_from(chance.below(2)).expect("small");
+        let mut env = environment(gates, instances, now);
+        env.policy.document.preview = Some(SocketAddr::from(([127, 0, 0, 1], 8081)));
         let machine = |number| Machine {
             id: agent(number),
             silent_until: now,
@@ -126,7 +130,7 @@ impl World {
             if chance.once_in(2) { vec![gateway("g1")] } else { vec![gateway("g1"), gateway("g2")] };
         Self {
             now,
-            env: environment(gates, instances, now),
+            env,
             faults: Faults::new(),
             log: Vec::new(),
             chance,
@@ -149,6 +153,7 @@ impl World {
             moved: BTreeSet::new(),
             measured_at: now,
             asked_for: BTreeSet::new(),
+            largest: instances,
         }
     }
 
@@ -282,6 +287,9 @@ impl World {
             _ => canary(&[(100, 15, false), (500, 10, false)]),
         };
         let mut plan = plan(strategy, self.env.policy.document.gates.clone(), self.verification());
+        if matches!(plan.strategy, Strategy::Canary(_) | Strategy::BlueGreen(_)) {
+            plan.before = self.chance.below(plan.verify.len() as u64 + 1) as usize;
+        }
         plan.deadline = seconds(400);
         if self.chance.once_in(5) {
             plan.on_failure = OnFailure::Hold;
@@ -349,7 +357,9 @@ impl World {
         let gates = if self.chance.once_in(2) { vec![approval(1)] } else { Vec::new() };
         let mut policy = self.env.policy.clone();
         policy.version += 1;
-        policy.document = document(gates, 1 + u32::try_from(self.chance.below(4)).expect("small"));
+        let instances = 1 + u32::try_from(self.chance.below(4)).expect("small");
+        self.largest = self.largest.max(instances);
+        policy.document = document(gates, instances);
         let config = self.env.config;
         self.handle(EnvironmentEvent::PolicyApplied {
             policy: Box::new(policy),
@@ -738,6 +748,7 @@ impl World {
         }
         self.check_instances(before, facts);
         self.check_traffic();
+        self.check_guide();
         self.check_waits(facts);
         self.check_way_back();
     }
@@ -817,8 +828,9 @@ impl World {
             i.wanted && (i.revision == candidate || Some(i.revision) == rollout.stable_digest())
         };
         let count = self.env.fleet.instances.iter().filter(known).count();
-        // Somebody may want more of them meanwhile; that begins when the last batch is there.
-        let wanted = all.max(self.env.policy.document.target.instances);
+        // Somebody may want more of them meanwhile, and fewer again; that begins when the last batch is there, or waits
+        // until the Rollout is done.
+        let wanted = all.max(self.largest);
         let most = wanted + rolling.surge(all);
         assert!(count <= most as usize, "{count} Instances of {most} at most: {:?}", rollout.phase);
         let stay = self.env.fleet.instances.iter().filter(known).filter(|i| i.stays()).count();
@@ -839,6 +851,24 @@ impl World {
             self.env.current.is_none() || in_place || !traffic.arms.is_empty(),
             "something served, and now nothing does"
         );
+    }
+
+    /// Before its checks have passed, no user's request reaches a candidate; on the way back no rule names it.
+    fn check_guide(&self) {
+        let Some((active, rollout)) =
+            self.env.active.as_ref().and_then(|active| Some((active, active.rollout.as_ref()?)))
+        else {
+            assert!(self.env.traffic.preview.is_none(), "nobody is on the way, and somebody is shown");
+            return;
+        };
+        let candidate = active.revision.digest;
+        if active.plan.before > 0 && !rollout.checked {
+            assert_eq!(self.env.traffic.weight(candidate), Weight::NONE, "{:?}", rollout.phase);
+        }
+        if rollout.is_returning() {
+            let traffic = &self.env.traffic;
+            assert!(traffic.rules.is_empty() && traffic.sticky.is_none() && traffic.preview.is_none());
+        }
     }
 
     fn check_waits(&self, facts: &Facts) {

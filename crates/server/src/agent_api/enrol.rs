@@ -95,6 +95,7 @@ fn not_issued(error: AuthorityError) -> Problem {
         AuthorityError::Io { .. }
         | AuthorityError::Load { .. }
         | AuthorityError::Mismatch { .. }
+        | AuthorityError::ServerName
         | AuthorityError::Make(_)
         | AuthorityError::Clock { .. } => Problem::internal(&error),
     }

@@ -57,7 +57,7 @@ fn arm(
         Some(counts) => (counts.requests, counts.errors),
         None => totals
             .iter()
-            .find(|total| total.revision == revision.digest)
+            .find(|total| total.revision == revision.digest && total.way == "split")
             .map_or((0, 0), |total| (total.requests, total.errors)),
     };
     Arm { revision: words::revision_name(revision), ready, desired, requests, errors }
@@ -94,7 +94,8 @@ fn steps(promotion: &Promotion, rollout: &Rollout) -> Vec<RolloutStep> {
     let state = match (&promotion.outcome, &rollout.phase) {
         (Some(Outcome::Succeeded), _) => State::Passed,
         (Some(_), _) | (None, Phase::Returning) => State::Skipped,
-        (None, Phase::Completing | Phase::Verifying { .. }) => State::Running,
+        (None, Phase::Completing) => State::Running,
+        (None, Phase::Verifying { index, .. }) if *index >= promotion.plan.before => State::Running,
         (None, _) => State::Queued,
     };
     drawn.push(RolloutStep { weight: 1000, state, lasts: "for good".to_owned(), ends: None });
@@ -182,19 +183,21 @@ fn assessed(assessment: &Assessment) -> VerdictView {
     VerdictView { state: Some(state), reason: assessment.reason.to_string(), tests }
 }
 
-/// The checks after the deployment. Each is made only when the one before it has passed.
+/// The checks before and after the deployment. Each is made only when the one before it has passed.
 pub(super) fn checks(promotion: &Promotion) -> Vec<CheckRow> {
     let reached = promotion.rollout.as_ref().and_then(|rollout| match &rollout.phase {
         Phase::Verifying { index, attempt } => Some((*index, attempt.as_ref().map(|attempt| attempt.id))),
         _ => None,
     });
     let failed = promotion.rollout.as_ref().and_then(|rollout| rollout.failed_check);
+    let checked = promotion.rollout.as_ref().is_some_and(|rollout| rollout.checked);
     let row = |(index, check): (usize, &Verification)| {
         let running = reached.filter(|(current, _)| *current == index);
         let state = match (&promotion.outcome, reached) {
             (Some(Outcome::Succeeded), _) => State::Passed,
             _ if failed == Some(index) && running.is_none() => State::Failed,
             _ if failed.is_some_and(|failed| index < failed) => State::Passed,
+            _ if checked && index < promotion.plan.before => State::Passed,
             (Some(_), _) => State::Skipped,
             (None, Some((current, _))) if index < current => State::Passed,
             (None, Some((current, _))) if index == current => State::Running,

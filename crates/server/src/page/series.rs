@@ -34,7 +34,8 @@ pub(super) async fn of(engine: &Engine, promotion: &Promotion, now: Timestamp) -
 /// Draws both lines, from what was measured up to the Rollout's end.
 fn series(measured: &[Measurement], promotion: &Promotion, rollout: &Rollout, now: Timestamp) -> Series {
     let end = promotion.finished_at.unwrap_or(now).as_second();
-    let within: Vec<&Measurement> = measured.iter().filter(|row| row.second <= end).collect();
+    let within: Vec<&Measurement> =
+        measured.iter().filter(|row| row.second <= end && row.way == "split").collect();
     let span = within.first().map_or(0, |first| end - first.second);
     let width = (span / POINTS).max(0) + 1;
     let line = |wanted: Digest| {
@@ -116,7 +117,8 @@ mod tests {
         let mut latency = vec![0; 74];
         latency[8] = requests;
         let revision = Digest::of(b"candidate");
-        Measurement { second, revision, requests, errors, gateway_errors: 0, weight: 50, latency }
+        let way = "split".to_owned();
+        Measurement { second, revision, way, requests, errors, gateway_errors: 0, weight: 50, latency }
     }
 
     #[test]

@@ -281,9 +281,10 @@ pub(super) fn card(environment: &Environment, server: &Url) -> EnvironmentCard {
 pub(super) fn address(environment: &Environment, server: &Url) -> String {
     let listen = environment.policy.document.listen;
     let host = server.host_str().filter(|_| listen.ip().is_unspecified());
+    let scheme = environment.policy.document.scheme();
     match host {
-        Some(host) => format!("http://{host}:{}/", listen.port()),
-        None => format!("http://{listen}/"),
+        Some(host) => format!("{scheme}://{host}:{}/", listen.port()),
+        None => format!("{scheme}://{listen}/"),
     }
 }
 

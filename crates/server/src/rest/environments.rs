@@ -74,6 +74,7 @@ pub(super) async fn totals(
     let wire = |total: Total| RevisionTotal {
         revision: total.revision.to_string(),
         version: versions.get(&total.revision).cloned(),
+        way: total.way,
         requests: total.requests,
         errors: total.errors,
         gateway_errors: total.gateway_errors,

@@ -13,6 +13,8 @@ pub struct Measurement {
     pub second: i64,
     /// Who.
     pub revision: Digest,
+    /// How they came there: `split`, `routed` or `preview`.
+    pub way: String,
     /// Requests that ended.
     pub requests: u64,
     /// Of these, errors.
@@ -30,6 +32,8 @@ pub struct Measurement {
 pub struct Total {
     /// Who.
     pub revision: Digest,
+    /// How they came there: `split`, `routed` or `preview`.
+    pub way: String,
     /// Requests that ended.
     pub requests: u64,
     /// Of these, errors.
@@ -44,12 +48,14 @@ pub struct Total {
 /// When the database refuses.
 pub async fn add(db: &mut Connection, key: &EnvironmentKey, measured: &Measurement) -> sqlx::Result<()> {
     let known = sqlx::query(
-        "SELECT latency FROM measurements WHERE project = $1 AND environment = $2 AND second = $3 AND revision = $4",
+        "SELECT latency FROM measurements \
+         WHERE project = $1 AND environment = $2 AND second = $3 AND revision = $4 AND way = $5",
     )
     .bind(key.project.as_str())
     .bind(key.environment.as_str())
     .bind(measured.second)
     .bind(measured.revision.to_string())
+    .bind(&measured.way)
     .fetch_optional(&mut *db)
     .await?;
     let mut latency = measured.latency.clone();
@@ -59,8 +65,9 @@ pub async fn add(db: &mut Connection, key: &EnvironmentKey, measured: &Measureme
     }
     sqlx::query(
         "INSERT INTO measurements \
-         (project, environment, second, revision, requests, errors, gateway_errors, weight, latency) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, environment, second, revision) DO UPDATE \
+         (project, environment, second, revision, way, requests, errors, gateway_errors, weight, latency) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (project, environment, second, revision, way) DO UPDATE \
          SET requests = measurements.requests + excluded.requests, errors = measurements.errors + excluded.errors, \
          gateway_errors = measurements.gateway_errors + excluded.gateway_errors, weight = excluded.weight, \
          latency = excluded.latency",
@@ -69,6 +76,7 @@ pub async fn add(db: &mut Connection, key: &EnvironmentKey, measured: &Measureme
     .bind(key.environment.as_str())
     .bind(measured.second)
     .bind(measured.revision.to_string())
+    .bind(&measured.way)
     .bind(measured.requests.cast_signed())
     .bind(measured.errors.cast_signed())
     .bind(measured.gateway_errors.cast_signed())
@@ -90,7 +98,7 @@ pub async fn since(
 ) -> sqlx::Result<Vec<Measurement>> {
     let rows = sqlx::query(
         "SELECT * FROM measurements WHERE project = $1 AND environment = $2 AND second >= $3 \
-         ORDER BY second, revision LIMIT 10000",
+         ORDER BY second, revision, way LIMIT 10000",
     )
     .bind(key.project.as_str())
     .bind(key.environment.as_str())
@@ -102,6 +110,7 @@ pub async fn since(
             Ok(Measurement {
                 second: row.try_get("second")?,
                 revision: parse(row.try_get("revision")?)?,
+                way: row.try_get("way")?,
                 requests: count(row, "requests")?,
                 errors: count(row, "errors")?,
                 gateway_errors: count(row, "gateway_errors")?,
@@ -112,14 +121,15 @@ pub async fn since(
         .collect()
 }
 
-/// Sums per Revision over all time that is kept.
+/// Sums per Revision and way over all time that is kept.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn totals(db: &mut Connection, key: &EnvironmentKey) -> sqlx::Result<Vec<Total>> {
     let rows = sqlx::query(
-        "SELECT revision, sum(requests) AS requests, sum(errors) AS errors, sum(gateway_errors) AS gateway_errors \
-         FROM measurements WHERE project = $1 AND environment = $2 GROUP BY revision ORDER BY min(second)",
+        "SELECT revision, way, sum(requests) AS requests, sum(errors) AS errors, sum(gateway_errors) AS gateway_errors \
+         FROM measurements WHERE project = $1 AND environment = $2 GROUP BY revision, way \
+         ORDER BY min(second), way DESC",
     )
     .bind(key.project.as_str())
     .bind(key.environment.as_str())
@@ -129,6 +139,7 @@ pub async fn totals(db: &mut Connection, key: &EnvironmentKey) -> sqlx::Result<V
         .map(|row| {
             Ok(Total {
                 revision: parse(row.try_get("revision")?)?,
+                way: row.try_get("way")?,
                 requests: count(row, "requests")?,
                 errors: count(row, "errors")?,
                 gateway_errors: count(row, "gateway_errors")?,

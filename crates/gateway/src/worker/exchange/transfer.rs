@@ -27,6 +27,8 @@ const MAX_INTERIM: u8 = 16;
 pub(super) enum End {
     /// The whole response was passed on.
     Complete,
+    /// Client and endpoint speak another protocol from here on.
+    Switched,
     /// The client closed its connection.
     ClientGone,
     /// The client neither sent nor took anything for too long.
@@ -59,6 +61,8 @@ pub(super) struct Transfer<'c> {
     response: Option<Response>,
     /// How much of `to_client` was sent.
     told: usize,
+    /// Whether encryption still holds some of it back.
+    held_back: bool,
     /// How many bytes at the start of `answer` are checked body, ready to be sent.
     response_ready: usize,
 }
@@ -86,6 +90,7 @@ impl<'c> Transfer<'c> {
             interim: 0,
             response: None,
             told: 0,
+            held_back: false,
             response_ready: 0,
         }
     }
@@ -100,6 +105,11 @@ impl<'c> Transfer<'c> {
     /// effect does no harm; and nothing of its body is lost.
     pub(super) fn can_be_sent_again(&self) -> bool {
         !self.heard && (self.sent == 0 || self.request.replayable)
+    }
+
+    /// The endpoint's connection, and what it said behind its `101`.
+    pub(super) fn into_tunnel(self) -> (TcpStream, Buffer) {
+        (self.backend, self.answer)
     }
 
     /// What the caller needs to go on with the client's connection.
@@ -145,7 +155,8 @@ impl<'c> Transfer<'c> {
     }
 
     fn who_is_late(&self) -> End {
-        let client_reads = self.told < self.client.to_client.len() || self.response_ready > 0;
+        let client_reads =
+            self.told < self.client.to_client.len() || self.response_ready > 0 || self.held_back;
         let all_sent = self.sent == self.client.to_backend.len() && self.request_ready == 0;
         let client_sends = !self.request.body.is_done() && all_sent && self.response.is_none();
         if client_reads || client_sends { End::ClientStalled } else { End::Slow }
@@ -243,6 +254,15 @@ impl<'c> Transfer<'c> {
                 Written::Failed => Step::End(End::ClientGone),
             };
         }
+        self.held_back = false;
+        match self.client.stream.poll_sent(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Step::End(End::ClientGone),
+            Poll::Pending => {
+                self.held_back = true;
+                return Step::Wait;
+            }
+        }
         if self.response.is_none() { self.read_head(context) } else { self.read_body(context) }
     }
 
@@ -254,6 +274,8 @@ impl<'c> Transfer<'c> {
                 is_head: self.request.is_head,
                 is_http10: self.request.is_http10,
                 keep_alive: self.request.keep_alive && self.client.may_stay(),
+                upgrade: self.request.upgrade,
+                more: &self.client.more,
             };
             match response::forward(self.answer.bytes(), asked, &mut self.client.to_client) {
                 Ok(Some(response)) => return self.take_head(response),
@@ -273,6 +295,16 @@ impl<'c> Transfer<'c> {
 
     fn take_head(&mut self, mut response: Response) -> Step {
         self.answer.consume(response.head_length);
+        if response.status == 101 {
+            if !self.request.body.is_done() || self.request_ready > 0 {
+                self.client.to_client.clear();
+                return Step::End(End::Broken(
+                    "switched protocols before it had the whole request".to_owned(),
+                ));
+            }
+            self.response = Some(response);
+            return Step::Again;
+        }
         if response.status < 200 {
             self.interim += 1;
             let too_many = End::Broken("sent interim responses without end".to_owned());
@@ -296,6 +328,9 @@ impl<'c> Transfer<'c> {
 
     fn read_body(&mut self, context: &mut Context<'_>) -> Step {
         let Some(response) = &mut self.response else { return Step::Wait };
+        if response.status == 101 {
+            return Step::End(End::Switched);
+        }
         if response.body.is_done() {
             return Step::End(End::Complete);
         }
@@ -335,7 +370,7 @@ enum Written {
     Failed,
 }
 
-fn write(stream: &mut TcpStream, context: &mut Context<'_>, bytes: &[u8]) -> Written {
+fn write(stream: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>, bytes: &[u8]) -> Written {
     match Pin::new(stream).poll_write(context, bytes) {
         Poll::Ready(Ok(count)) if count > 0 => Written::Some(count),
         Poll::Ready(_) => Written::Failed,
