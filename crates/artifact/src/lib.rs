@@ -22,6 +22,7 @@ pub mod line;
 mod lock_file;
 pub mod log;
 mod log_index;
+mod log_lines;
 mod log_search;
 pub mod oci;
 pub mod pack;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Certificate, Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -121,6 +122,21 @@ impl Client {
             anyhow::ensure!(count <= limit, "the server sends more than {limit} bytes");
             out.write_all(&chunk)?;
         }
+    }
+
+    /// Sends a file as it is and reads JSON.
+    ///
+    /// # Errors
+    /// Fails where the server refuses, or the file cannot be read.
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, file: std::fs::File) -> anyhow::Result<T> {
+        let length = file.metadata()?.len();
+        let request = self
+            .request(Method::POST, path)?
+            .timeout(PATIENCE * 10)
+            .header(CONTENT_TYPE, "application/x-tar")
+            .header(CONTENT_LENGTH, length)
+            .body(tokio::fs::File::from_std(file));
+        json(request).await
     }
 
     /// Gets a part of a log.

@@ -174,6 +174,20 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Takes a run that another server exported into a project, to look at: it delivers nothing and counts nowhere.
+    Import {
+        #[command(flatten)]
+        args: command::imported::ImportArgs,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lists, shows and removes runs that other servers exported.
+    Imported {
+        #[command(subcommand)]
+        args: command::imported::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Lists, follows and revokes what is kept from one run for later ones.
     Cache {
         #[command(subcommand)]
@@ -417,6 +431,8 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Shell { args, remote } => command::shell::run(args, &remote).await,
         RemoteCommand::Logs { args, remote } => command::logs::run(args, &remote).await,
         RemoteCommand::Export { args, remote } => command::export::run(args, &remote).await,
+        RemoteCommand::Import { args, remote } => command::imported::import(args, &remote).await,
+        RemoteCommand::Imported { args, remote } => command::imported::run(args, &remote).await,
         RemoteCommand::Cancel { project, run, comment, remote } => {
             command::runs::cancel(&project, run, comment, &remote).await
         }

@@ -10,6 +10,7 @@ mod agents;
 mod apply;
 mod bases;
 mod belief;
+mod check_runs;
 mod checks;
 mod containers;
 mod dispatch;
@@ -22,6 +23,7 @@ pub mod gateways;
 mod git;
 mod history;
 mod hosts;
+mod imported;
 mod instances;
 pub mod kept;
 mod lease;
@@ -65,6 +67,7 @@ pub use apply::{Applied, ApplyReport, Pending};
 pub use dispatch::{OLDEST_AGENT, QueueEntry, QueueView, standing_of};
 pub use doctor::{Finding, Weight as FindingWeight};
 pub use error::EngineError;
+pub use imported::Taken;
 pub use people::Person;
 pub use policy_changes::PolicyBallot;
 pub use promote::PromoteRequest;
@@ -110,6 +113,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     parts: Parts,
     trusted: PublicKeyRoot,
+    /// Files of Runs that other servers exported. Nothing else is in there, so that what is removed can be nobody else's.
+    imports: ContentStore,
     evaluator: CelEvaluator,
     signals: Signals,
     live: live::Live,
@@ -134,9 +139,11 @@ impl Engine {
         let started = (parts.clock)();
         let web = checks::client()?;
         let listeners = checks::listener_client()?;
+        let imports = ContentStore::open(&parts.content.root().with_file_name("imported"))?;
         Ok(Self(Arc::new(Inner {
             parts,
             trusted,
+            imports,
             evaluator: CelEvaluator,
             signals: Signals::default(),
             live: live::Live::new(started),

@@ -313,6 +313,7 @@ fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(MAX_JSON));
     Router::new()
         .merge(ordinary)
+        .merge(rest::uploads())
         .merge(git::router())
         .merge(hooks::router())
         .merge(agent_api::router())

@@ -26,6 +26,9 @@ const STEPS: &[(i64, &str, &str)] = &[
     (24, "policy changes", include_str!("../migrations/0024_policy_changes.sql")),
     (26, "retries", include_str!("../migrations/0026_retries.sql")),
     (28, "test splits", include_str!("../migrations/0028_test_splits.sql")),
+    (31, "imported runs", include_str!("../migrations/0031_imported_runs.sql")),
+    (32, "pool members", include_str!("../migrations/0032_pool_members.sql")),
+    (33, "check runs", include_str!("../migrations/0033_check_runs.sql")),
     (34, "ways of requests", include_str!("../migrations/0034_ways_of_requests.sql")),
 ];
 

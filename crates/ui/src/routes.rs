@@ -64,6 +64,12 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/runs/{number}/allow",
     "/p/{project}/runs/{number}/rerun",
     "/p/{project}/runs/{number}/resume",
+    "/p/{project}/imported/{number}",
+    "/p/{project}/imported/{number}/file",
+    "/p/{project}/imported/{number}/log",
+    "/p/{project}/imported/{number}/log.txt",
+    "/p/{project}/imported/{number}/log-groups",
+    "/p/{project}/imported/{number}/remove",
     "/p/{project}/releases/{version}",
     "/p/{project}/releases/{version}/promote",
     "/p/{project}/env/{environment}",
@@ -87,6 +93,7 @@ pub const TEMPLATES: &[&str] = &[
     "/promotions/{promotion}/rollback",
     "/attempts/{attempt}/log",
     "/attempts/{attempt}/log.txt",
+    "/attempts/{attempt}/log-groups",
     "/assets/{hash}/{file}",
 ];
 
@@ -114,16 +121,52 @@ pub fn export(project: &str, number: u64) -> String {
     format!("{}/export", run(project, number))
 }
 
-/// One Job of a Run.
+/// A Run that another server exported.
 #[must_use]
-pub fn job(project: &str, number: u64, job: &str) -> String {
-    format!("{}?job={}#job", run(project, number), encode(job))
+pub fn imported(project: &str, number: u64) -> String {
+    format!("/p/{}/imported/{number}", encode(project))
+}
+
+/// The file of an imported Run.
+#[must_use]
+pub fn imported_file(project: &str, number: u64) -> String {
+    format!("{}/file", imported(project, number))
+}
+
+/// A log of an imported Run as fragments of HTML.
+#[must_use]
+pub fn imported_log(project: &str, number: u64, job: &str, attempt: u32) -> String {
+    format!("{}/log?job={}&attempt={attempt}", imported(project, number), encode(job))
+}
+
+/// A log of an imported Run as it was written.
+#[must_use]
+pub fn imported_log_text(project: &str, number: u64, job: &str, attempt: u32) -> String {
+    format!("{}/log.txt?job={}&attempt={attempt}", imported(project, number), encode(job))
+}
+
+/// The groups of a log of an imported Run.
+#[must_use]
+pub fn imported_log_groups(project: &str, number: u64, job: &str, attempt: u32) -> String {
+    format!("{}/log-groups?job={}&attempt={attempt}", imported(project, number), encode(job))
+}
+
+/// One Job on the page of a Run: [`run`] or [`imported`].
+#[must_use]
+pub fn job_on(page: &str, job: &str) -> String {
+    format!("{page}?job={}#job", encode(job))
+}
+
+/// One Attempt of one Job on the page of a Run, by number.
+#[must_use]
+pub fn attempt_on(page: &str, job: &str, attempt: u32) -> String {
+    format!("{page}?job={}&attempt={attempt}#job", encode(job))
 }
 
 /// One Attempt of one Job of a Run, by number.
 #[must_use]
 pub fn attempt(project: &str, number: u64, job: &str, attempt: u32) -> String {
-    format!("{}?job={}&attempt={attempt}#job", run(project, number), encode(job))
+    attempt_on(&run(project, number), job, attempt)
 }
 
 /// One line of an Attempt's log, from 1.
@@ -230,6 +273,12 @@ pub fn log_text(attempt: &str) -> String {
     format!("/attempts/{}/log.txt", encode(attempt))
 }
 
+/// The groups of an Attempt's log.
+#[must_use]
+pub fn log_groups(attempt: &str) -> String {
+    format!("/attempts/{}/log-groups", encode(attempt))
+}
+
 /// The form behind a one-time link.
 #[must_use]
 pub fn setup(token: &str) -> String {
@@ -291,7 +340,7 @@ mod tests {
     fn a_part_never_becomes_another_path() {
         assert_eq!(project("../users"), "/p/..%2Fusers");
         assert_eq!(release("shop", "1.0?x#y\"<"), "/p/shop/releases/1.0%3Fx%23y%22%3C");
-        assert_eq!(job("shop", 3, "a b"), "/p/shop/runs/3?job=a%20b#job");
+        assert_eq!(job_on(&run("shop", 3), "a b"), "/p/shop/runs/3?job=a%20b#job");
     }
 
     #[test]

@@ -20,6 +20,7 @@ fn rich() -> Vec<(&'static str, String)> {
         ("project", page::project(&moment.project())),
         ("run", page::run(&moment.run())),
         ("invalid run", page::run(&moment.invalid_run())),
+        ("imported run", page::run(&moment.imported_run())),
         ("release", page::release(&moment.release())),
         ("tests", page::tests(&moment.tests())),
         ("test", page::test(&moment.test())),

@@ -5,6 +5,7 @@
 //! here: the API has its shape.
 
 mod read;
+mod shelf;
 mod write;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use towpath_model::Digest;
 
 pub use read::{Opened, PortableError, open};
+pub use shelf::Shelved;
 pub use write::{Head, Writer};
 
 /// What the manifest calls the format.

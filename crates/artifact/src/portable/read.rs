@@ -148,7 +148,7 @@ pub fn open(reader: impl Read, directory: &Path) -> Result<Opened, PortableError
     Ok(Opened { manifest, directory: directory.to_owned() })
 }
 
-fn other(reason: impl Into<String>) -> PortableError {
+pub(super) fn other(reason: impl Into<String>) -> PortableError {
     PortableError::Other { reason: reason.into() }
 }
 
@@ -169,7 +169,7 @@ struct Kind {
     version: u64,
 }
 
-fn manifest<R: Read>(mut entry: Entry<'_, R>) -> Result<Manifest, PortableError> {
+pub(super) fn manifest<R: Read>(mut entry: Entry<'_, R>) -> Result<Manifest, PortableError> {
     let name = shown(&entry.path_bytes());
     if name != MANIFEST || entry.header().entry_type() != EntryType::Regular {
         return Err(other(format!("it begins with `{name}`, not with `{MANIFEST}`")));
@@ -221,23 +221,32 @@ fn possible(manifest: &Manifest) -> Result<(), PortableError> {
     }
 }
 
+/// Refuses an entry that is not the member which belongs there.
+pub(super) fn expect<R: Read>(
+    entry: &Entry<'_, R>,
+    index: usize,
+    member: &Member,
+) -> Result<(), PortableError> {
+    let name = entry.path_bytes();
+    let plain = entry.header().entry_type() == EntryType::Regular;
+    if *name == *member.name.as_bytes() && plain && entry.size() == member.bytes {
+        return Ok(());
+    }
+    let kind = if plain { "" } else { ", which is no plain file," };
+    Err(PortableError::Place {
+        position: index + 2,
+        found: format!("`{}`{kind} with {} bytes", shown(&name), entry.size()),
+        expected: format!("`{}` with {} bytes", shown(member.name.as_bytes()), member.bytes),
+    })
+}
+
 fn keep<R: Read>(
     mut entry: Entry<'_, R>,
     index: usize,
     member: &Member,
     directory: &Path,
 ) -> Result<(), PortableError> {
-    let name = entry.path_bytes();
-    let plain = entry.header().entry_type() == EntryType::Regular;
-    if *name != *member.name.as_bytes() || !plain || entry.size() != member.bytes {
-        let kind = if plain { "" } else { ", which is no plain file," };
-        return Err(PortableError::Place {
-            position: index + 2,
-            found: format!("`{}`{kind} with {} bytes", shown(&name), entry.size()),
-            expected: format!("`{}` with {} bytes", shown(member.name.as_bytes()), member.bytes),
-        });
-    }
-    drop(name);
+    expect(&entry, index, member)?;
     let written = |source| PortableError::Write { directory: directory.to_owned(), source };
     let mut file = File::options()
         .write(true)

@@ -97,6 +97,28 @@ fn what_was_written_is_read() {
 }
 
 #[test]
+fn a_kept_file_is_read_where_it_lies_and_checked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.tar");
+    let shelved = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Shelved::open(fs::File::open(&path).unwrap()).map_err(|error| said(&error))
+    };
+    let kept = shelved(&good()).unwrap();
+    let members = kept.manifest.members.clone();
+    assert_eq!(kept.read(kept.manifest.find(&log()).unwrap()).unwrap(), b"one\ntwo\n");
+    assert_eq!(kept.read(&members[3]).unwrap(), b"<testsuite/>");
+    let foreign = Member { name: "other".into(), ..members[0].clone() };
+    assert_eq!(kept.read(&foreign).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+
+    let damaged = shelved(&changed(|entries| entries[3].1[0] = b'0')).unwrap();
+    let error = damaged.read(damaged.manifest.find(&log()).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let swapped = shelved(&changed(|entries| entries.swap(2, 3))).unwrap_err();
+    assert!(swapped.contains("entry 3 is `logs/"), "{swapped}");
+}
+
+#[test]
 fn what_was_changed_is_refused_with_its_place() {
     let check = |bytes: Vec<u8>, expected: &str| {
         let error = opened(&bytes).map(|opened| opened.manifest).unwrap_err();

@@ -14,6 +14,7 @@ pub mod env;
 pub mod evidence;
 pub mod export;
 pub mod gateway;
+pub mod imported;
 mod include;
 pub mod init;
 pub mod insights;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use towpath_api::rest::{Run, RunEvidence};
 use towpath_artifact::portable::{self, Manifest, Member, Opened, What};
 use towpath_artifact::verified::describe;
@@ -22,6 +22,16 @@ use crate::{escape, output};
 pub struct Args {
     /// The file.
     file: PathBuf,
+    #[command(flatten)]
+    view: View,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What of a file is shown.
+#[derive(Debug, clap::Args)]
+pub struct View {
     /// Prints the logs too.
     #[arg(long)]
     logs: bool,
@@ -34,9 +44,6 @@ pub struct Args {
     /// Prints nothing but this report, as it was left.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["logs", "json"])]
     report: Option<String>,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the command.
@@ -44,8 +51,16 @@ pub struct Args {
 /// # Errors
 /// Fails where the file is not whole, or is none.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let name = args.file.display();
-    let mut file = File::open(&args.file).with_context(|| format!("failed to open {name}"))?;
+    let name = args.file.display().to_string();
+    let file = File::open(&args.file).with_context(|| format!("failed to open {name}"))?;
+    show(file, &name, &args.view, args.json)
+}
+
+/// Shows a file, which messages call `name`.
+///
+/// # Errors
+/// Fails where the file is not whole, or is none.
+pub fn show(mut file: File, name: &str, view: &View, json: bool) -> anyhow::Result<ExitCode> {
     let described = describe(&mut file).with_context(|| format!("failed to read {name}"))?;
     file.rewind()?;
     let directory = tempfile::tempdir()?;
@@ -53,18 +68,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let failure = Failure::new(Kind::Failed, format!("nothing of {name} is shown"));
         anyhow::Error::from(error).context(failure.hint("have it sent again, or export it again"))
     })?;
-    if let Some(path) = &args.report {
-        return report(&opened, path, args.job.as_deref());
+    if let Some(path) = &view.report {
+        return report(&opened, path, view.job.as_deref());
     }
     let run: Value = document(&opened, &What::Run)?;
     let evidence: Value = match opened.manifest.find(&What::Evidence) {
         Some(_) => document(&opened, &What::Evidence)?,
         None => Value::Null,
     };
-    if args.json {
+    if json {
         let digest = described.digest.to_string();
-        let whole =
-            json!({ "digest": digest, "manifest": opened.manifest, "run": run, "evidence": evidence });
+        let whole = serde_json::json!({ "digest": digest, "manifest": opened.manifest, "run": run, "evidence": evidence });
         output::json(&whole)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         anstream::println!();
         evidence::show(&evidence);
     }
-    members(&opened, args)?;
+    members(&opened, view)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,8 +127,8 @@ fn origin(manifest: &Manifest, digest: &str) {
 }
 
 /// Lists the logs and reports, with what did not fit in, and prints the logs where they are wanted.
-fn members(opened: &Opened, args: &Args) -> anyhow::Result<()> {
-    let wanted = |job: &str| args.job.as_deref().is_none_or(|wanted| wanted == job);
+fn members(opened: &Opened, view: &View) -> anyhow::Result<()> {
+    let wanted = |job: &str| view.job.as_deref().is_none_or(|wanted| wanted == job);
     let row = |member: &Member| {
         let (kind, job, attempt, path) = match &member.what {
             What::Run | What::Evidence => return None,
@@ -131,12 +145,12 @@ fn members(opened: &Opened, args: &Args) -> anyhow::Result<()> {
     for left_out in &opened.manifest.left_out {
         anstream::println!("left out: {}", escape::for_stdout(left_out));
     }
-    if args.logs {
+    if view.logs {
         for member in &opened.manifest.members {
             match &member.what {
                 What::Log { job, attempt } if wanted(job) => {
                     anstream::println!("\n── {}, attempt {attempt}", escape::for_stdout(job));
-                    log(opened, member, args.timestamps)?;
+                    log(opened, member, view.timestamps)?;
                 }
                 What::Log { .. } | What::Run | What::Evidence | What::Report { .. } => {}
             }

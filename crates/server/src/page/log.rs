@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::Deserialize;
 use towpath_model::AttemptId;
 use towpath_store::core::attempts;
+use towpath_ui::groups::Group;
 use towpath_ui::log;
 
 use crate::app::App;
@@ -52,6 +54,19 @@ pub(super) async fn lines(
     ];
     let markup = log::lines(page.first, page.lines.iter().map(String::as_str));
     Ok((headers, markup.into_string()).into_response())
+}
+
+/// Answers with the headings of a log and how far each reaches; see [`towpath_ui::groups`].
+pub(super) async fn groups(
+    State(app): State<App>,
+    principal: Principal,
+    Path(attempt): Path<AttemptId>,
+) -> Result<Json<Vec<Group>>, Problem> {
+    visible(&app, &principal, attempt).await?;
+    let (shared, logs) = (app.clone(), Arc::clone(app.engine.logs()));
+    let read = tokio::task::spawn_blocking(move || shared.log_index.groups(&logs, attempt));
+    let groups = read.await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(groups.map_err(towpath_engine::EngineError::from)?))
 }
 
 /// Answers with the log as it was written, as far as it goes.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_artifact::{LogError, LogStore, SealedLog};
 use towpath_model::AttemptId;
+use towpath_ui::groups::{Group, Groups};
 
 /// One line in so many is remembered.
 const STRIDE: u64 = 256;
@@ -17,13 +18,15 @@ const LOGS: usize = 128;
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
 
-/// The most that one page of lines may hold.
-const PAGE: usize = 4 * 1024 * 1024;
+/// How much of a line is looked at for a heading.
+const HEADING: usize = 1024;
 
 /// What is remembered of logs.
 #[derive(Debug, Default)]
 pub(crate) struct LogIndex {
     known: Mutex<HashMap<AttemptId, Arc<Mutex<Lines>>>>,
+    /// The groups of logs that no longer grow.
+    groups: Mutex<HashMap<AttemptId, Arc<[Group]>>>,
 }
 
 /// Where the lines of one log begin.
@@ -35,6 +38,9 @@ struct Lines {
     count: u64,
     /// How far the log was read.
     read: u64,
+    groups: Groups,
+    /// The beginning of a line that has not ended, as far as it matters to groups.
+    begun: Vec<u8>,
 }
 
 /// Some lines of a log.
@@ -74,6 +80,31 @@ impl LogIndex {
         Ok(Lined { first, lines, total, open: true })
     }
 
+    /// The groups of a log so far.
+    pub(crate) fn groups(&self, logs: &LogStore, attempt: AttemptId) -> Result<Vec<Group>, LogError> {
+        if logs.sealed(attempt)?.is_none() {
+            let known = self.known(attempt);
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.read_on(logs, attempt)?;
+            return Ok(known.groups.found(false));
+        }
+        if let Some(known) = self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(&attempt) {
+            return Ok(known.to_vec());
+        }
+        let mut groups = Groups::default();
+        logs.walk(attempt, 0, |line| {
+            groups.line(&String::from_utf8_lossy(&line[..line.len().min(HEADING)]));
+            true
+        })?;
+        let found = groups.found(true);
+        let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= LOGS {
+            known.clear();
+        }
+        known.insert(attempt, found.as_slice().into());
+        Ok(found)
+    }
+
     fn known(&self, attempt: AttemptId) -> Arc<Mutex<Lines>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= LOGS && !known.contains_key(&attempt) {
@@ -95,9 +126,7 @@ fn sealed_lines(
     let last = logs.read(attempt, sealed.bytes.saturating_sub(1), 1)?;
     let total = sealed.lines + u64::from(last.first().is_some_and(|byte| *byte != b'\n'));
     let (first, limit) = range(from, limit, total);
-    let (offset, before) = logs.index(attempt)?.map_or((0, 0), |index| index.before(first - 1));
-    let lines =
-        if limit == 0 { Vec::new() } else { collect(logs, attempt, offset, first - 1 - before, limit)? };
+    let lines = if limit == 0 { Vec::new() } else { text(logs.lines(attempt, first, limit)?) };
     Ok(Lined { first, lines, total, open: false })
 }
 
@@ -111,25 +140,8 @@ fn range(from: i64, limit: usize, total: u64) -> (u64, usize) {
     (first, limit.min(usize::try_from(there).unwrap_or(usize::MAX)))
 }
 
-/// Reads lines from an offset on, but for the first few.
-fn collect(
-    logs: &LogStore,
-    attempt: AttemptId,
-    offset: u64,
-    mut skip: u64,
-    limit: usize,
-) -> Result<Vec<String>, LogError> {
-    let (mut lines, mut size) = (Vec::new(), 0);
-    walk(logs, attempt, offset, |line| {
-        if skip > 0 {
-            skip -= 1;
-            return true;
-        }
-        size += line.len();
-        lines.push(String::from_utf8_lossy(line).into_owned());
-        lines.len() < limit && size < PAGE
-    })?;
-    Ok(lines)
+fn text(lines: Vec<Vec<u8>>) -> Vec<String> {
+    lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 impl Lines {
@@ -142,14 +154,26 @@ impl Lines {
             if chunk.is_empty() {
                 return Ok(());
             }
+            let mut start = 0;
             for (at, _) in chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+                self.begin_line(&chunk[start..at]);
+                self.groups.line(&String::from_utf8_lossy(&self.begun));
+                self.begun.clear();
+                start = at + 1;
                 self.count += 1;
                 if self.count.is_multiple_of(STRIDE) {
-                    self.offsets.push(self.read + at as u64 + 1);
+                    self.offsets.push(self.read + start as u64);
                 }
             }
+            self.begin_line(&chunk[start..]);
             self.read += chunk.len() as u64;
         }
+    }
+
+    /// Remembers the next bytes of a line, as far as a heading can reach.
+    fn begin_line(&mut self, bytes: &[u8]) {
+        let room = HEADING.saturating_sub(self.begun.len());
+        self.begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn fetch(
@@ -161,44 +185,7 @@ impl Lines {
     ) -> Result<Vec<String>, LogError> {
         let block = (first - 1) / STRIDE;
         let offset = usize::try_from(block).ok().and_then(|block| self.offsets.get(block)).copied();
-        collect(logs, attempt, offset.unwrap_or(0), (first - 1) % STRIDE, limit)
-    }
-}
-
-/// Gives each line from an offset on, the last one also without its line feed, until `take` has enough.
-fn walk(
-    logs: &LogStore,
-    attempt: AttemptId,
-    mut offset: u64,
-    mut take: impl FnMut(&[u8]) -> bool,
-) -> Result<(), LogError> {
-    let mut rest = Vec::new();
-    loop {
-        let chunk = logs.read(attempt, offset, CHUNK)?;
-        if chunk.is_empty() {
-            if !rest.is_empty() {
-                take(&rest);
-            }
-            return Ok(());
-        }
-        offset += chunk.len() as u64;
-        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
-            match part.split_last() {
-                Some((b'\n', line)) if rest.is_empty() => {
-                    if !take(line) {
-                        return Ok(());
-                    }
-                }
-                Some((b'\n', line)) => {
-                    rest.extend_from_slice(line);
-                    if !take(&rest) {
-                        return Ok(());
-                    }
-                    rest.clear();
-                }
-                _ => rest.extend_from_slice(part),
-            }
-        }
+        Ok(text(logs.lines_from(attempt, offset.unwrap_or(0), (first - 1) % STRIDE, limit)?))
     }
 }
 
@@ -236,9 +223,29 @@ mod tests {
         append(" and done\nlast");
         assert_eq!(index.lines(&logs, attempt, 20_001, 5).unwrap().lines, ["begun and done"]);
         logs.seal(attempt).unwrap();
+        assert_eq!(index.groups(&logs, attempt).unwrap(), []);
         let end = index.lines(&logs, attempt, -2, 500).unwrap();
         assert_eq!((end.first, end.total, end.open), (20_001, 20_002, false));
         assert_eq!(end.lines, ["begun and done", "last"]);
         assert_eq!(index.lines(&logs, attempt, 20_003, 5).unwrap().lines, [""; 0]);
+    }
+
+    #[test]
+    fn groups_are_the_same_while_a_log_grows_and_after_it() {
+        let (_directory, logs, attempt) = store();
+        let index = LogIndex::default();
+        let mut end = 0;
+        let mut append = |text: &str| end = logs.append(attempt, 1, end, text.as_bytes()).unwrap();
+        let at = "2026-11-21T14:03:07.000001Z 01o";
+        append(&format!("{at} one\n{at} ::gro"));
+        assert_eq!(index.groups(&logs, attempt).unwrap(), []);
+        append(&format!("up::make\n{at} two\n"));
+        let group = |last| Group { first: 2, last, folded: true };
+        assert_eq!(index.groups(&logs, attempt).unwrap(), [group(None)]);
+        append(&format!("{at} ::endgroup::\n{at} three\n"));
+        assert_eq!(index.groups(&logs, attempt).unwrap(), [group(Some(4))]);
+        logs.seal(attempt).unwrap();
+        assert_eq!(index.groups(&logs, attempt).unwrap(), [group(Some(4))]);
+        assert_eq!(index.groups(&logs, attempt).unwrap(), [group(Some(4))], "from memory");
     }
 }

@@ -11,6 +11,7 @@ mod diagnostic;
 mod doctor;
 mod environment;
 mod error;
+mod imported;
 mod log;
 mod log_index;
 mod logs;
@@ -86,6 +87,12 @@ fn work() -> Router<App> {
         .route("/p/{project}/runs/{number}/cancel", form(post(run::cancel)))
         .route("/p/{project}/runs/{number}/rerun", form(post(run::rerun)))
         .route("/p/{project}/runs/{number}/resume", form(post(run::resume)))
+        .route("/p/{project}/imported/{number}", get(imported::show))
+        .route("/p/{project}/imported/{number}/file", get(crate::rest::imported_file))
+        .route("/p/{project}/imported/{number}/log", get(imported::lines))
+        .route("/p/{project}/imported/{number}/log.txt", get(crate::rest::imported_log))
+        .route("/p/{project}/imported/{number}/log-groups", get(imported::groups))
+        .route("/p/{project}/imported/{number}/remove", form(post(imported::remove)))
         .route("/p/{project}/releases/{version}", get(release::show))
         .route("/p/{project}/releases/{version}/promote", form(post(release::promote)))
         .route("/p/{project}/env/{environment}", get(environment::show))
@@ -105,6 +112,7 @@ fn work() -> Router<App> {
         .route("/promotions/{promotion}/rollback", form(post(promotion::rollback)))
         .route("/attempts/{attempt}/log", get(log::lines))
         .route("/attempts/{attempt}/log.txt", get(log::text))
+        .route("/attempts/{attempt}/log-groups", get(log::groups))
 }
 
 /// A form's own address, opened as a page or looked at again after a refusal, leads to the page it belongs to.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use towpath_model::RunId;
 use towpath_model::environment::Environment;
 use towpath_model::pipeline::Stage;
 use towpath_model::run::Run;
+use towpath_model::{ProjectName, RunId};
 use towpath_store::core::releases::Release;
 use towpath_store::core::{environments, promotions, runs};
 use towpath_ui::page;
-use towpath_ui::view::{Action, Commit, HoldRow, Notice, ProjectView, QuarantineRow, ReleaseRow};
+use towpath_ui::view::{Action, Commit, HoldRow, Notice, ProjectView, QuarantineRow, ReleaseRow, RunRow};
 
 use super::shell::{Reader, Said, frame, html, live, or_error};
 use super::{act, environment, route, triggers, words};
@@ -54,7 +54,7 @@ async fn render(
         shell: frame(app, principal, live(Some(&name)), notice).await?,
         clone_url: format!("{base}/git/{name}.git"),
         route: route::route(stages, &environments, &app.public_url),
-        runs: newest.iter().map(words::run_row).collect(),
+        runs: run_rows(app, &name, &newest).await?,
         releases: release_rows(app, &releases, &newest, stages).await?,
         holds: environments.iter().filter_map(held).collect(),
         quarantined: environments.iter().flat_map(|each| quarantined(principal, each)).collect(),
@@ -63,6 +63,16 @@ async fn render(
         name: name.into(),
     };
     Ok(html(page::project(&view)))
+}
+
+/// The newest Runs of this server and of others, in the order in which they came.
+async fn run_rows(app: &App, project: &ProjectName, newest: &[Run]) -> Result<Vec<RunRow>, Problem> {
+    let imported = app.engine.imported_runs(project, None, LENGTH).await?;
+    let mut rows: Vec<RunRow> = newest.iter().map(words::run_row).collect();
+    rows.extend(imported.iter().map(words::imported_row));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.created));
+    rows.truncate(LENGTH as usize);
+    Ok(rows)
 }
 
 /// The Releases with where each has got to.

@@ -82,7 +82,7 @@ pub(super) fn reports(evidence: &RunEvidence) -> ReportsView {
 }
 
 fn row(annotation: &Annotation) -> AnnotationRow {
-    let Annotation { level, file, line, message, source, job } = annotation;
+    let Annotation { level, file: _, line: _, message, source, job } = annotation;
     let tone = match level.as_str() {
         "error" => Tone::Bad,
         "warning" => Tone::Warn,
@@ -91,9 +91,9 @@ fn row(annotation: &Annotation) -> AnnotationRow {
     AnnotationRow {
         tone,
         level: level.clone(),
-        place: Some(format!("{file}:{line}")),
+        place: annotation.place(),
         message: message.clone(),
-        source: format!("{source}, in {job}"),
+        source: if source.is_empty() { format!("in {job}") } else { format!("{source}, in {job}") },
     }
 }
 

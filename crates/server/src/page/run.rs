@@ -13,7 +13,7 @@ use towpath_model::run::{JobRun, Run, RunState};
 use towpath_model::{AgentId, ArtifactName, AttemptId, Digest, ProjectName};
 use towpath_store::core::failures::{Failure, Recurring};
 use towpath_ui::view::{
-    Action, ActionKind, ArtifactRow, AttemptView, JobView, Notice, RunView, StepView, TestCounts,
+    Action, ActionKind, ArtifactRow, AttemptView, JobView, LogAt, Notice, RunView, StepView, TestCounts,
 };
 use towpath_ui::{page, routes};
 
@@ -29,8 +29,8 @@ use crate::problem::Problem;
 /// What of a Run is wanted in front.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
-    job: Option<String>,
-    attempt: Option<u32>,
+    pub(super) job: Option<String>,
+    pub(super) attempt: Option<u32>,
 }
 
 /// What a page of a Run needs besides the Run.
@@ -70,6 +70,9 @@ async fn render(
     let view = RunView {
         shell: frame(app, principal, live(Some(&project)), notice).await?,
         number,
+        page: routes::run(project.as_str(), number),
+        file: run.finished_at.map(|_| routes::export(project.as_str(), number)),
+        imported: None,
         commit: words::commit(&run.cause),
         reference: run.cause.short_reference().to_owned(),
         trigger: words::trigger(&run.cause),
@@ -153,7 +156,7 @@ fn job_view(run: &Run, job: &JobRun, around: &Around) -> JobView {
         commands: commands(run, job),
         name: job.name.to_string(),
         needs: needs.unwrap_or_default(),
-        state: words::job_state(job),
+        state: words::job_state(job.state, job.attempts.last().map(|attempt| attempt.state)),
         reason: words::some(&job.reason),
         attempts: job.attempts.iter().map(|attempt| attempt_view(attempt, around)).collect(),
         tests,
@@ -202,7 +205,11 @@ fn attempt_view(attempt: &Attempt, around: &Around) -> AttemptView {
     });
     let agent = attempt.agent.map(|id| around.agents.get(&id).cloned().unwrap_or_else(|| id.to_string()));
     AttemptView {
-        id: attempt.id.to_string(),
+        log: Some(LogAt {
+            lines: routes::log(&attempt.id.to_string()),
+            text: routes::log_text(&attempt.id.to_string()),
+            groups: routes::log_groups(&attempt.id.to_string()),
+        }),
         number: attempt.number,
         state: words::attempt_state(attempt.state),
         reason: words::some(&attempt_reason(attempt)),

@@ -1,12 +1,13 @@
 //! Turns states, Revisions and Gates of the model into what pages show. Nothing here decides or waits.
 
 use jiff::Timestamp;
+use towpath_api::rest::ImportedRun;
 use towpath_model::attempt::{Attempt, AttemptState, StepState};
 use towpath_model::environment::{
     Environment, GateState, InstanceHealth, Outcome, Phase, Promotion, Revision,
 };
 use towpath_model::pipeline::Gate;
-use towpath_model::run::{Cause, JobRun, JobState, Run, RunState};
+use towpath_model::run::{Cause, JobState, Run, RunState};
 use towpath_model::timeline::Actor;
 use towpath_ui::view::{
     Commit, Current, EnvironmentCard, GateKind, GateView, RevisionName, RolloutSummary, RunRow, State,
@@ -40,9 +41,8 @@ pub(super) const fn run_state(state: RunState) -> State {
     }
 }
 
-pub(super) fn job_state(job: &JobRun) -> State {
-    let last = job.attempts.last().map(|attempt| attempt.state);
-    match job.state {
+pub(super) fn job_state(state: JobState, last: Option<AttemptState>) -> State {
+    match state {
         JobState::Blocked | JobState::Waiting => State::Waiting,
         JobState::Active if last == Some(AttemptState::Queued) => State::Queued,
         JobState::Active => State::Running,
@@ -177,6 +177,7 @@ pub(super) fn started(run: &Run) -> Option<Timestamp> {
 pub(super) fn run_row(run: &Run) -> RunRow {
     RunRow {
         number: run.number,
+        imported: None,
         state: run_state(run.state),
         reason: some(&run.reason),
         commit: commit(&run.cause),
@@ -185,6 +186,23 @@ pub(super) fn run_row(run: &Run) -> RunRow {
         created: run.created_at,
         started: started(run),
         finished: run.finished_at,
+    }
+}
+
+/// A Run of another server, at the time at which it came here.
+pub(super) fn imported_row(run: &ImportedRun) -> RunRow {
+    let origin = &run.origin;
+    RunRow {
+        number: run.number,
+        imported: Some(origin.instance.clone()),
+        state: run_state(origin.state),
+        reason: some(&origin.reason),
+        commit: commit(&origin.cause),
+        reference: origin.cause.short_reference().to_owned(),
+        trigger: format!("imported by {}", run.imported_by),
+        created: run.imported_at,
+        started: origin.started_at,
+        finished: origin.finished_at,
     }
 }
 

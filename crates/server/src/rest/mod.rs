@@ -5,6 +5,7 @@ mod doctor;
 mod environments;
 mod gateways;
 mod history;
+mod imported;
 mod invitations;
 mod join_tokens;
 mod kept;
@@ -29,6 +30,7 @@ mod tokens;
 mod users;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -37,6 +39,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 
 pub(crate) use agents::held as held_words;
+pub(crate) use imported::{LogOf, file as imported_file, log as imported_log};
 pub(crate) use join_tokens::{check_labels, make as make_join_token, mint as mint_join_token};
 pub(crate) use pools::all as all_pools;
 pub(crate) use portable::export as export_run;
@@ -75,6 +78,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(runs::allow))
         .routes(routes!(runs::log))
         .routes(routes!(portable::export))
+        .routes(routes!(imported::list))
+        .routes(routes!(imported::show, imported::remove))
+        .routes(routes!(imported::file))
+        .routes(routes!(imported::log))
         .routes(routes!(kept::list))
         .routes(routes!(kept::show))
         .routes(routes!(kept::revoke))
@@ -124,16 +131,26 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(join_tokens::revoke))
 }
 
+/// What takes as long as a large body takes to arrive, and bounds it itself.
+fn long() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(imported::import)).layer(DefaultBodyLimit::disable())
+}
+
 /// The description of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().split_for_parts().1
+    described().merge(long()).split_for_parts().1
+}
+
+/// The routes under `/api/v1` that have all the time that a large body needs.
+pub(crate) fn uploads() -> Router<App> {
+    long().split_for_parts().0
 }
 
 /// The routes under `/api/v1`.
 pub(crate) fn router() -> Router<App> {
-    let (router, description) = described().split_for_parts();
-    let description = serde_json::to_string(&description).expect("the API's description is JSON");
+    let router = described().split_for_parts().0;
+    let description = serde_json::to_string(&openapi()).expect("the API's description is JSON");
     let description: &'static str = description.leak();
     let json = [(http::header::CONTENT_TYPE, "application/json")];
     router.route("/api/v1/openapi.json", get(move || async move { (json, description) }))

@@ -5,6 +5,7 @@
 mod delivery;
 mod git;
 mod hooks;
+mod imported;
 mod observed;
 mod openapi;
 mod people;

@@ -16,6 +16,8 @@ pub struct Unsent {
     pub wanted: String,
     /// When it was first wanted.
     pub since: Timestamp,
+    /// What the forge calls it, where it told; else empty.
+    pub remote: String,
 }
 
 /// Writes what a forge shall know. Says whether that is new.
@@ -51,7 +53,7 @@ pub async fn want(
 /// When the database refuses.
 pub async fn unsent(db: &mut Connection, run: RunId) -> sqlx::Result<Vec<Unsent>> {
     let rows = sqlx::query(
-        "SELECT context, wanted, since FROM commit_statuses WHERE run_id = $1 AND wanted <> sent \
+        "SELECT context, wanted, since, remote FROM commit_statuses WHERE run_id = $1 AND wanted <> sent \
          ORDER BY context LIMIT 200",
     )
     .bind(run.to_string())
@@ -63,6 +65,7 @@ pub async fn unsent(db: &mut Connection, run: RunId) -> sqlx::Result<Vec<Unsent>
                 context: row.try_get("context")?,
                 wanted: row.try_get("wanted")?,
                 since: from_micros(row.try_get("since")?),
+                remote: row.try_get("remote")?,
             })
         })
         .collect()
@@ -84,6 +87,20 @@ pub async fn sent(
         .bind(context)
         .bind(sent)
         .bind(error)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Notes what the forge calls something.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn known_as(db: &mut Connection, run: RunId, context: &str, remote: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE commit_statuses SET remote = $3 WHERE run_id = $1 AND context = $2")
+        .bind(run.to_string())
+        .bind(context)
+        .bind(remote)
         .execute(db)
         .await?;
     Ok(())

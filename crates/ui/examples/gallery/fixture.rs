@@ -130,6 +130,7 @@ impl Moment {
     fn run_row(self, number: u64, state: State, subject: &str) -> RunRow {
         RunRow {
             number,
+            imported: None,
             state,
             reason: (state == State::Failed)
                 .then(|| "job `test` failed: exit code 101 in step `cargo test`".into()),
@@ -160,6 +161,11 @@ impl Moment {
                 self.run_row(12, State::Failed, "Show the basket's weight"),
                 self.run_row(11, State::Passed, "Cache the catalogue for a minute"),
                 RunRow { reference: HOSTILE.into(), ..self.run_row(10, State::Cancelled, HOSTILE) },
+                RunRow {
+                    imported: Some("https://ci.example.org/".into()),
+                    trigger: "imported by mona".into(),
+                    ..self.run_row(1, State::Failed, "Round the totals")
+                },
             ],
             releases: vec![
                 release(
@@ -217,6 +223,9 @@ impl Moment {
             shell: self.shell(),
             project: "shop".into(),
             number: 12,
+            page: url.clone(),
+            file: Some(routes::export("shop", 12)),
+            imported: None,
             reports: self.reports(),
             commit: commit("Show the basket's weight"),
             reference: "main".into(),
@@ -282,7 +291,10 @@ impl Moment {
             finished: (state != State::Running).then(|| self.ago(to)),
         };
         AttemptView {
-            id: if state == State::Running { RUNNING } else { ATTEMPT }.into(),
+            log: {
+                let id = if state == State::Running { RUNNING } else { ATTEMPT };
+                Some(LogAt { lines: routes::log(id), text: routes::log_text(id), groups: routes::log_groups(id) })
+            },
             number,
             state,
             reason: None,
@@ -308,6 +320,34 @@ impl Moment {
             seen: failed.then(|| {
                 "`error: lock # is stuck`: seen 14 times since commit 4f1c2ab0, first on build-7.".to_owned()
             }),
+        }
+    }
+
+    /// A Run that another server made.
+    pub fn imported_run(self) -> RunView {
+        let page = routes::imported("shop", 1);
+        let remove = action(ActionKind::Remove, "Remove", &page, "This copy and its file are removed.");
+        RunView {
+            number: 1,
+            file: Some(routes::imported_file("shop", 1)),
+            imported: Some(ImportedView {
+                instance: HOSTILE.into(),
+                title: "till#7".into(),
+                exported_by: "ada".into(),
+                exported: self.ago(90_000),
+                by: "mona".into(),
+                at: self.ago(300),
+                digest: DIGEST.into(),
+                release: Some("1.0.3".into()),
+                left_out: vec!["the first 4096 bytes of 33558528 bytes of the log of test, attempt 1".into()],
+            }),
+            jobs: vec![JobView {
+                attempts: vec![AttemptView { log: None, ..self.attempt(1, State::Failed) }],
+                ..self.job("test", &[], State::Failed)
+            }],
+            actions: vec![remove],
+            page,
+            ..self.run()
         }
     }
 

@@ -80,6 +80,7 @@ fn content(path: &str, query: &str) -> (&'static str, String, Vec<u8>) {
         "/p/shop/tests" if query.starts_with("test=") => page::test(&moment.test()),
         "/p/shop/tests" => page::tests(&moment.tests()),
         "/p/shop/caches" => page::caches(&moment.caches()),
+        "/p/shop/imported/1" => page::run(&moment.imported_run()),
         "/p/shop/runs/13" => page::run(&moment.invalid_run()),
         "/timeline" => page::timeline(&moment.timeline()),
         "/approvals" => page::approvals(&moment.approvals()),

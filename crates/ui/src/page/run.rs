@@ -1,5 +1,6 @@
 //! One Run: the graph of its Jobs, and the chosen Job with its Steps and its log.
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::part::action::buttons;
@@ -7,7 +8,9 @@ use crate::part::frame::{Page, frame};
 use crate::part::reports::reports;
 use crate::part::small::{badge, command, commit, digest, dot, prose, time, took};
 use crate::part::{graph, icon, matrix};
-use crate::view::{AttemptView, Diagnostic, JobView, RunView, SnippetLine, State, StepView, TestCounts};
+use crate::view::{
+    AttemptView, Diagnostic, ImportedView, JobView, LogAt, RunView, SnippetLine, State, StepView, TestCounts,
+};
 use crate::{format, routes};
 
 /// Renders a Run.
@@ -28,7 +31,11 @@ pub fn run(view: &RunView) -> Markup {
             (reports(&view.reports))
         }
     };
-    let title = format!("{} #{} {}", view.project, view.number, view.state.label());
+    let number = match &view.imported {
+        None => format!("#{}", view.number),
+        Some(_) => format!("imported {}", view.number),
+    };
+    let title = format!("{} {number} {}", view.project, view.state.label());
     let crumbs = vec![
         ("Projects".into(), routes::OVERVIEW.into()),
         (view.project.clone(), routes::project(&view.project)),
@@ -48,23 +55,44 @@ fn header(view: &RunView) -> Markup {
     html! {
         div #head data-region {
             div.title {
-                h1 { "Run #" (view.number) } (badge(view.state))
+                h1 { @match &view.imported { None => { "Run #" (view.number) }, Some(_) => { "Imported run " (view.number) } } } (badge(view.state))
                 (buttons(&view.shell, "run", &view.actions))
             }
             p.lead { (commit(&view.commit)) span.muted { " by " (view.commit.author) } }
             @if let Some(reason) = &view.reason { p.why { (prose(reason)) } }
+            @if let Some(imported) = &view.imported { (origin(imported, now)) }
             dl.facts {
                 div { dt { "Ref" } dd { span.ref { (icon::branch()) (view.reference) } } }
                 div { dt { "Trigger" } dd { (view.trigger) } }
                 div { dt { "Trust" } dd { (view.trust) } }
                 div { dt { "Came" } dd { (time(view.created, now)) } }
                 div { dt { "Took" } dd { (took(view.started, view.finished, now)) } }
-                @if view.finished.is_some() {
-                    div { dt { "As a file" } dd { a href=(routes::export(&view.project, view.number)) download { "Download" } } }
+                @if let Some(file) = &view.file {
+                    div { dt { "As a file" } dd { a href=(file) download { "Download" } } }
                 }
                 @if let Some(version) = &view.release {
                     div { dt { "Release" } dd { a.strong href=(routes::release(&view.project, version)) { (version) } } }
                 }
+            }
+        }
+    }
+}
+
+/// That nothing of this server made it, and who says what it was.
+fn origin(imported: &ImportedView, now: Timestamp) -> Markup {
+    let ImportedView { instance, title, exported_by, exported, by, at, digest: file, release, left_out } =
+        imported;
+    html! {
+        div.banner.warn #imported {
+            div {
+                p {
+                    "This is " strong { (title) } " of " strong { (instance) } ", exported by " (exported_by) " " (time(*exported, now))
+                    " and imported by " (by) " " (time(*at, now)) ". Every byte was checked against the file; that the file tells the truth is "
+                    "for you to judge. It cannot be deployed or run again, and no statistic counts it."
+                }
+                p { "SHA-256 of the file: " (digest(file)) }
+                @if let Some(release) = release { p { "There it sealed " (release) "; the bytes of that did not come along." } }
+                @for left_out in left_out { p.muted { "Left out: " (left_out) } }
             }
         }
     }
@@ -136,7 +164,7 @@ fn attempts(view: &RunView, job: &JobView, shown: Option<&AttemptView>) -> Marku
         nav.tabs aria-label="Attempts" {
             @for attempt in &job.attempts {
                 @let current = shown.is_some_and(|shown| shown.number == attempt.number);
-                a href=(routes::attempt(&view.project, view.number, &job.name, attempt.number)) aria-current=[current.then_some("true")] {
+                a href=(routes::attempt_on(&view.page, &job.name, attempt.number)) aria-current=[current.then_some("true")] {
                     (dot(attempt.state)) " Attempt " (attempt.number)
                 }
             }
@@ -189,15 +217,19 @@ fn steps(view: &RunView, job: &JobView, attempt: &AttemptView) -> Markup {
 
 /// The frame of the log; `log.js` fills it. The lines are no region: they are its own.
 fn log(attempt: &AttemptView) -> Markup {
+    let Some(LogAt { lines, text, groups }) = &attempt.log else {
+        return html! { p.muted { "The log of this attempt did not come along." } };
+    };
     html! {
-        div.log #log data-log=(routes::log(&attempt.id)) {
+        div.log #log data-log=(lines) data-groups=(groups) {
             div.log-bar #log-bar role="toolbar" aria-label="Log" data-region {
                 button.chip type="button" data-log-do="follow" aria-pressed="false" { "Follow" }
                 button.chip type="button" data-log-do="times" aria-pressed="false" { "Times" }
                 button.chip type="button" data-log-do="wrap" aria-pressed="true" { "Wrap" }
+                button.chip type="button" data-log-do="fold" aria-pressed="false" { "Fold groups" }
                 @if let Some(line) = attempt.failing_line { button.chip.bad type="button" data-log-do="failing" data-line=(line) { "Jump to the failing line" } }
                 span.muted { (format::bytes(attempt.log_bytes)) }
-                a.chip href=(routes::log_text(&attempt.id)) download { (icon::download()) "Download" }
+                a.chip href=(text) download { (icon::download()) "Download" }
             }
             div.log-lines tabindex="0" role="log" aria-label="Log lines" aria-live="off" {
                 noscript { p { "The log needs JavaScript; the download does not." } }

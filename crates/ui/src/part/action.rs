@@ -54,7 +54,11 @@ pub fn token(shell: &Shell) -> Markup {
 const fn look(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Approve | ActionKind::Allow | ActionKind::Promote | ActionKind::Resume => "primary",
-        ActionKind::Reject | ActionKind::RollBack | ActionKind::Cancel | ActionKind::Revoke => "danger",
+        ActionKind::Reject
+        | ActionKind::RollBack
+        | ActionKind::Cancel
+        | ActionKind::Revoke
+        | ActionKind::Remove => "danger",
         ActionKind::Hold | ActionKind::Rerun | ActionKind::Release => "plain",
     }
 }
@@ -69,6 +73,7 @@ const fn comment_needed(kind: ActionKind) -> bool {
         | ActionKind::Promote
         | ActionKind::Cancel
         | ActionKind::Allow
-        | ActionKind::Rerun => false,
+        | ActionKind::Rerun
+        | ActionKind::Remove => false,
     }
 }

@@ -100,7 +100,7 @@ fn node_of(view: &RunView, job: &JobView, node: &NodeLabel, selected: &str) -> M
     let chosen = matrix::stands_for(view, &job.name, selected);
     let leads = matrix::leading(view, &job.name);
     html! {
-        a href=(routes::job(&view.project, view.number, leads)) class={ "node " (tone(job.state.tone())) @if chosen { " chosen" } }
+        a href=(routes::job_on(&view.page, leads)) class={ "node " (tone(job.state.tone())) @if chosen { " chosen" } }
             aria-current=[chosen.then_some("true")] {
             rect x=(left) y=(top) width=(node.width) height=(node.height) rx="8" {}
             svg x=(left + 12.0) y=(top + 15.0) width="16" height="16" { (icon::state(job.state)) }

@@ -67,7 +67,7 @@ pub fn cells(view: &RunView, selected: &str) -> Markup {
             details.cells open[cells.iter().any(|job| job.name == selected)] {
                 summary { strong { (of) } ": " (cells.len()) " cells, " (counts(&cells)) }
                 ul { @for job in cells {
-                    li { a href=(routes::job(&view.project, view.number, &job.name)) aria-current=[(job.name == selected).then_some("true")] {
+                    li { a href=(routes::job_on(&view.page, &job.name)) aria-current=[(job.name == selected).then_some("true")] {
                         (dot(job.state)) " " (job.label.as_deref().unwrap_or(&job.name))
                     } }
                 } }

@@ -148,7 +148,13 @@ pub fn runs(project: &str, rows: &[RunRow], now: Timestamp) -> Markup {
             tbody {
                 @for row in rows {
                     tr {
-                        td { a.strong href=(routes::run(project, row.number)) { "#" (row.number) } }
+                        td { @match &row.imported {
+                            None => a.strong href=(routes::run(project, row.number)) { "#" (row.number) },
+                            Some(instance) => {
+                                a.strong href=(routes::imported(project, row.number)) { "imported " (row.number) }
+                                div.muted { "from " (instance) }
+                            }
+                        } }
                         td { (badge(row.state)) @if let Some(reason) = &row.reason { div.reason { (prose(reason)) } } }
                         td.wide { (commit(&row.commit)) div.muted { (row.commit.author) } }
                         td { span.ref { (icon::branch()) (row.reference) } }

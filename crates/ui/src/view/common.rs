@@ -254,6 +254,8 @@ pub enum ActionKind {
     Release,
     /// Takes trust away.
     Revoke,
+    /// Forgets something.
+    Remove,
 }
 
 impl ActionKind {
@@ -272,6 +274,7 @@ impl ActionKind {
             Self::Rerun => "rerun",
             Self::Release => "release",
             Self::Revoke => "revoke",
+            Self::Remove => "remove",
         }
     }
 }
@@ -331,6 +334,8 @@ impl Action {
 pub struct RunRow {
     /// Its number within the Project.
     pub number: u64,
+    /// The server that made it, if that was another one; `number` is then the one that it has among such.
+    pub imported: Option<String>,
     /// How it is.
     pub state: State,
     /// Why, if there is something to say.

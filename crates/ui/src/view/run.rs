@@ -13,6 +13,12 @@ pub struct RunView {
     pub project: String,
     /// Its number within the Project.
     pub number: u64,
+    /// The address of this page.
+    pub page: String,
+    /// The address of the Run as one file, once it has ended.
+    pub file: Option<String>,
+    /// Where it comes from, if another server made it; `number` is then the one that it has among such.
+    pub imported: Option<ImportedView>,
     /// What it runs at.
     pub commit: Commit,
     /// The branch or tag, short.
@@ -47,6 +53,29 @@ pub struct RunView {
     pub reports: super::ReportsView,
 }
 
+/// Where a Run comes from that another server made.
+#[derive(Debug, Clone)]
+pub struct ImportedView {
+    /// The address of that server.
+    pub instance: String,
+    /// What it is called there: `shop#12`.
+    pub title: String,
+    /// Who exported it.
+    pub exported_by: String,
+    /// When.
+    pub exported: Timestamp,
+    /// Who imported it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The SHA-256 of its file.
+    pub digest: String,
+    /// The version that it sealed there.
+    pub release: Option<String>,
+    /// What did not fit into the file.
+    pub left_out: Vec<String>,
+}
+
 /// A Job.
 #[derive(Debug, Clone)]
 pub struct JobView {
@@ -75,8 +104,8 @@ pub struct JobView {
 /// One try of a Job.
 #[derive(Debug, Clone)]
 pub struct AttemptView {
-    /// Its id; the log's address is made of it.
-    pub id: String,
+    /// The address of its log as fragments of HTML; none where the log did not come along.
+    pub log: Option<LogAt>,
     /// 1, 2, 3 …
     pub number: u32,
     /// How it is.
@@ -103,6 +132,17 @@ pub struct AttemptView {
     pub reuse: Vec<String>,
     /// How often it failed like that: `seen 14 times since 4f1c2ab, first on build-7`. Absent the first time.
     pub seen: Option<String>,
+}
+
+/// Where a log is.
+#[derive(Debug, Clone)]
+pub struct LogAt {
+    /// Its lines, as fragments of HTML.
+    pub lines: String,
+    /// All of it, as it was written.
+    pub text: String,
+    /// Its groups, as JSON.
+    pub groups: String,
 }
 
 /// One Step.

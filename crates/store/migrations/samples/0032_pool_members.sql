@@ -1,0 +1,2 @@
+INSERT INTO pool_members (token, pool, at) VALUES
+    ('0197aa00-0000-7000-8000-000000000005', 'linux', 1700000000000000);
