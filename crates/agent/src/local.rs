@@ -18,6 +18,7 @@ use towpath_model::{ArtifactName, AttemptId, Digest, JobLimits};
 use crate::container::{Build, Built, ContainerHost, Wait};
 use crate::executor::{
     self, Attempt, AttemptDirectory, Cancel, Ended, Limits, LogLine, Masker, Sink, Stream, chain,
+    say_annotations,
 };
 use crate::inputs::{self, InputError};
 use crate::reports;
@@ -200,6 +201,7 @@ impl LocalRunner {
             quarantine: None,
         };
         let ended = executor::run(&attempt, cancel, sink);
+        say_annotations(&ended.annotations, |text| notice(sink, text));
         let found = reports::find(&directory, job.reports, |text| notice(sink, &text));
         let tests = reports::count(&found, |text| notice(sink, &text));
         if ended.outcome != AttemptOutcome::Passed || job.artifacts.is_empty() {
@@ -277,7 +279,7 @@ fn failed(
     outputs: BTreeMap<String, String>,
     tests: Option<TestCounts>,
 ) -> LocalEnd {
-    LocalEnd { ended: Ended { outcome, message, outputs }, artifacts: BTreeMap::new(), tests }
+    LocalEnd { ended: Ended { outputs, ..Ended::bare(outcome, message) }, artifacts: BTreeMap::new(), tests }
 }
 
 fn notice(sink: &dyn Sink, text: &str) {

@@ -50,6 +50,19 @@ fn runs_steps_in_order_and_collects_outputs() {
 }
 
 #[test]
+fn what_steps_say_of_places_is_collected_with_who_says_it() {
+    let (ended, _) = bench().run(&[
+        step("printf '{\"file\":\"a.rs\",\"line\":2,\"message\":\"m\"}' >> \"$TOWPATH_ANNOTATIONS\"; echo '::warning::w'"),
+        step("ln -sf /etc/passwd \"$TOWPATH_ANNOTATIONS\"; echo ':: no annotation'; echo '::error::e' >&2; exit 3"),
+    ]);
+    assert_eq!(ended.outcome, AttemptOutcome::Failed);
+    let said = String::from_utf8(ended.annotations).unwrap();
+    let step = "{\"source\":\"step\"}\n";
+    let first = format!("{step}::warning::w\n{{\"file\":\"a.rs\",\"line\":2,\"message\":\"m\"}}\n");
+    assert_eq!(said, format!("{first}{step}::error::e\n"), "a link was followed, or a line lost");
+}
+
+#[test]
 fn a_failed_step_skips_the_rest_except_what_always_runs() {
     let clean_up = StepOrder { always: true, ..step("echo cleaned") };
     let (ended, recorder) = bench().run(&[step("false; echo not reached"), step("echo skipped"), clean_up]);

@@ -22,7 +22,12 @@ jobs:
     needs: [build]
     steps:
       - { name: prepare, run: 'cp tests.xml report.xml' }
-      - { name: check, run: 'printf \"\\033]0;owned\\007the till is open\\n\"; exit 3' }
+      - name: check
+        run: |
+          printf '\\033]0;owned\\007the till is open\\n'
+          echo '::warning file=till.rs,line=9::the drawer is stiff'
+          echo '{\"message\":\"no change left\"}' >> \"$TOWPATH_ANNOTATIONS\"
+          exit 3
     reports: { junit: report.xml }
 ";
 
@@ -48,6 +53,32 @@ fn failed_run() -> World {
     world
 }
 
+/// Another server takes the file in: there it is seen, and does nothing.
+fn imported_elsewhere(file: &str, from: &str) {
+    let other = World::start();
+    other.ok(&["project", "create", "museum"]);
+    let said = other.ok(&["import", "museum", file]);
+    assert!(said.contains(&format!("shop#1 of {from} is imported run 1 of museum: failed")), "{said}");
+    let again = other.json(&["import", "museum", file]);
+    assert_eq!((&again["number"], &again["origin"]["run"]), (&1.into(), &1.into()), "it is taken in once");
+
+    assert_eq!(other.json(&["runs", "museum"]).as_array().unwrap().len(), 0, "it is no run of this server");
+    let listed = other.ok(&["runs", "museum"]);
+    assert!(listed.contains("they deliver nothing and count nowhere") && listed.contains(from), "{listed}");
+    let shown = other.ok(&["imported", "show", "museum", "1", "--logs", "--job", "test"]);
+    assert!(shown.contains("the till is open") && shown.contains("it stayed open"), "{shown}");
+    assert_eq!(other.json(&["tests", "museum"])["tests"].as_array().unwrap().len(), 0);
+    assert_eq!(other.json(&["failures", "museum"]).as_array().unwrap().len(), 0);
+    assert_eq!(other.json(&["releases", "museum"]).as_array().unwrap().len(), 0);
+
+    other.ok(&["imported", "remove", "museum", "1"]);
+    assert_eq!(other.run(&["imported", "show", "museum", "1"]).status.code(), Some(3));
+    let refused = other.run(&["import", "museum", env!("CARGO_BIN_EXE_towpath")]);
+    assert!(!refused.status.success());
+    let said = text(&refused.stderr);
+    assert!(said.contains("no exported run") || said.contains("not an exported run"), "{said}");
+}
+
 #[test]
 fn a_run_is_read_elsewhere_from_its_file_alone() {
     let world = failed_run();
@@ -55,14 +86,19 @@ fn a_run_is_read_elsewhere_from_its_file_alone() {
     let file = away.path().join("shop-1.run.tar");
     let name = file.to_str().unwrap();
     let said = world.ok(&["export", "shop#1", "--out", name]);
-    assert!(said.contains("5 members") && said.contains("sha256:"), "{said}");
+    assert!(said.contains("6 members") && said.contains("sha256:"), "{said}");
+
+    let failed = text(&world.run(&["runs", "shop", "1"]).stdout);
+    assert!(failed.contains("till.rs:9") && failed.contains("no change left"), "{failed}");
 
     // What is there is never replaced, and what does not exist is named.
     assert_eq!(world.run(&["export", "shop#1", "--out", name]).status.code(), Some(2));
     let missing = world.run(&["export", "shop#7", "--out", away.path().join("7").to_str().unwrap()]);
     assert_eq!(missing.status.code(), Some(3), "{}", text(&missing.stderr));
     assert!(!away.path().join("7").exists());
+    let address = world.json(&["open", name])["manifest"]["instance"].as_str().unwrap().to_owned();
     drop(world);
+    imported_elsewhere(name, &address);
 
     let shown = elsewhere(away.path(), &["open", "shop-1.run.tar", "--logs", "--timestamps"]);
     assert!(shown.status.success(), "{}", text(&shown.stderr));
@@ -78,6 +114,9 @@ fn a_run_is_read_elsewhere_from_its_file_alone() {
         "report.xml",
         "built it",
         "the till is open",
+        "till.rs:9",
+        "the drawer is stiff",
+        "no change left",
         "── test, attempt 1",
     ] {
         assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");

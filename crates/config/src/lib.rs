@@ -42,4 +42,4 @@ pub use parse::{
     parse_pipeline_bytes,
 };
 pub use together::{Filed, check_together};
-pub use values::show_duration;
+pub use values::{show_duration, size};

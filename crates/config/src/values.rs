@@ -68,7 +68,8 @@ pub(crate) fn share(text: &str) -> Option<f64> {
 }
 
 /// Reads `512MiB`, `1GB`, `1024` as bytes.
-pub(crate) fn size(text: &str) -> Option<u64> {
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u64 = text[..digits].parse().ok()?;
     let unit: u64 = match text[digits..].trim_start() {

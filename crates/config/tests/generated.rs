@@ -94,7 +94,7 @@ jobs:
       - { name: Build, run: make, shell: [bash, -e], env: { B: x }, directory: sub, timeout: 5m, always: true }
       - { run: make dist, inputs: { files: [src/**], env: [CC] }, outputs: [dist], verify: 5% }
     artifacts: { shop: { files: [out/shop] } }
-    reports: { junit: [a.xml], coverage: c.info, sarif: [s.sarif], load: k.json, contract: p.json }
+    reports: { junit: [a.xml], coverage: c.info, sarif: [s.sarif], load: k.json, contract: p.json, annotations: n.jsonl }
     runs_on: { os: linux }
     executor: sandbox
     network: none

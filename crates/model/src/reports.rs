@@ -16,11 +16,17 @@ pub enum ReportKind {
     Load,
     /// Results of a contract's verification.
     Contract,
+    /// What Steps say of places in the source.
+    Annotations,
 }
+
+/// The name of the report that has what Steps wrote to `$TOWPATH_ANNOTATIONS`, and what they printed as such.
+pub const ANNOTATIONS: &str = "TOWPATH_ANNOTATIONS";
 
 impl ReportKind {
     /// Every kind, in the order of the reference.
-    pub const ALL: [Self; 5] = [Self::Junit, Self::Coverage, Self::Sarif, Self::Load, Self::Contract];
+    pub const ALL: [Self; 6] =
+        [Self::Junit, Self::Coverage, Self::Sarif, Self::Load, Self::Contract, Self::Annotations];
 
     /// The key under `reports`.
     #[must_use]
@@ -31,6 +37,7 @@ impl ReportKind {
             Self::Sarif => "sarif",
             Self::Load => "load",
             Self::Contract => "contract",
+            Self::Annotations => "annotations",
         }
     }
 }

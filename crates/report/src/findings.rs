@@ -7,7 +7,7 @@ use crate::json::{count, parse, text};
 use crate::{ReportError, clip};
 
 /// The most findings that are kept; all of them count.
-const MAX_FINDINGS: usize = 5000;
+pub(crate) const MAX_FINDINGS: usize = 5000;
 
 /// What scanners found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

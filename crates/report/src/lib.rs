@@ -4,6 +4,7 @@
 //! further than it goes, and nothing in it (entities, document types, addresses) is resolved. Readers are
 //! functions of bytes, without I/O. A report that breaks off gives what was read, and says that it broke off.
 
+mod annotations;
 mod contract;
 mod coverage;
 mod error_line;
@@ -15,6 +16,7 @@ mod load;
 mod tests;
 mod xml;
 
+pub use annotations::may_annotate;
 pub use contract::{Contract, Interaction};
 pub use coverage::{Coverage, FileCoverage, Share};
 pub use error_line::{ErrorLine, Found, signature};
@@ -41,6 +43,8 @@ pub enum Report {
     Load(Load),
     /// A contract.
     Contract(Contract),
+    /// What Steps say of places in the source.
+    Annotations(Findings),
 }
 
 /// Why a report cannot be read.
@@ -92,6 +96,7 @@ pub fn read(kind: Kind, bytes: &[u8]) -> Result<Report, ReportError> {
         Kind::Sarif => findings::read(bytes).map(Report::Findings),
         Kind::Load => load::read(bytes).map(Report::Load),
         Kind::Contract => contract::read(bytes).map(Report::Contract),
+        Kind::Annotations => annotations::read(bytes).map(Report::Annotations),
     }
 }
 

@@ -2,9 +2,11 @@
 //! end of each Step, and a line that says how much was left out.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::executor::annotations::Noted;
 use crate::executor::lines::Lines;
 use crate::executor::mask::Masker;
 use crate::executor::{LogLine, Sink, Stream};
@@ -28,6 +30,7 @@ pub(super) struct LogBound<'a> {
     tail: VecDeque<(Stream, Vec<u8>)>,
     tail_bytes: usize,
     left_out: u64,
+    noted: Noted,
 }
 
 impl<'a> LogBound<'a> {
@@ -40,7 +43,25 @@ impl<'a> LogBound<'a> {
             tail: VecDeque::new(),
             tail_bytes: 0,
             left_out: 0,
+            noted: Noted::default(),
         }
+    }
+
+    /// Says which Step the annotations after this are of.
+    pub(super) fn begin_annotations(&mut self, step: &str) {
+        self.noted.begin_step(step);
+    }
+
+    /// Takes what a Step wrote as annotations.
+    pub(super) fn take_annotations(&mut self, file: &Path) {
+        if let Err(why) = self.noted.read(file, &self.masker) {
+            self.notice(&why);
+        }
+    }
+
+    /// All annotations so far.
+    pub(super) fn annotations(&mut self) -> Vec<u8> {
+        self.noted.take()
     }
 
     /// Makes sure that a Step's first lines are seen though earlier ones used up the bound.
@@ -95,6 +116,7 @@ impl<'a> LogBound<'a> {
         let mut used = 0;
         let mut emit = |text: &str| {
             used += text.len() as u64 + LINE_COST;
+            self.noted.line(text);
             self.sink.line(LogLine { at, step: Some(step), stream, text });
         };
         lines.push(bytes, &mut emit);

@@ -42,6 +42,7 @@ impl ContainedStep<'_, '_> {
             ExecEnd::TimedOut => StepEnd::TimedOut,
             ExecEnd::Cancelled => StepEnd::Cancelled(rustix::process::Signal::TERM.as_raw()),
         };
+        bound.take_annotations(&step::annotations_of(&output_file));
         outputs::read(&output_file, collected).map_err(|error: OutputError| StepError::Outputs(error))?;
         Ok(end)
     }

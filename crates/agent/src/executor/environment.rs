@@ -8,6 +8,7 @@ use towpath_api::agent::StepOrder;
 
 use crate::container;
 use crate::executor::Attempt;
+use crate::executor::step::annotations_of;
 use crate::processes::ATTEMPT_MARKER;
 use crate::sandbox::{CACHES, own_program};
 
@@ -56,6 +57,7 @@ pub(super) fn of_step(
 ) -> BTreeMap<OsString, OsString> {
     let mut env = base(attempt);
     env.insert("TOWPATH_OUTPUT".into(), output_file.into());
+    env.insert("TOWPATH_ANNOTATIONS".into(), annotations_of(output_file).into());
     let times = attempt.scratch.join(TEST_TIMES);
     if times.is_file() {
         env.insert("TOWPATH_TEST_TIMES".into(), times.into());
@@ -112,6 +114,7 @@ pub(super) fn in_container(
     set("CI", "true".to_owned());
     set("TOWPATH", "true".to_owned());
     set("TOWPATH_OUTPUT", output_file.to_owned());
+    set("TOWPATH_ANNOTATIONS", annotations_of(Path::new(output_file)).to_string_lossy().into_owned());
     if attempt.scratch.join(TEST_TIMES).is_file() {
         set("TOWPATH_TEST_TIMES", format!("{}/{TEST_TIMES}", container::SCRATCH));
     }

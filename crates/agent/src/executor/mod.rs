@@ -4,6 +4,7 @@
 //! Where the workspace comes from and where lines and events go is the caller's business, so
 //! `towpath run` and the agent share every line of this.
 
+mod annotations;
 mod bound;
 mod cancel;
 mod contained;
@@ -23,6 +24,7 @@ use towpath_api::agent::{AttemptEvent, AttemptOutcome, Secret, StepOrder, StepOu
 use towpath_api::containers::Containers;
 use towpath_model::AttemptId;
 
+pub(crate) use self::annotations::say as say_annotations;
 use self::bound::LogBound;
 pub use self::cancel::{Cancel, CancelReason};
 use self::contained::ContainedStep;
@@ -132,11 +134,21 @@ pub struct Ended {
     pub message: String,
     /// What the Steps wrote to `$TOWPATH_OUTPUT`.
     pub outputs: BTreeMap<String, String>,
+    /// What they wrote to `$TOWPATH_ANNOTATIONS`, and printed as such, masked; see [`towpath_report`].
+    pub annotations: Vec<u8>,
+}
+
+impl Ended {
+    /// One that left nothing.
+    #[must_use]
+    pub const fn bare(outcome: AttemptOutcome, message: String) -> Self {
+        Self { outcome, message, outputs: BTreeMap::new(), annotations: Vec::new() }
+    }
 }
 
 /// Runs every Step and reports to `sink`. No process of the Attempt is left when it returns.
 pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
-    let errored = |message| Ended { outcome: AttemptOutcome::Errored, message, outputs: BTreeMap::new() };
+    let errored = |message| Ended::bare(AttemptOutcome::Errored, message);
     let cell = match attempt.containers.image {
         Some(_) => Ok(Cell::elsewhere(attempt.isolation, attempt.policy)),
         None => Cell::new(attempt.isolation, attempt.policy, &attempt.id.to_string()),
@@ -163,7 +175,7 @@ pub fn run(attempt: &Attempt<'_>, cancel: &Cancel, sink: &dyn Sink) -> Ended {
     running.say_what_was_enforced();
     let (outcome, message) =
         running.verdict.unwrap_or((AttemptOutcome::Passed, "every step passed".to_owned()));
-    Ended { outcome, message, outputs: running.outputs }
+    Ended { outcome, message, outputs: running.outputs, annotations: running.bound.annotations() }
 }
 
 struct Running<'a> {
@@ -330,6 +342,7 @@ impl<'a> Running<'a> {
     }
 
     fn run_step(&mut self, index: u32, step: &StepOrder) -> Result<StepEnd, step::StepError> {
+        self.bound.begin_annotations(&step.name);
         let own = step.timeout_ms.map(|time| Instant::now() + Duration::from_millis(time));
         let deadline = own.map_or(self.deadline, |own| own.min(self.deadline));
         if let Some(room) = self.room.as_ref().filter(|room| room.has_container()) {
@@ -353,6 +366,7 @@ impl<'a> Running<'a> {
         };
         let end = run.supervise(&mut self.bound)?;
         self.bound.finish_step(index);
+        self.bound.take_annotations(&step::annotations_of(&prepared.output_file));
         outputs::read(&prepared.output_file, &mut self.outputs).map_err(step::StepError::Outputs)?;
         Ok(end)
     }

@@ -66,7 +66,7 @@ pub fn read(file: &Path, outputs: &mut BTreeMap<String, String>) -> Result<(), O
 
 /// Opens what a Step left as its outputs, unless it is something else by now: a link to a file of the host, a pipe on
 /// which the reader would wait for ever.
-fn open(path: &Path) -> std::io::Result<std::fs::File> {
+pub(super) fn open(path: &Path) -> std::io::Result<std::fs::File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(openat(CWD, path, flags, Mode::empty())?);
     let data = file.metadata()?;

@@ -104,7 +104,9 @@ pub(super) fn prepare(
     let output_file = attempt.scratch.join(format!("outputs/{index}"));
     let directory = directory_of(attempt.directory, step.directory.as_deref())?;
     let environment = environment::of_step(attempt, step, &output_file, services);
-    write_new(&output_file, "").map_err(|source| StepError::Script { path: output_file.clone(), source })?;
+    for file in [output_file.clone(), annotations_of(&output_file)] {
+        write_new(&file, "").map_err(|source| StepError::Script { path: file, source })?;
+    }
     let (program, words) = command_line(attempt, index, step)?;
     let program = match cell.starts_directly() {
         true => full_path(program, environment.get(OsStr::new("PATH"))),
@@ -113,6 +115,11 @@ pub(super) fn prepare(
     let mut command = cell.command(&directory, &program, &words, &environment)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     Ok(Prepared { command, output_file })
+}
+
+/// Where a Step writes annotations: beside its outputs.
+pub(super) fn annotations_of(output_file: &Path) -> PathBuf {
+    output_file.with_extension("annotations")
 }
 
 /// The program of a Step and its arguments, the script among them.

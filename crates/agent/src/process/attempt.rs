@@ -12,7 +12,7 @@ use towpath_api::agent::{
 };
 use towpath_artifact::ContentStore;
 use towpath_artifact::extract::{self, Symlinks};
-use towpath_model::reports::ReportFile;
+use towpath_model::reports::{ANNOTATIONS, ReportFile, ReportKind};
 use towpath_model::run::Trust;
 use towpath_model::{ArtifactName, Digest};
 
@@ -100,7 +100,7 @@ impl Runner {
         let uplink = Uplink { client: &self.client, lease, spool, cancel };
         let ending = async {
             let done = self.work(assignment, cancel, place, spool).await;
-            let Outcome { ended: Ended { outcome, message, outputs }, artifacts, tests, reports } = done;
+            let Outcome { ended: Ended { outcome, message, outputs, .. }, artifacts, tests, reports } = done;
             if outcome == AttemptOutcome::Errored {
                 spool.notice(&message);
             }
@@ -137,7 +137,7 @@ impl Runner {
         spool: &Arc<Spool>,
     ) -> Outcome {
         let errored = |message: String| Outcome {
-            ended: Ended { outcome: AttemptOutcome::Errored, message, outputs: BTreeMap::new() },
+            ended: Ended::bare(AttemptOutcome::Errored, message),
             artifacts: BTreeMap::new(),
             tests: None,
             reports: Vec::new(),
@@ -271,7 +271,8 @@ impl Runner {
         cancel: &Cancel,
     ) -> Outcome {
         let root = place.source.join(&assignment.directory);
-        let (tests, reports) = self.send_reports(assignment, &root, spool).await;
+        let (tests, reports) =
+            self.send_reports(assignment, &root, spool, std::mem::take(&mut ended.annotations)).await;
         let mut artifacts = BTreeMap::new();
         if ended.outcome == AttemptOutcome::Passed {
             match self.pack(assignment, place, spool, cancel).await {
@@ -291,6 +292,7 @@ impl Runner {
         assignment: &Assignment,
         root: &Path,
         spool: &Arc<Spool>,
+        annotations: Vec<u8>,
     ) -> (Option<TestCounts>, Vec<ReportFile>) {
         let (declared, root) = (assignment.reports.clone(), root.to_owned());
         let (store, complaints) = (self.store.clone(), Arc::clone(spool));
@@ -314,7 +316,9 @@ impl Runner {
                     }
                 }
             });
-            (tests, stored.collect::<Vec<_>>())
+            let mut stored: Vec<ReportFile> = stored.collect();
+            stored.extend(store_annotations(&store, &annotations, |text| complaints.notice(&text)));
+            (tests, stored)
         });
         let (tests, stored) = stored.await.unwrap_or_default();
         let mut sent = Vec::with_capacity(stored.len());
@@ -401,6 +405,29 @@ impl Runner {
     }
 }
 
+/// Stores what Steps said of places in the source, as one more report.
+fn store_annotations(
+    store: &ContentStore,
+    annotations: &[u8],
+    complain: impl FnOnce(String),
+) -> Option<ReportFile> {
+    if annotations.is_empty() {
+        return None;
+    }
+    match store.put(annotations) {
+        Ok(digest) => Some(ReportFile {
+            kind: ReportKind::Annotations,
+            name: ANNOTATIONS.to_owned(),
+            digest,
+            bytes: annotations.len() as u64,
+        }),
+        Err(error) => {
+            complain(format!("the annotations cannot be sent: {}", chain(&error)));
+            None
+        }
+    }
+}
+
 /// Unpacks the source tree, and the inputs over it.
 fn fill(store: &ContentStore, assignment: &Assignment, into: &Path) -> Result<(), String> {
     let fail = |what: &str, error: &dyn std::error::Error| format!("{what}: {}", chain(error));
@@ -478,9 +505,7 @@ async fn execute(
     };
     match tokio::task::spawn_blocking(run).await {
         Ok(ended) => ended,
-        Err(error) => {
-            Ended { outcome: AttemptOutcome::Errored, message: chain(&error), outputs: BTreeMap::new() }
-        }
+        Err(error) => Ended::bare(AttemptOutcome::Errored, chain(&error)),
     }
 }
 

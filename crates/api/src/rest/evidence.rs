@@ -203,16 +203,25 @@ pub struct ContractSummary {
 pub struct Annotation {
     /// `error`, `warning` or `note`.
     pub level: String,
-    /// The file, relative to the Project's directory where that can be told.
-    pub file: String,
+    /// The file, relative to the Project's directory where that can be told; none where it is said of the whole.
+    pub file: Option<String>,
     /// The line.
-    pub line: u32,
+    pub line: Option<u32>,
     /// What was said.
     pub message: String,
-    /// Who said it: a test, a tool with its rule, or the Job's own Step.
+    /// Who said it: a test, a tool with its rule, the title that a Step gave, or the Step.
     pub source: String,
     /// The Job.
     pub job: String,
+}
+
+impl Annotation {
+    /// `src/cart.rs:7`, as far as it is known.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        Some(self.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+    }
 }
 
 /// A report as it was left.
@@ -222,7 +231,7 @@ pub struct ReportRow {
     pub job: String,
     /// The number of the Attempt.
     pub attempt: u32,
-    /// `junit`, `coverage`, `sarif`, `load` or `contract`.
+    /// `junit`, `coverage`, `sarif`, `load`, `contract` or `annotations`.
     pub kind: String,
     /// Its path.
     pub name: String,

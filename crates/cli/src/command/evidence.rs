@@ -32,7 +32,7 @@ pub fn show(evidence: &RunEvidence) {
     lines.extend(findings.iter().map(findings_line));
     lines.extend(load.iter().map(load_line));
     lines.extend(contracts.iter().map(contract_line));
-    if lines.is_empty() {
+    if lines.is_empty() && annotations.is_empty() {
         anstream::eprintln!("no job of this run left a report; see `reports` in the guide");
     }
     for line in lines {
@@ -49,19 +49,25 @@ pub fn show(evidence: &RunEvidence) {
         };
         output::text(&format!("\n{} in {}{note}\n  {}", failure.test, failure.job, failure.said.message));
     }
+    self::annotations(annotations);
+    for report in reports {
+        if let Some(problem) = &report.problem {
+            anstream::println!("{} {} of {}: {problem}", report.kind, report.name, report.job);
+        }
+    }
+}
+
+/// Prints what was said of places in the source, where something was.
+pub fn annotations(annotations: &[Annotation]) {
     let rows = annotations.iter().map(|annotation| {
-        let Annotation { level, file, line, message, source, job: _ } = annotation;
-        [level.clone(), format!("{file}:{line}"), source.clone(), message.clone()]
+        let Annotation { level, file: _, line: _, message, source, job } = annotation;
+        let who = if source.is_empty() { job.clone() } else { source.clone() };
+        [level.clone(), annotation.place().unwrap_or_default(), who, message.clone()]
     });
     let rows: Vec<_> = rows.collect();
     if !rows.is_empty() {
         anstream::println!();
         output::table(["level", "where", "who", "what"], rows, "");
-    }
-    for report in reports {
-        if let Some(problem) = &report.problem {
-            anstream::println!("{} {} of {}: {problem}", report.kind, report.name, report.job);
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use towpath_api::rest::{Attempt, Comment, InputValue, Job, NewRun, Page, Run};
+use towpath_api::rest::{Attempt, Comment, InputValue, Job, NewRun, Page, Run, RunEvidence};
 use towpath_model::attempt::StepState;
 use towpath_model::environment::human;
 use towpath_model::run::RunState;
@@ -21,7 +21,8 @@ use crate::output;
 /// Fails where the server refuses.
 pub async fn list(project: &str, limit: u32, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs?limit={limit}", part(project));
-    let page: Page<Run> = Client::new(remote)?.get(&path).await?;
+    let client = Client::new(remote)?;
+    let page: Page<Run> = client.get(&path).await?;
     if remote.json {
         output::json(&page.items)?;
         return Ok(ExitCode::SUCCESS);
@@ -41,6 +42,7 @@ pub async fn list(project: &str, limit: u32, remote: &Remote) -> anyhow::Result<
     let rows = page.items.iter().map(row).collect();
     let header = ["run", "state", "release", "ref", "commit", "subject", "why"];
     output::table(header, rows, "there is no run yet; push something");
+    super::imported::mention(project, &client).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,7 +53,8 @@ pub async fn list(project: &str, limit: u32, remote: &Remote) -> anyhow::Result<
 /// Fails where the server refuses.
 pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/projects/{}/runs/{number}", part(project));
-    let run: Run = Client::new(remote)?.get(&path).await?;
+    let client = Client::new(remote)?;
+    let run: Run = client.get(&path).await?;
     let failed = run.state.is_final() && run.state != RunState::Passed;
     let code = if failed { ExitCode::from(Kind::Failed.code()) } else { ExitCode::SUCCESS };
     if remote.json {
@@ -59,6 +62,8 @@ pub async fn show(project: &str, number: u64, remote: &Remote) -> anyhow::Result
         return Ok(code);
     }
     print(&run, Steps::OfTheLast);
+    let evidence: RunEvidence = client.get(&format!("{path}/evidence")).await?;
+    super::evidence::annotations(&evidence.annotations);
     Ok(code)
 }
 

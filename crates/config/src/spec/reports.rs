@@ -43,6 +43,13 @@ pub(crate) static REPORTS: Object = Object {
             "What a verification of Pact contracts says.",
             "pact-results.json",
         ),
+        key(
+            "annotations",
+            one_or_many!(Kind::Text),
+            Default("[]"),
+            "What tools say of places in the source, as JSON lines with `file`, `line`, `level`, `title` and `message`, or as the `::error …::` commands of GitHub. A Step can write the same to `$TOWPATH_ANNOTATIONS`.",
+            "lint.jsonl",
+        ),
     ],
     foreign: &[
         ("coverage_report", "write `coverage`; the format is told from the content"),
@@ -73,5 +80,6 @@ pub(crate) static CHECK_REPORTS: Object = Object {
         ("sarif", "findings belong to the `reports` of a Job"),
         ("load", "load tests belong to the `reports` of a Job"),
         ("contract", "contract tests belong to the `reports` of a Job"),
+        ("annotations", "annotations belong to the `reports` of a Job"),
     ],
 };

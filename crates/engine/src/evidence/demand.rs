@@ -42,7 +42,7 @@ impl Engine {
 }
 
 fn of_release(known: Known) -> ReleaseEvidence {
-    let Known { tests, coverage, findings, finding_jobs: _, load, contracts } = known;
+    let Known { tests, coverage, findings, finding_jobs: _, load, contracts, said: _ } = known;
     let tests = tests.map(|tests| KnownTests {
         passed: tests.passed,
         failed: tests.failed,

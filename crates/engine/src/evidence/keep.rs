@@ -46,7 +46,8 @@ impl Unit<'_> {
         }
         let Some(run) = runs::find(&mut self.tx, run).await? else { return Ok(None) };
         let Some(source) = source(&run, attempt) else { return Ok(None) };
-        let Gathered { kept, tests, tests_problem, coverage, findings, load, contracts } = gathered;
+        let Gathered { kept, tests, tests_problem, coverage, findings, load, contracts, annotations } =
+            gathered;
         evidence::keep(&mut self.tx, attempt, &kept).await?;
         if let Some(coverage) = coverage {
             self.put_evidence(&source, ReportKind::Coverage, &coverage).await?;
@@ -59,6 +60,9 @@ impl Unit<'_> {
         }
         if !contracts.is_empty() {
             self.put_evidence(&source, ReportKind::Contract, &contracts).await?;
+        }
+        if let Some(annotations) = annotations.filter(|annotations| !annotations.list.is_empty()) {
+            self.put_evidence(&source, ReportKind::Annotations, &annotations).await?;
         }
         if tests.is_none() && tests_problem.is_none() {
             return Ok(None);

@@ -13,7 +13,7 @@ use towpath_model::reports::ReportKind;
 use towpath_model::run::{Run, RunState, Trust};
 use towpath_model::test_history::Ending;
 use towpath_model::timeline::Entry;
-use towpath_report::{Coverage, Findings, Level};
+use towpath_report::{Coverage, Finding, Findings, Level};
 use towpath_store::core::evidence::{self, Evidence, KeptReport};
 use towpath_store::core::tests::{self, KnownTest, Order};
 use towpath_store::core::{Connection, releases, runs};
@@ -42,6 +42,8 @@ pub(super) struct Known {
     pub(super) finding_jobs: Vec<(String, Findings)>,
     pub(super) load: Vec<LoadSummary>,
     pub(super) contracts: Vec<ContractSummary>,
+    /// What Steps say, with the Job and the number of the Attempt.
+    pub(super) said: Vec<(String, u32, Findings)>,
 }
 
 impl Engine {
@@ -68,8 +70,8 @@ impl Engine {
                 rows.extend(kept.into_iter().map(|kept| row(job.name.as_str(), attempt.number, kept)));
             }
         }
-        let annotations = annotations(&run, &failures, &now.finding_jobs);
-        let Known { tests, coverage, findings, finding_jobs: _, mut load, contracts } = now;
+        let annotations = annotations(&run, &failures, &now);
+        let Known { tests, coverage, findings, finding_jobs: _, mut load, contracts, said: _ } = now;
         compare::load(&mut load, &before.load);
         Ok(RunEvidence {
             run: number,
@@ -259,6 +261,10 @@ pub(super) fn known(all: Vec<Evidence>) -> Known {
             ReportKind::Junit => add_tests(known.tests.get_or_insert_default(), &evidence),
             ReportKind::Coverage => coverage.extend(body::<Coverage>(&evidence)),
             ReportKind::Sarif => known.finding_jobs.extend(body(&evidence).map(|findings| (job, findings))),
+            ReportKind::Annotations => {
+                let said = body::<Findings>(&evidence);
+                known.said.extend(said.map(|said| (job, evidence.source.number, said)));
+            }
             ReportKind::Load => known.load.extend(body::<Vec<LoadSummary>>(&evidence).unwrap_or_default()),
             ReportKind::Contract => {
                 known.contracts.extend(body::<Vec<ContractSummary>>(&evidence).unwrap_or_default());
@@ -321,7 +327,7 @@ fn summary(now: Findings, before: Option<&Findings>) -> FindingsSummary {
     }
 }
 
-fn annotations(run: &Run, failures: &[TestFailure], findings: &[(String, Findings)]) -> Vec<Annotation> {
+fn annotations(run: &Run, failures: &[TestFailure], known: &Known) -> Vec<Annotation> {
     // Of a Job that was tried again only what its last Attempt says is still true.
     let last = |failure: &&TestFailure| {
         let job = run.jobs.iter().find(|job| job.name.as_str() == failure.job);
@@ -331,14 +337,15 @@ fn annotations(run: &Run, failures: &[TestFailure], findings: &[(String, Finding
     let tests = failures.iter().filter(|failure| !failure.retried).filter(last).filter_map(|failure| {
         Some(Annotation {
             level: if failure.quarantined { "note" } else { "error" }.to_owned(),
-            file: failure.said.file.clone()?,
-            line: failure.said.line?,
+            file: Some(failure.said.file.clone()?),
+            line: Some(failure.said.line?),
             message: failure.said.message.clone(),
             source: failure.test.clone(),
             job: failure.job.clone(),
         })
     });
-    let found = findings.iter().flat_map(|(job, findings)| findings.list.iter().map(move |one| (job, one)));
+    let found =
+        known.finding_jobs.iter().flat_map(|(job, findings)| findings.list.iter().map(move |one| (job, one)));
     let found = found.filter_map(|(job, finding)| {
         let source = if finding.rule.is_empty() {
             finding.tool.clone()
@@ -347,20 +354,39 @@ fn annotations(run: &Run, failures: &[TestFailure], findings: &[(String, Finding
         };
         Some(Annotation {
             level: finding.level.word().to_owned(),
-            file: finding.file.clone()?,
-            line: finding.line?,
+            file: Some(finding.file.clone()?),
+            line: Some(finding.line?),
             message: finding.message.clone(),
             source,
             job: job.clone(),
         })
     });
-    let mut all: Vec<Annotation> = tests.chain(found).collect();
+    let still_true = |(job, number, _): &&(String, u32, Findings)| {
+        let job = run.jobs.iter().find(|known| known.name.as_str() == job);
+        job.and_then(|job| job.attempts.last()).is_some_and(|attempt| attempt.number == *number)
+    };
+    let said = known.said.iter().filter(still_true);
+    let said = said.flat_map(|(job, _, said)| said.list.iter().map(move |one| spoken(job, one)));
+    let mut all: Vec<Annotation> = tests.chain(found).chain(said).collect();
     let rank = |annotation: &Annotation| {
         [Level::Error, Level::Warning, Level::Note].iter().position(|level| level.word() == annotation.level)
     };
     all.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| (&a.file, a.line).cmp(&(&b.file, b.line))));
     all.truncate(MAX_ANNOTATIONS);
     all
+}
+
+/// What a Step said, which may be of no place.
+fn spoken(job: &str, finding: &Finding) -> Annotation {
+    let Finding { level, tool, rule, message, file, line } = finding;
+    Annotation {
+        level: level.word().to_owned(),
+        file: file.clone(),
+        line: *line,
+        message: message.clone(),
+        source: if rule.is_empty() { tool.clone() } else { rule.clone() },
+        job: job.to_owned(),
+    }
 }
 
 fn row(job: &str, attempt: u32, kept: KeptReport) -> ReportRow {

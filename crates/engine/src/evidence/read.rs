@@ -29,6 +29,7 @@ pub(crate) struct Gathered {
     pub(super) findings: Option<Findings>,
     pub(super) load: Vec<LoadSummary>,
     pub(super) contracts: Vec<ContractSummary>,
+    pub(super) annotations: Option<Findings>,
 }
 
 impl Engine {
@@ -55,16 +56,24 @@ impl Engine {
     }
 }
 
+/// What several reports of one Attempt say of the same, before it is put together.
+#[derive(Default)]
+struct Parts {
+    coverage: Vec<Coverage>,
+    findings: Vec<Findings>,
+    annotations: Vec<Findings>,
+}
+
 fn gather(content: &ContentStore, attempt: AttemptId, files: Vec<ReportFile>) -> Gathered {
     let mut gathered = Gathered::default();
-    let (mut coverage, mut findings) = (Vec::new(), Vec::new());
+    let mut parts = Parts::default();
     let mut left = MAX_ALL;
     for file in files.into_iter().take(MAX_REPORTS) {
         let problem = match left.checked_sub(file.bytes) {
             Some(rest) => {
                 left = rest;
                 match read_one(content, &file) {
-                    Ok(report) => gathered.take(&file, report, &mut coverage, &mut findings),
+                    Ok(report) => gathered.take(&file, report, &mut parts),
                     Err(why) => Some(why),
                 }
             }
@@ -75,8 +84,9 @@ fn gather(content: &ContentStore, attempt: AttemptId, files: Vec<ReportFile>) ->
         }
         gathered.kept.push(KeptReport { file, problem });
     }
-    gathered.coverage = Coverage::together(coverage);
-    gathered.findings = Findings::together(findings);
+    gathered.coverage = Coverage::together(parts.coverage);
+    gathered.findings = Findings::together(parts.findings);
+    gathered.annotations = Findings::together(parts.annotations);
     gathered.tidy(attempt);
     gathered
 }
@@ -88,13 +98,7 @@ fn read_one(content: &ContentStore, file: &ReportFile) -> Result<Report, String>
 
 impl Gathered {
     /// Takes in what one report says. Says what is wrong with it.
-    fn take(
-        &mut self,
-        file: &ReportFile,
-        report: Report,
-        coverage: &mut Vec<Coverage>,
-        findings: &mut Vec<Findings>,
-    ) -> Option<String> {
+    fn take(&mut self, file: &ReportFile, report: Report, parts: &mut Parts) -> Option<String> {
         match report {
             Report::Tests(report) => {
                 self.tests.get_or_insert_default().extend(report.cases);
@@ -102,12 +106,17 @@ impl Gathered {
             }
             Report::Coverage(one) => {
                 let problem = one.problem.clone();
-                coverage.push(one);
+                parts.coverage.push(one);
                 problem
             }
             Report::Findings(one) => {
                 let problem = one.problem.clone();
-                findings.push(one);
+                parts.findings.push(one);
+                problem
+            }
+            Report::Annotations(one) => {
+                let problem = one.problem.clone();
+                parts.annotations.push(one);
                 problem
             }
             Report::Load(one) => {
@@ -132,7 +141,7 @@ impl Gathered {
             coverage.files.sort_by_key(|file| file.lines.basis_points());
             coverage.files.truncate(MAX_LISTED);
         }
-        if let Some(findings) = &mut self.findings {
+        for findings in [&mut self.findings, &mut self.annotations].into_iter().flatten() {
             for finding in &mut findings.list {
                 finding.file = finding.file.take().map(|file| shorten(&file, attempt));
             }

@@ -58,7 +58,7 @@ fn a_test_that_passes_on_retry_is_remembered_as_such() {
     assert_eq!(tests.slowest[0].test, "cart::pays");
     assert_eq!(evidence.failures.len(), 2, "one of each try");
     assert_eq!(evidence.annotations.len(), 1, "what the last try says: {:?}", evidence.annotations);
-    assert_eq!((evidence.annotations[0].file.as_str(), evidence.annotations[0].line), ("cart.rs", 7));
+    assert_eq!(evidence.annotations[0].place().as_deref(), Some("cart.rs:7"));
     let counts = world.find_run(1).jobs[0].attempts[1].tests.unwrap();
     assert_eq!((counts.passed, counts.failed), (1, 1));
 
@@ -74,6 +74,33 @@ fn a_test_that_passes_on_retry_is_remembered_as_such() {
     assert_eq!((all.tests[0].id.as_str(), all.tests[0].recent.as_str()), ("cart::pays", "ffr"));
     let test = world.run(world.engine.test(&shop(), "cart::pays")).unwrap();
     assert!(test.last_failures.iter().all(|failure| failure.retried), "{:?}", test.last_failures);
+}
+
+#[test]
+fn what_steps_say_is_shown_of_the_last_attempt_alone() {
+    let mut world = World::start::<118>();
+    let said = |text: &str| (ReportKind::Annotations, text.to_owned());
+    world.agent.fates.insert("test".to_owned(), Fate::Fails);
+    let lines = "{\"source\":\"lint\"}\n::warning file=b.rs,line=3::stiff\n{\"message\":\"no place\"}\nhello";
+    world.agent.reports.insert("test".to_owned(), vec![said(lines)]);
+    world.push(&[("towpath.yaml", PIPELINE)]);
+    world.until("both tries to fail", |world| (world.find_run(1).state == RunState::Failed).then_some(()));
+    let evidence = world.run(world.engine.evidence(&shop(), 1)).unwrap();
+    let shown: Vec<_> = evidence.annotations.iter().map(|one| (one.place(), one.source.as_str())).collect();
+    assert_eq!(
+        shown,
+        [(None, "lint"), (Some("b.rs:3".to_owned()), "lint")],
+        "of the last try alone, errors first"
+    );
+    let problem = evidence.reports[0].problem.as_deref().unwrap();
+    assert!(problem.contains("the first is line 4"), "{problem}");
+
+    world.agent.fates.clear();
+    world.agent.reports.clear();
+    world.run(world.engine.rerun(&shop(), 1, &developer())).unwrap();
+    world.until("the rerun", |world| (world.find_run(1).state == RunState::Passed).then_some(()));
+    let evidence = world.run(world.engine.evidence(&shop(), 1)).unwrap();
+    assert_eq!(evidence.annotations, [], "what passed has nothing to say any more");
 }
 
 #[test]

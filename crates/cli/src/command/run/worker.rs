@@ -79,7 +79,7 @@ pub fn work(
             timeout: work.timeout,
             reuse: &work.reuse,
         };
-        let LocalEnd { ended: Ended { outcome, message, outputs }, artifacts, tests } =
+        let LocalEnd { ended: Ended { outcome, message, outputs, annotations: _ }, artifacts, tests } =
             runner.run_job(&job, &work.cancel, &sink);
         let passed = outcome == AttemptOutcome::Passed;
         sink.event(AttemptEvent::Finished {
