@@ -35,7 +35,7 @@ on:
 jobs:
   build:
     steps:
-      - { name: Look, run: 'for i in 1 2 3; do echo \"plank $i is dry\"; sleep 1; done; test -x shop' }
+      - { name: Look, run: 'echo ::group::Planks; for i in 1 2 3; do echo \"plank $i is dry\"; sleep 1; done; echo ::endgroup::; test -x shop' }
     artifacts: { shop: { files: [shop] } }
 workloads:
   shop: { artifact: shop, command: ./shop, health: { ready: / } }
@@ -190,6 +190,7 @@ async fn a_person_sets_up_watches_a_run_and_approves() {
     set_up(&world, &browser).await;
     open_shop(&world);
     watch_the_run(&browser).await;
+    fold_the_log(&browser).await;
     approve(&browser).await;
 
     browser.open("timeline").await;
@@ -229,6 +230,23 @@ async fn watch_the_run(browser: &Browser) {
     browser.until("the run has passed", &format!("{badge} === 'passed'")).await;
     browser.until("the last line shows", &line(3)).await;
     assert_eq!(browser.ask("return window.once").await, true, "the page was loaded again");
+}
+
+/// Finds what a heading folds, opens it by keyboard, and by a jump to a line.
+async fn fold_the_log(browser: &Browser) {
+    let line = "document.querySelector('#log')?.innerText.includes('plank 2 is dry')";
+    browser.open("p/shop/runs/1").await;
+    browser
+        .until("the heading shows", "document.querySelector('#log .heading button[aria-expanded=\"false\"]')")
+        .await;
+    assert_eq!(browser.ask(&format!("return {line}")).await, false, "an ended attempt's group is folded");
+    browser.ask("document.querySelector('#log .heading button').focus()").await;
+    browser.driver.active_element().await.unwrap().send_keys(Key::Enter).await.unwrap();
+    browser.until("Enter opens it", line).await;
+    browser.click("[data-log-do=fold]").await;
+    browser.until("all are folded", &format!("!{line}")).await;
+    browser.ask("location.hash = '#L3'").await;
+    browser.until("a jump to a line opens what it is in", line).await;
 }
 
 /// Approves what waits, by button and dialog, and sees it arrive.

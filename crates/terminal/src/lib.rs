@@ -5,6 +5,8 @@
 //! terminal type an answer (CVE-2025-58160 and its kin). Sequences are recognised as ECMA-48 forms them, in seven bits
 //! (`ESC [`) and in eight (U+009B).
 
+pub mod group;
+
 use std::iter::Peekable;
 use std::str::Chars;
 

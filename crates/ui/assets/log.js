@@ -17,6 +17,10 @@ class Log {
     this.root = root;
     this.lines = root.querySelector(".log-lines");
     this.url = root.dataset.log;
+    /** Headings by the number of their line: the last line under each, and whether it is folded. */
+    this.groups = new Map();
+    /** Lines that are folded away: disjoint, in order. */
+    this.away = [];
     this.chunks = new Map();
     this.first = 1;
     this.total = 0;
@@ -34,6 +38,7 @@ class Log {
     const wanted = Number(location.hash.match(/^#L(\d+)$/)?.[1]);
     this.first = Math.max(1, Math.min(this.total - MOST + 1, wanted || this.total));
     this.first -= (this.first - 1) % CHUNK;
+    await this.askGroups();
     this.lines.replaceChildren();
     if (this.first > 1) this.note(`Lines 1 to ${this.first - 1} are in the download.`);
     if (this.total === 0) this.note(this.open ? "Waiting for the first line…" : "This attempt wrote nothing.");
@@ -54,7 +59,10 @@ class Log {
   /** Fetches lines; keeps account of what the headers say. */
   async ask(from, limit) {
     try {
-      const answer = await fetch(`${this.url}?from=${from}&limit=${limit}`, { cache: "no-store" });
+      const url = new URL(this.url, location.href);
+      url.searchParams.set("from", from);
+      url.searchParams.set("limit", limit);
+      const answer = await fetch(url, { cache: "no-store" });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const html = await answer.text();
       this.total = Math.max(this.total, Number(answer.headers.get("X-Log-Total")) || 0);
@@ -64,6 +72,88 @@ class Log {
       if (this.chunks.size === 0) { this.lines.replaceChildren(); this.note(`The log could not be read: ${error.message}. Reload the page to try again.`); }
       return null;
     }
+  }
+
+  /** Asks where headings are; what a person folded or unfolded stays so. */
+  async askGroups() {
+    try {
+      const answer = await fetch(this.root.dataset.groups, { cache: "no-store" });
+      if (!answer.ok) return;
+      for (const { first, last, folded } of await answer.json()) {
+        const known = this.groups.get(first);
+        this.groups.set(first, { last: last ?? Infinity, folded: known ? known.folded : folded && !this.open });
+      }
+    } catch {
+      // Without them every line is shown.
+    }
+    this.root.toggleAttribute("data-grouped", this.groups.size > 0);
+    this.refold();
+  }
+
+  /** Works out which lines are away, and brings what is in the document into line with it. */
+  refold() {
+    this.away = [];
+    // Headings come in order, so that what begins within the one before is part of it.
+    for (const [first, { last, folded }] of [...this.groups].sort((one, other) => one[0] - other[0])) {
+      if (!folded || last <= first) continue;
+      const before = this.away.at(-1);
+      if (before && first + 1 <= before[1] + 1) before[1] = Math.max(before[1], last);
+      else this.away.push([first + 1, last]);
+    }
+    for (const chunk of this.chunks.values()) this.fit(chunk);
+  }
+
+  isAway(number) {
+    return this.away.some(([from, to]) => from <= number && number <= to);
+  }
+
+  /** How many of so many lines are shown. */
+  shown(start, lines) {
+    const end = start + lines - 1;
+    return this.away.reduce((left, [from, to]) => left - Math.max(0, Math.min(to, end) - Math.max(from, start) + 1), lines);
+  }
+
+  /** Shows of a chunk what is not folded away. */
+  fit(chunk) {
+    const shown = this.shown(chunk.start, chunk.lines);
+    chunk.element.hidden = shown === 0;
+    if (!chunk.loaded) {
+      chunk.element.style.height = `${shown * this.height}px`;
+      if (chunk.near && shown > 0) this.load(chunk);
+      return;
+    }
+    for (const line of chunk.element.children) {
+      const number = Number(line.id.slice(1));
+      line.hidden = this.isAway(number);
+      const button = line.querySelector("[data-group]");
+      if (button) button.setAttribute("aria-expanded", String(!this.groups.get(number)?.folded));
+    }
+  }
+
+  /** Unfolds every group that a line is under. */
+  reveal(number) {
+    let changed = false;
+    for (const [first, group] of this.groups) {
+      if (group.folded && first < number && number <= group.last) {
+        group.folded = false;
+        changed = true;
+      }
+    }
+    if (changed) this.refold();
+  }
+
+  toggleGroup(number) {
+    const group = this.groups.get(number);
+    if (!group) return;
+    group.folded = !group.folded;
+    this.setFollow(false);
+    this.refold();
+  }
+
+  foldAll(folded) {
+    for (const group of this.groups.values()) group.folded = folded;
+    this.setFollow(false);
+    this.refold();
   }
 
   note(text) {
@@ -90,7 +180,7 @@ class Log {
       }
       if (chunk.lines !== lines) {
         chunk.lines = lines;
-        if (!chunk.loaded) chunk.element.style.height = `${lines * this.height}px`;
+        if (!chunk.loaded) this.fit(chunk);
         if (chunk.near) this.load(chunk);
       }
     }
@@ -108,7 +198,7 @@ class Log {
   }
 
   async load(chunk) {
-    if (chunk.loading || chunk.loaded === chunk.lines) return;
+    if (chunk.loading || chunk.loaded === chunk.lines || this.shown(chunk.start, chunk.lines) === 0) return;
     chunk.loading = true;
     const had = chunk.loaded;
     const answer = await this.ask(chunk.start + had, CHUNK - had);
@@ -123,6 +213,7 @@ class Log {
     chunk.element.style.height = "";
     chunk.loaded = had + count;
     chunk.lines = Math.max(chunk.lines, chunk.loaded);
+    this.fit(chunk);
     this.mark();
     if (this.follow) this.bottom();
   }
@@ -133,6 +224,7 @@ class Log {
         const before = this.total;
         await this.ask(this.total + 1, 1);
         if (this.total !== before) {
+          await this.askGroups();
           this.grow();
           if (this.follow) this.bottom();
         }
@@ -156,6 +248,7 @@ class Log {
   /** Brings a line into view and marks it. */
   async show(number) {
     this.setFollow(false);
+    this.reveal(number);
     const start = number - ((number - 1) % CHUNK);
     const chunk = this.chunks.get(start);
     if (!chunk) return;
@@ -200,10 +293,19 @@ class Log {
       times: (button) => toggle(button, "data-times", false),
       wrap: (button) => toggle(button, "data-nowrap", true),
       failing: () => this.show(this.failing()),
+      fold: (button) => {
+        const fold = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(fold));
+        this.foldAll(fold);
+      },
     };
     this.root.addEventListener("click", (event) => {
       const button = event.target.closest("[data-log-do]");
       if (button) does[button.dataset.logDo](button);
+    });
+    this.lines.addEventListener("click", (event) => {
+      const heading = event.target.closest("[data-group]");
+      if (heading) this.toggleGroup(Number(heading.dataset.group));
     });
     document.addEventListener("click", (event) => {
       const step = event.target.closest?.("#steps [data-step]");

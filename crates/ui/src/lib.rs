@@ -31,6 +31,7 @@
 pub mod ansi;
 mod assets;
 mod format;
+pub mod groups;
 pub mod log;
 pub mod page;
 mod part;

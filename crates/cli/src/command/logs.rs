@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use towpath_artifact::parse_line;
+use towpath_terminal::group::{heading_of, is_silent};
 
 use crate::client::{Client, LogPiece, part};
 use crate::context::Remote;
@@ -129,12 +130,17 @@ pub fn print(lines: &[u8], timestamps: bool) -> std::io::Result<()> {
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         match parse_line(line) {
             Some(line) => {
+                let text = String::from_utf8_lossy(line.text);
+                if is_silent(&text) {
+                    continue;
+                }
                 if timestamps {
                     write!(out, "{} ", line.at)?;
                 }
-                let text = String::from_utf8_lossy(line.text);
-                out.write_all(escape::for_stdout(&text).as_bytes())?;
-                out.write_all(b"\n")?;
+                match heading_of(&text) {
+                    Some(title) => writeln!(out, "▸ {title}")?,
+                    None => writeln!(out, "{}", escape::for_stdout(&text))?,
+                }
             }
             None => out.write_all(escape::for_stdout(&String::from_utf8_lossy(line)).as_bytes())?,
         }

@@ -12,6 +12,7 @@ use towpath_agent::executor::{LogLine, Stream};
 use towpath_model::JobName;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::run::{JobRun, JobState};
+use towpath_terminal::group::{heading_of, is_silent};
 
 use super::between;
 use crate::escape;
@@ -63,6 +64,12 @@ impl Show {
             let event = json!({ "event": "line", "at": at, "job": job, "step": step, "stream": stream, "text": text });
             self.event(&event);
             return;
+        }
+        if is_silent(text) {
+            return;
+        }
+        if let Some(title) = heading_of(text) {
+            return self.prefixed(job, &format!("▸ {title}"));
         }
         // Of a line that was written over, as progress bars do, the end is what a terminal would show.
         let text = text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or("");
