@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["api", "model"]),
     ("agent", &["api", "artifact", "model", "report"]),
     ("engine", &["api", "artifact", "config", "judge", "model", "report", "store"]),
-    ("server", &["api", "artifact", "config", "engine", "judge", "model", "store", "ui"]),
+    ("server", &["agent", "api", "artifact", "config", "engine", "judge", "model", "store", "ui"]),
     (
         "cli",
         &[

@@ -3,8 +3,9 @@
 //! One container serves all Steps of an Attempt, each as a command in it, so that what one installs the next one finds. It
 //! has a network of its own, no right that reaches the host, and no way to the engine. `room::Room` is what an Attempt
 //! has; `engine` and `http` are the way to the engine; `build` makes images; `sweep` clears away what a
-//! killed agent left.
+//! killed agent left. `agents` is about whole agents in containers.
 
+mod agents;
 mod build;
 mod context;
 mod dockerfile;
@@ -21,6 +22,7 @@ mod spec;
 mod sweep;
 mod usage;
 
+pub use self::agents::{AgentContainer, AgentContainers, AgentsError};
 pub(crate) use self::build::{Build, Built};
 pub use self::engine::{Engine, EngineError, EngineKind, NoEngine};
 pub(crate) use self::exec::ExecEnd;

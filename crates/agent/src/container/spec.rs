@@ -16,11 +16,11 @@ pub(crate) const SCRATCH: &str = "/towpath/scratch";
 pub(crate) const CACHE: &str = "/towpath/cache";
 
 /// How many processes a container may have where the Job says nothing.
-const PROCESSES: u32 = 4096;
+pub(super) const PROCESSES: u32 = 4096;
 
 /// What root in a container may do besides using its own files: enough to install packages and to end processes,
 /// nothing that reaches the host. No process gets more than this, whatever file it runs.
-const CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
+pub(super) const CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
 
 /// Keeps a Job's container while its Steps come and go, by nothing but the shell: `read` waits for an input that never
 /// comes. Code 97 says that the engine's files are not the agent's.

@@ -65,9 +65,15 @@ impl World {
 
     /// Ends the server and starts it again.
     pub fn restart(&mut self, arguments: &[&str]) {
+        self.restart_after(arguments, || ());
+    }
+
+    /// Ends the server, and starts it again when something was done without it.
+    pub fn restart_after(&mut self, arguments: &[&str], meanwhile: impl FnOnce()) {
         let pid = rustix::process::Pid::from_raw(self.server.id().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.server.wait().unwrap();
+        meanwhile();
         self.server = serve(self.root.path(), arguments);
         self.eventually("the server answers again", || self.run(&["whoami"]).status.success());
     }

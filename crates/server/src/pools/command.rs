@@ -148,6 +148,7 @@ mod tests {
     use jiff::SignedDuration;
     use towpath_model::pool::PoolSettings;
 
+    use super::super::options::DriverKind;
     use super::*;
 
     fn commands(list: &str) -> Commands {
@@ -169,8 +170,13 @@ mod tests {
             cool_down: time,
             idle_limit: time,
         };
-        let options =
-            PoolOptions { name: "cloud".to_owned(), settings, capacity: 1, one_job: false, hooks: None };
+        let options = PoolOptions {
+            name: "cloud".to_owned(),
+            settings,
+            capacity: 1,
+            one_job: false,
+            kind: DriverKind::Process,
+        };
         Commands::new(&options, hooks)
     }
 

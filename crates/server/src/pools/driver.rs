@@ -3,7 +3,8 @@
 use std::io;
 
 use super::command::Commands;
-use super::options::PoolOptions;
+use super::docker::Containers;
+use super::options::{DriverKind, PoolOptions};
 use super::process::Processes;
 use crate::app::App;
 
@@ -27,6 +28,12 @@ pub(super) enum DriverError {
         /// What it did.
         what: String,
     },
+    /// A container engine.
+    #[error(transparent)]
+    Engine(#[from] towpath_agent::container::AgentsError),
+    /// It panicked.
+    #[error("the driver did not finish: {0}")]
+    Unfinished(#[from] tokio::task::JoinError),
 }
 
 impl DriverError {
@@ -41,13 +48,17 @@ impl DriverError {
 pub(super) enum Driver {
     Process(Processes),
     Command(Commands),
+    Docker(Containers),
 }
 
 impl Driver {
     pub(super) fn new(app: &App, options: &PoolOptions, allow_unsandboxed: bool) -> Self {
-        match &options.hooks {
-            None => Self::Process(Processes::new(&app.data_dir, options, allow_unsandboxed)),
-            Some(hooks) => Self::Command(Commands::new(options, hooks.clone())),
+        match &options.kind {
+            DriverKind::Process => Self::Process(Processes::new(&app.data_dir, options, allow_unsandboxed)),
+            DriverKind::Command(hooks) => Self::Command(Commands::new(options, hooks.clone())),
+            DriverKind::Docker(containers) => {
+                Self::Docker(Containers::new(&app.data_dir, options, containers))
+            }
         }
     }
 
@@ -56,6 +67,7 @@ impl Driver {
         match self {
             Self::Process(processes) => processes.list().await,
             Self::Command(commands) => commands.list().await,
+            Self::Docker(containers) => containers.list().await,
         }
     }
 
@@ -64,6 +76,7 @@ impl Driver {
         match self {
             Self::Process(processes) => processes.start(member, token),
             Self::Command(commands) => commands.start(member, token).await,
+            Self::Docker(containers) => containers.start(member, token).await,
         }
     }
 
@@ -72,6 +85,7 @@ impl Driver {
         match self {
             Self::Process(processes) => processes.stop(member).await,
             Self::Command(commands) => commands.stop(member).await,
+            Self::Docker(containers) => containers.stop(member).await,
         }
     }
 }

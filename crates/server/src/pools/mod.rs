@@ -1,9 +1,10 @@
 //! Pools of agents that grow and shrink with the queue: asks [`towpath_model::pool`] again and again, and does what it says.
 //!
-//! Nothing of a pool is stored. Who is in it says the driver, what each does the database; so a server that was started
-//! anew goes on with the agents that it finds.
+//! Who is in a pool says the driver, what each does the database; so a server that was started anew goes on with the agents
+//! that it finds. Stored is only whom it started, so that whoever vanished while no server looked is let in no more.
 
 mod command;
+mod docker;
 mod driver;
 mod options;
 mod process;
@@ -21,6 +22,7 @@ use towpath_engine::EngineError;
 use towpath_model::AgentId;
 use towpath_model::pool::{Decision, Demand, Doing, Member, Pool};
 use towpath_model::queue::WaitReason;
+use towpath_store::core::pool_members;
 use towpath_store::identity::JoinToken;
 use uuid::Uuid;
 
@@ -65,7 +67,7 @@ impl Pools {
 fn unseen(options: &PoolOptions) -> AgentPool {
     AgentPool {
         name: options.name.clone(),
-        driver: if options.hooks.is_some() { "command" } else { "process" }.to_owned(),
+        driver: options.kind.word().to_owned(),
         labels: options.settings.labels.clone(),
         minimum: options.settings.minimum,
         maximum: options.settings.maximum,
@@ -136,6 +138,9 @@ impl Keeper {
     async fn look_after(&mut self) -> Result<(), Trouble> {
         let names = self.driver.list().await?;
         let busy = roster::busy(&self.app).await?;
+        for seen in roster::remembered(&self.app, &self.options.name).await? {
+            self.known.entry(seen.member.name.clone()).or_insert(seen);
+        }
         let roster = roster::look(&self.app, &self.options.name, names, &busy).await?;
         self.retire_vanished(&roster, &busy).await?;
         let demand = demand(&self.app).await?;
@@ -214,6 +219,12 @@ impl Keeper {
         Ok(())
     }
 
+    async fn remember(&self, token: Uuid) -> Result<(), Trouble> {
+        let mut tx = self.app.db.begin_write().await?;
+        pool_members::insert(&mut tx, token, &self.options.name, self.app.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn start_one(&mut self) -> Result<(), Trouble> {
         let now = self.app.now();
         let token = JoinToken {
@@ -228,6 +239,7 @@ impl Keeper {
         let url = self.app.agents_url.as_ref().map(ToString::to_string).unwrap_or_default();
         let word = mint_join_token(&self.app, "system", url, &token).await?;
         let name = roster::name(&self.options.name, token.id);
+        self.remember(token.id).await?;
         let started = self.driver.start(&name, &word).await;
         if started.is_err() {
             let member = Member { name, doing: Doing::Starting };

@@ -1,10 +1,13 @@
 //! What `pools` in the server's configuration file may say.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use towpath_model::container::Pull;
+use towpath_model::pipeline::Limits;
 use towpath_model::pool::PoolSettings;
 
 use crate::rest::check_labels;
@@ -27,8 +30,76 @@ pub struct PoolOptions {
     pub(crate) capacity: u32,
     /// Whether an agent ends after one Job.
     pub(crate) one_job: bool,
-    /// What starts and stops agents; `None` are processes of this host.
-    pub(crate) hooks: Option<Hooks>,
+    /// What starts and stops agents.
+    pub(crate) kind: DriverKind,
+}
+
+/// What starts and stops the agents of a pool.
+#[derive(Debug, Clone)]
+pub(crate) enum DriverKind {
+    /// This program, on the server's own host.
+    Process,
+    /// Commands.
+    Command(Hooks),
+    /// A container engine.
+    Docker(DockerFile),
+}
+
+impl DriverKind {
+    /// As the file names it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Command(_) => "command",
+            Self::Docker(_) => "docker",
+        }
+    }
+}
+
+/// The container that an agent runs in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DockerFile {
+    /// Its reference; by digest it means the same tomorrow.
+    pub(super) image: String,
+    #[serde(default)]
+    pub(super) pull: Pull,
+    /// The engine's socket, where it is not the usual one.
+    pub(super) socket: Option<PathBuf>,
+    /// The network that it is in; `host` is the host's own.
+    pub(super) network: Option<String>,
+    /// Bytes.
+    memory: Option<String>,
+    /// Processors.
+    cpus: Option<f64>,
+    processes: Option<u32>,
+    /// A program of this host that takes the place of `towpath` in the image.
+    pub(super) program: Option<PathBuf>,
+    /// Whether Jobs run in it without a sandbox of their own.
+    #[serde(default)]
+    pub(super) unsandboxed: bool,
+}
+
+impl DockerFile {
+    /// What the container may use.
+    ///
+    /// # Errors
+    /// In words, where something cannot be a limit.
+    pub(super) fn limits(&self) -> Result<Limits, &'static str> {
+        let memory = match &self.memory {
+            None => None,
+            Some(text) => Some(towpath_config::size(text).ok_or("needs a `memory` like `2GiB`")?),
+        };
+        let cpu = match self.cpus {
+            None => None,
+            Some(cpus) if (0.01..=1024.0).contains(&cpus) => Some((cpus * 1000.0).round() as u32),
+            Some(_) => return Err("needs `cpus` from 0.01 to 1024"),
+        };
+        if self.processes == Some(0) {
+            return Err("needs 1 or more `processes`");
+        }
+        Ok(Limits { memory, cpu, processes: self.processes })
+    }
 }
 
 /// Commands that start, stop and list agents.
@@ -55,6 +126,7 @@ enum DriverName {
     #[default]
     Process,
     Command,
+    Docker,
 }
 
 /// A pool as it is written.
@@ -64,6 +136,7 @@ pub(crate) struct PoolFile {
     #[serde(default)]
     driver: DriverName,
     hooks: Option<Hooks>,
+    docker: Option<DockerFile>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -97,6 +170,7 @@ impl PoolFile {
         let Self {
             driver,
             hooks,
+            docker,
             labels,
             minimum,
             maximum,
@@ -123,18 +197,44 @@ impl PoolFile {
         if times.iter().flatten().any(SignedDuration::is_negative) {
             return wrong("has a time that is negative");
         }
-        match (driver, &hooks) {
-            (DriverName::Process, Some(_)) => return wrong("has `hooks`, which need `driver: command`"),
-            (DriverName::Command, None) => {
+        let kind = match (driver, hooks, docker) {
+            (DriverName::Process, None, None) => DriverKind::Process,
+            (DriverName::Process | DriverName::Docker, Some(_), _) => {
+                return wrong("has `hooks`, which need `driver: command`");
+            }
+            (DriverName::Process | DriverName::Command, _, Some(_)) => {
+                return wrong("has `docker`, which needs `driver: docker`");
+            }
+            (DriverName::Command, None, None) => {
                 return wrong("needs `hooks: { start: […], stop: […], list: […] }` for `driver: command`");
             }
-            (DriverName::Command, Some(hooks))
-                if [&hooks.start, &hooks.stop, &hooks.list].iter().any(|hook| hook.is_empty()) =>
-            {
-                return wrong("has an empty hook; write each as a list of the program and its arguments");
+            (DriverName::Command, Some(hooks), None) => {
+                if [&hooks.start, &hooks.stop, &hooks.list].iter().any(|hook| hook.is_empty()) {
+                    return wrong("has an empty hook; write each as a list of the program and its arguments");
+                }
+                DriverKind::Command(hooks)
             }
-            (DriverName::Process, None) | (DriverName::Command, Some(_)) => {}
-        }
+            (DriverName::Docker, None, None) => {
+                return wrong("needs `docker: { image: … }` for `driver: docker`");
+            }
+            (DriverName::Docker, None, Some(docker)) => {
+                if let Err(what) = docker.limits() {
+                    return wrong(what);
+                }
+                let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+                if !docker.image.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    || !docker.image.chars().all(plain)
+                {
+                    return wrong(
+                        "needs an `image` that can be one: `debian:bookworm`, `registry/tool@sha256:…`",
+                    );
+                }
+                if docker.program.as_ref().is_some_and(|program| !program.is_absolute()) {
+                    return wrong("needs a `program` with its full path");
+                }
+                DriverKind::Docker(docker)
+            }
+        };
         let capacity = if one_job { 1 } else { capacity.unwrap_or(1) };
         Ok(PoolOptions {
             settings: PoolSettings {
@@ -149,7 +249,7 @@ impl PoolFile {
             name,
             capacity,
             one_job,
-            hooks,
+            kind,
         })
     }
 }
@@ -171,6 +271,12 @@ mod tests {
         assert_eq!((idle_limit.as_secs(), cool_down.as_secs()), (90, 120));
         let hooks = "hooks: { start: [up], stop: [down], list: [ls] }";
         assert!(check(&format!("{{ maximum: 1, driver: command, {hooks} }}")).is_ok());
+        let docker =
+            "docker: { image: a, pull: never, network: host, memory: 2GiB, cpus: 1.5, processes: 100 }";
+        let pool = check(&format!("{{ maximum: 1, driver: docker, {docker} }}")).expect("a good pool");
+        let DriverKind::Docker(docker) = pool.kind else { panic!("another driver") };
+        let limits = Limits { memory: Some(2 << 30), cpu: Some(1500), processes: Some(100) };
+        assert_eq!(docker.limits(), Ok(limits));
         for (text, why) in [
             ("{ maximum: 0 }", "`maximum` from 1"),
             ("{ maximum: 1, minimum: 2 }", "not larger"),
@@ -178,6 +284,13 @@ mod tests {
             ("{ maximum: 1, driver: command }", "needs `hooks"),
             ("{ maximum: 1, driver: command, hooks: { start: [], stop: [a], list: [b] } }", "empty hook"),
             (&format!("{{ maximum: 1, {hooks} }}"), "need `driver: command`"),
+            ("{ maximum: 1, driver: docker }", "needs `docker: {"),
+            ("{ maximum: 1, docker: { image: a } }", "needs `driver: docker`"),
+            ("{ maximum: 1, driver: docker, docker: { image: 'a b' } }", "`image` that can be one"),
+            ("{ maximum: 1, driver: docker, docker: { image: a, memory: much } }", "`2GiB`"),
+            ("{ maximum: 1, driver: docker, docker: { image: a, cpus: 0 } }", "`cpus`"),
+            ("{ maximum: 1, driver: docker, docker: { image: a, program: bin/towpath } }", "full path"),
+            ("{ maximum: 1, driver: docker, docker: { image: a, privileged: true } }", "privileged"),
             ("{ maximum: 1, idle_limit: -1s }", "negative"),
             ("{ maximum: 1, one_job: true, capacity: 2 }", "means nothing"),
             ("{ maximum: 1, driver: cloud }", "command"),

@@ -3,17 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use towpath_engine::{EngineError, standing_of};
 use towpath_model::AgentId;
 use towpath_model::pool::{Doing, Member};
 use towpath_model::queue::Standing;
 use towpath_store::core::agents;
-use towpath_store::core::attempts;
+use towpath_store::core::{attempts, pool_members};
 use towpath_store::identity;
 use towpath_store::people::By;
 use uuid::Uuid;
 
 use crate::app::App;
+
+/// How long a driver may take to list somebody whom an earlier server started just before it ended.
+const SETTLED: SignedDuration = SignedDuration::from_secs(15);
 
 /// Somebody of a pool, and who that is for the server.
 #[derive(Debug, Clone)]
@@ -80,10 +84,24 @@ pub(super) async fn joined(app: &App, token: Uuid) -> Result<(Option<AgentId>, b
     Ok((Some(agent), agents::find(&mut reader, agent).await?.is_some()))
 }
 
+/// Those who were started for a pool a while ago, by this server or one before it: whether they are still there says the
+/// driver.
+pub(super) async fn remembered(app: &App, pool: &str) -> Result<Vec<Seen>, EngineError> {
+    let before = app.now() - SETTLED;
+    let tokens = pool_members::started_before(&mut *app.db.reader().await?, pool, before).await?;
+    let seen = |token| Seen {
+        member: Member { name: name(pool, token), doing: Doing::Starting },
+        token,
+        agent: None,
+    };
+    Ok(tokens.into_iter().map(seen).collect())
+}
+
 /// Lets in no more who is stopped, or is gone.
 pub(super) async fn retire(app: &App, seen: &Seen) -> Result<(), EngineError> {
     let by = By { actor: "system", at: app.now() };
     let mut tx = app.db.begin_write().await?;
+    pool_members::remove(&mut tx, seen.token).await?;
     match seen.agent {
         Some(agent) => {
             identity::revoke(&mut tx, agent, by).await?;
