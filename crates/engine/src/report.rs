@@ -9,14 +9,16 @@ use jiff::SignedDuration;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use towpath_api::rest::Annotation;
 use towpath_artifact::SecretValue;
 use towpath_model::run::Run;
-use towpath_model::source::{Forge, Source, SourceUrl};
+use towpath_model::source::{Forge, Source, SourceUrl, Statuses};
 use towpath_model::status::{self, CheckState, CommitStatus};
 use towpath_model::{ProjectName, RunId};
 use towpath_store::core::statuses::{self, Unsent};
-use towpath_store::core::{outbox, sources};
+use towpath_store::core::{outbox, runs, sources};
 
+use crate::check_runs;
 use crate::error::chain;
 use crate::unit::{Effect, Unit};
 use crate::{Engine, EngineError};
@@ -35,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum News {
     Status(CommitStatus),
+    Check(CommitStatus),
     Comment { number: u64, text: String },
 }
 
@@ -57,7 +60,7 @@ impl Unit<'_> {
         let url = format!("{}p/{}/runs/{}", self.engine.public_url(), run.project, run.number);
         let news = status::statuses(run, &watched.source, &url).into_iter();
         let mut news: Vec<(String, News)> =
-            news.map(|status| (status.context.clone(), News::Status(status))).collect();
+            news.map(|status| (status.context.clone(), told_as(&watched.source, status))).collect();
         if let Some((number, text)) = status::comment(run, &watched.source, &url) {
             news.push((format!("comment:{number}"), News::Comment { number, text }));
         }
@@ -91,17 +94,22 @@ impl Engine {
         let Some(watched) = watched else { return self.forget(effect).await };
         let token = self.source_token(&watched)?;
         let mut again = None;
-        for Unsent { context, wanted, since } in unsent {
+        for Unsent { context, wanted, since, remote } in unsent {
             let news = serde_json::from_str(&wanted)
                 .map_err(|error| EngineError::internal("a commit status could not be read", error))?;
             let told = match &token {
-                Some(token) => self.tell(&watched.source, token, &news).await,
+                Some(token) => self.tell(&watched.source, token, (&news, &remote), (project, run)).await,
                 None => Err(Untold::Never(format!("a token is not sent to {}", watched.source.url))),
             };
             let mut unit = self.begin().await?;
             let old = unit.now.duration_since(since) > GIVE_UP;
             match told {
-                Ok(()) => statuses::sent(&mut unit.tx, run, &context, &wanted, "").await?,
+                Ok(known_as) => {
+                    statuses::sent(&mut unit.tx, run, &context, &wanted, "").await?;
+                    if let Some(remote) = known_as {
+                        statuses::known_as(&mut unit.tx, run, &context, &remote).await?;
+                    }
+                }
                 Err(Untold::Later(why, after)) if !old => {
                     statuses::failed(&mut unit.tx, run, &context, &why).await?;
                     again = Some(after);
@@ -136,11 +144,65 @@ impl Engine {
         unit.commit().await
     }
 
-    async fn tell(&self, source: &Source, token: &SecretValue, news: &News) -> Result<(), Untold> {
-        let Some((path, body)) = request(source, news) else { return Ok(()) };
+    /// Tells one thing. Gives the name that the forge has for it from now on.
+    async fn tell(
+        &self,
+        source: &Source,
+        token: &SecretValue,
+        (news, remote): (&News, &str),
+        (project, run): (&ProjectName, RunId),
+    ) -> Result<Option<String>, Untold> {
+        let News::Check(status) = news else {
+            let Some((path, body)) = request(source, news) else { return Ok(None) };
+            return self.send(source, token, (Method::POST, &path, &body)).await.map(|_| None);
+        };
+        let annotations = self.annotations_of(status, project, run).await;
+        let (path, body) = check_runs::request(source.url.slug(), status, &annotations, remote);
+        let method = if remote.is_empty() { Method::POST } else { Method::PATCH };
+        match self.send(source, token, (method, &path, &body)).await {
+            Ok(answer) => Ok(check_runs::number(&answer)),
+            // Only a GitHub App may write check runs. Nobody's commit stays without a word for that.
+            Err(Untold::Never(why)) => {
+                tracing::debug!(%project, why, "a status takes the place of a check run");
+                let status = News::Status(status.clone());
+                let Some((path, body)) = request(source, &status) else { return Ok(None) };
+                self.send(source, token, (Method::POST, &path, &body)).await.map(|_| None)
+            }
+            Err(later) => Err(later),
+        }
+    }
+
+    /// What was said of places in the source, once it is decided how the status is. Without it the status is told all the same.
+    async fn annotations_of(
+        &self,
+        status: &CommitStatus,
+        project: &ProjectName,
+        run: RunId,
+    ) -> Vec<Annotation> {
+        let Some(job) = status.job.as_ref().filter(|_| status.state != CheckState::Pending) else {
+            return Vec::new();
+        };
+        let said = async {
+            let found = runs::find(&mut *self.db().reader().await?, run).await?;
+            let Some(found) = found else { return Ok(Vec::new()) };
+            Ok::<_, EngineError>(self.evidence(project, found.number).await?.annotations)
+        };
+        let said = said.await.unwrap_or_else(|error| {
+            tracing::warn!(%project, error = chain(&error), "a check run is told without annotations");
+            Vec::new()
+        });
+        said.into_iter().filter(|annotation| annotation.job == *job).collect()
+    }
+
+    async fn send(
+        &self,
+        source: &Source,
+        token: &SecretValue,
+        (method, path, body): (Method, &str, &Value),
+    ) -> Result<String, Untold> {
         let url = format!("{}{path}", api(source.forge, &source.url));
         let token = token.expose_text().unwrap_or_default().trim();
-        let asked = self.0.web.request(Method::POST, &url).timeout(PATIENCE).json(&body);
+        let asked = self.0.web.request(method, &url).timeout(PATIENCE).json(body);
         let asked = asked.header("user-agent", concat!("towpath/", env!("CARGO_PKG_VERSION")));
         let asked = match source.forge {
             Forge::Github => asked
@@ -159,7 +221,16 @@ impl Engine {
         let code = answer.status();
         let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.text().await.unwrap_or_default();
-        judge(code, after.map(SignedDuration::from_secs), &body.chars().take(300).collect::<String>())
+        judge(code, after.map(SignedDuration::from_secs), &body.chars().take(300).collect::<String>())?;
+        Ok(body)
+    }
+}
+
+/// A check run where that is wanted and there is such a thing, else a status.
+fn told_as(source: &Source, status: CommitStatus) -> News {
+    match (source.statuses, source.forge) {
+        (Statuses::Checks, Forge::Github) => News::Check(status),
+        (Statuses::Off | Statuses::Run | Statuses::Jobs | Statuses::Checks, _) => News::Status(status),
     }
 }
 
@@ -197,7 +268,7 @@ fn request(source: &Source, news: &News) -> Option<(String, Value)> {
     let whole = slug.replace('/', "%2F");
     Some(match (source.forge, news) {
         (Forge::None, _) => return None,
-        (Forge::Github | Forge::Gitea, News::Status(status)) => (
+        (Forge::Github | Forge::Gitea, News::Status(status) | News::Check(status)) => (
             format!("/repos/{slug}/statuses/{}", status.commit),
             json!({
                 "state": match status.state {
@@ -211,7 +282,7 @@ fn request(source: &Source, news: &News) -> Option<(String, Value)> {
                 "context": status.context,
             }),
         ),
-        (Forge::Gitlab, News::Status(status)) => (
+        (Forge::Gitlab, News::Status(status) | News::Check(status)) => (
             format!("/projects/{whole}/statuses/{}", status.commit),
             json!({
                 "state": match status.state {
@@ -236,7 +307,7 @@ fn request(source: &Source, news: &News) -> Option<(String, Value)> {
 
 #[cfg(test)]
 mod tests {
-    use towpath_model::source::{ForkRuns, Statuses};
+    use towpath_model::source::ForkRuns;
 
     use super::*;
 
@@ -254,6 +325,7 @@ mod tests {
             state: CheckState::Failure,
             description: "`test` failed".into(),
             url: "https://ci/p/shop/runs/1".into(),
+            job: None,
         };
         let news = News::Status(status);
         for (url, forge, base, path, state, name) in [

@@ -292,6 +292,8 @@ pub enum Statuses {
     Run,
     /// One for each Run and each of its Jobs.
     Jobs,
+    /// As `jobs`, as check runs with annotations where the forge is GitHub.
+    Checks,
 }
 
 impl Statuses {
@@ -302,6 +304,7 @@ impl Statuses {
             Self::Off => "off",
             Self::Run => "run",
             Self::Jobs => "jobs",
+            Self::Checks => "checks",
         }
     }
 }

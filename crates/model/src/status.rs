@@ -39,6 +39,9 @@ pub struct CommitStatus {
     pub description: String,
     /// The Run's page.
     pub url: String,
+    /// The Job that it is about; none where it is about the whole Run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// What the forge shall know of a Run now.
@@ -51,15 +54,17 @@ pub fn statuses(run: &Run, source: &Source, url: &str) -> Vec<CommitStatus> {
         state,
         description: cut(description),
         url: url.to_owned(),
+        job: None,
     };
     let whole = || status(name.clone(), of_run(run.state), &run.reason);
     match source.statuses {
         Statuses::Off => Vec::new(),
         Statuses::Run => vec![whole()],
-        Statuses::Jobs => {
+        Statuses::Jobs | Statuses::Checks => {
             let jobs = run.jobs.iter().take(MAX_JOBS).map(|job| {
                 let (state, description) = of_job(run, job);
-                status(format!("{name}/{}", job.name), state, &description)
+                let job_status = status(format!("{name}/{}", job.name), state, &description);
+                CommitStatus { job: Some(job.name.to_string()), ..job_status }
             });
             std::iter::once(whole()).chain(jobs).collect()
         }

@@ -54,7 +54,7 @@ pub struct Options {
     /// What is done with pull requests of forks: `approve` (the default), `run` or `never`.
     #[arg(long, value_parser = word::<ForkRuns>)]
     fork_runs: Option<ForkRuns>,
-    /// What the forge is told of commits: `off`, `run` (the default) or `jobs`.
+    /// What the forge is told of commits: `off`, `run` (the default), `jobs`, or `checks`: check runs with annotations on GitHub.
     #[arg(long, value_parser = word::<Statuses>)]
     statuses: Option<Statuses>,
     /// How the names of statuses begin; `towpath` if never said.

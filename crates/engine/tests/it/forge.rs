@@ -82,12 +82,12 @@ fn serve(
     reader.read_exact(&mut body)?;
     let path = line.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
     let body = String::from_utf8_lossy(&body).into_owned();
-    let is_post = line.starts_with("POST");
+    let is_post = line.starts_with("POST") || line.starts_with("PATCH");
     asked.lock().unwrap().push(Asked { line: line.trim().to_owned(), authorization, body });
     let (status, content): (String, Vec<u8>) = if is_post {
         let mut answers = answers.lock().unwrap();
         let status = if answers.is_empty() { "201 Created" } else { answers.remove(0) };
-        (status.to_owned(), b"{}".to_vec())
+        (status.to_owned(), b"{\"id\":4}".to_vec())
     } else if let Some(to) = redirect.lock().unwrap().as_ref() {
         (format!("302 Found\r\nLocation: {to}{path}"), Vec::new())
     } else {

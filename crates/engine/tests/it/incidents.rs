@@ -8,7 +8,7 @@ use towpath_artifact::SecretValue;
 use towpath_engine::RefChange;
 use towpath_model::run::Trust;
 
-use crate::world::{World, developer, shop};
+use crate::world::{World, admin, developer, shop};
 
 /// Names that git takes for a branch and that a shell or an option parser would take for something else.
 const NAMES: &[&str] = &[
@@ -135,4 +135,69 @@ fn only_a_protected_run_is_given_secrets() {
         let order = world.agent.given.last().unwrap();
         assert_eq!(order.secrets.contains_key("TOKEN"), given, "{name}");
     }
+}
+
+/// CVE-2022-39309: nothing that an agent is told holds a key of the server, or a secret that its Job was not granted.
+#[test]
+fn no_key_of_the_server_reaches_an_agent() {
+    let mut world = World::start::<119>();
+    for (name, value) in [("TOKEN", "granted-s3cret"), ("OTHER", "another-s3cret")] {
+        let value = SecretValue::new(value.as_bytes().to_vec());
+        world
+            .run(world.engine.set_secret(&shop(), None, &name.parse().unwrap(), &value, &developer()))
+            .unwrap();
+    }
+    let pipeline = "name: shop\non: { push: { branches: [main] } }\njobs:\n  test: { secrets: [TOKEN], steps: [make] }\n  \
+        other: { steps: [make] }\n";
+    world.commit(&[("towpath.yaml", pipeline)]);
+    world.tell(&push(&world, "main", "a change"));
+    world.ended_run(1);
+    let keys = world.work().parent().unwrap().join("keys");
+    let mut forbidden = vec![b"another-s3cret".to_vec()];
+    for key in std::fs::read_dir(&keys).unwrap() {
+        let bytes = std::fs::read(key.unwrap().path()).unwrap();
+        // In the file, as text, and as what its text stands for.
+        let lines = String::from_utf8_lossy(&bytes).into_owned();
+        forbidden.extend(lines.lines().filter(|line| line.len() > 20).map(|line| line.as_bytes().to_vec()));
+        forbidden.push(bytes);
+    }
+    assert!(forbidden.len() > 2, "no key was found in {}", keys.display());
+    assert_eq!(world.agent.given.len(), 2);
+    for given in &world.agent.given {
+        let said = serde_json::to_vec(given).unwrap();
+        let held = |key: &Vec<u8>| said.windows(key.len()).any(|window| window == key);
+        assert!(!forbidden.iter().any(held), "{} was told a key", given.title);
+        let own = b"granted-s3cret".to_vec();
+        assert_eq!(held(&own), given.title.ends_with("test"), "{}", given.title);
+    }
+}
+
+/// CVE-2024-6385: whoever starts, tries again or resumes a Run does it as themselves, and gets nothing that was another's.
+#[test]
+fn a_run_is_never_started_as_somebody_else() {
+    let mut world = World::start::<120>();
+    let pipeline =
+        "name: shop\non: { push: { branches: [main] }, manual: true }\njobs:\n  test: { steps: [make] }\n";
+    world.commit(&[("towpath.yaml", pipeline)]);
+    world.agent.fates.insert("test".to_owned(), crate::agent::Fate::Fails);
+    world.tell(&push(&world, "main", "a change"));
+    let pushed = world.ended_run(1);
+
+    // Another person's rerun is theirs in the timeline; whose the Run was stays what it was.
+    let other = admin();
+    assert_ne!(other.login, developer().login);
+    world.run(world.engine.rerun(&shop(), 1, &other)).unwrap();
+    let again = world.ended_run(1);
+    assert_eq!((again.cause.actor, again.trust), (pushed.cause.actor, pushed.trust));
+    let said = world.timeline();
+    let rerun = said.iter().find(|(_, _, text)| text.starts_with(&other.login) && text.contains("shop#1"));
+    assert!(rerun.is_some(), "who tried it again is not told: {said:?}");
+
+    // A start by hand is the caller's own, whoever pushed the commit, and nobody can name another.
+    let run = world.run(world.engine.start_run(&shop(), "main", &BTreeMap::new(), &other)).unwrap();
+    assert_eq!(run.cause.actor.name(), other.login);
+    assert_eq!(run.cause.event, "manual");
+    let inputs = BTreeMap::from([("actor".to_owned(), developer().login)]);
+    let refused = world.run(world.engine.start_run(&shop(), "main", &inputs, &other)).unwrap_err();
+    assert!(refused.to_string().contains("actor"), "{refused}");
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use tempfile::TempDir;
 use towpath_artifact::SecretValue;
 use towpath_engine::{Delivered, Hint, SourceSecrets};
+use towpath_model::reports::ReportKind;
 use towpath_model::run::{RunState, Trust};
 use towpath_model::source::{self, ForkRuns, Source, SourceUrl, Statuses};
 
+use crate::agent::Fate;
 use crate::forge::Forge;
 use crate::includes::platform;
 use crate::world::{World, admin, developer, git, shop};
@@ -257,4 +259,53 @@ fn a_forge_is_told_of_commits_though_it_fails_at_first() {
     let post = asked.iter().find(|asked| asked.line.starts_with("POST")).unwrap();
     assert!(post.line.starts_with("POST /api/v3/repos/o/r/statuses/"), "{}", post.line);
     assert_eq!(post.authorization.as_deref(), Some("Bearer hunter2"));
+}
+
+#[test]
+fn check_runs_are_made_once_then_changed_and_a_status_stands_in_where_they_are_refused() {
+    let top = upstream();
+    let forge = Forge::start(&top.path().join("r.git"));
+    let mut world = World::start::<121>();
+    let said = "::error file=cart.rs,line=7::the till is open".to_owned();
+    world.agent.reports.insert("test".to_owned(), vec![(ReportKind::Annotations, said)]);
+    world.agent.fates.insert("test".to_owned(), Fate::Fails);
+    set(&world, &Source { statuses: Statuses::Checks, ..source(&forge.url()) }, Some("hunter2"));
+    world.until("the first look", |world| {
+        world.run(world.engine.source(&shop())).unwrap()?.contact_at.map(|_| ())
+    });
+    change(&top, "a", "1");
+    push(&top, "main");
+    look(&world);
+    world.ended_run(1);
+    let asked = |context: &str| -> Vec<(String, serde_json::Value)> {
+        let asked = forge.asked.lock().unwrap();
+        let body = |asked: &crate::forge::Asked| {
+            (asked.line.clone(), serde_json::from_str(&asked.body).unwrap_or_default())
+        };
+        asked.iter().map(body).filter(|(_, body): &(_, serde_json::Value)| body["name"] == context).collect()
+    };
+    let told = world.until("the job's check run is complete", |_| {
+        let told = asked("towpath/push/test");
+        told.last().is_some_and(|(_, body)| body["status"] == "completed").then_some(told)
+    });
+    let (line, last) = told.last().unwrap();
+    assert!(line.starts_with("PATCH /api/v3/repos/o/r/check-runs/4 "), "{told:?}");
+    let made = told.iter().filter(|(line, _)| line.starts_with("POST /api/v3/repos/o/r/check-runs ")).count();
+    assert_eq!(made, 1, "{told:?}");
+    assert_eq!(last["conclusion"], "failure");
+    let annotation = &last["output"]["annotations"][0];
+    assert_eq!((&annotation["path"], &annotation["start_line"]), (&"cart.rs".into(), &7.into()), "{last}");
+    world.until("that of the run is, too", |_| {
+        asked("towpath/push").last().is_some_and(|(_, body)| body["conclusion"] == "failure").then_some(())
+    });
+
+    // A token that may not write check runs.
+    forge.answers.lock().unwrap().push("403 Forbidden");
+    change(&top, "b", "1");
+    push(&top, "main");
+    look(&world);
+    world.until("a status takes its place", |_| {
+        let asked = forge.asked.lock().unwrap();
+        asked.iter().any(|asked| asked.line.starts_with("POST /api/v3/repos/o/r/statuses/")).then_some(())
+    });
 }
