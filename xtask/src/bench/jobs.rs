@@ -1,5 +1,6 @@
-//! `cargo xtask bench jobs`: 200 no-op Jobs by `towpath run --executor host` against GNU make -j2 running the same commands, and what the
-//! sandbox adds to each Job. Rounds are interleaved, so that what else happens on the machine meets all.
+//! `cargo xtask bench jobs`: 200 no-op Jobs by `towpath run --executor host` against GNU make -j2 running the same commands and, where it is
+//! installed, against Buildbot with a local worker; and what the sandbox adds to each Job. The same for one Job of 200 Steps. Rounds are
+//! interleaved, so that what else happens on the machine meets all.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,12 +12,18 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
+use super::buildbot::{self, Buildbot};
 use super::options::Options;
 use super::process::{Scratch, is_there};
 use super::report::{self, median};
 
 /// How many Jobs, all independent.
 const JOBS: usize = 200;
+
+/// The names of one Job of so many Steps, and of Buildbot's peers.
+const STEPS: &str = "steps";
+const BUILDS: &str = "buildbot";
+const STEPS_THERE: &str = "buildbot steps";
 
 /// The goal: so many times the time of make.
 const GOAL: f64 = 1.5;
@@ -29,6 +36,9 @@ struct Report {
     seconds: BTreeMap<&'static str, Vec<f64>>,
     /// The median of `host` over the median of `make`.
     ratio: f64,
+    /// The median of `host` over that of Buildbot, and of one Job's Steps over that of one build's; absent where it is missing.
+    ratio_to_buildbot: Option<f64>,
+    ratio_of_steps_to_buildbot: Option<f64>,
     /// What each confinement adds to a Job, in milliseconds. `sandbox` is the strongest that works here.
     added_ms_per_job: BTreeMap<&'static str, f64>,
 }
@@ -39,14 +49,33 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     ensure!(is_there("make"), "GNU make is the peer and is missing; install it with: apt-get install make");
     let scratch = Scratch::new()?;
     write_files(&scratch.0)?;
+    let mut bots = match buildbot::installed() {
+        Some(bin) => vec![
+            (BUILDS, Buildbot::start(&bin, &scratch.0.join("builds"), JOBS, 1)?),
+            (STEPS_THERE, Buildbot::start(&bin, &scratch.0.join("steps"), 1, JOBS)?),
+        ],
+        None => {
+            println!("SKIPPED: Buildbot is no peer, as it is missing; {}", buildbot::INSTALL);
+            Vec::new()
+        }
+    };
     let mut seconds: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     // Round 0 fills the caches and is not counted.
     for round in 0..=options.rounds {
         for (name, mut command) in peers(&options.binary) {
-            let took = time(&mut command, &scratch.0).with_context(|| name.to_owned())?;
+            // One Job of many Steps is another project.
+            let place = if name == STEPS { scratch.0.join(STEPS) } else { scratch.0.clone() };
+            let took = time(&mut command, &place).with_context(|| name.to_owned())?;
             if round > 0 {
                 println!("round {round:>2}   {name:<8} {:>7.1} ms", took * 1000.0);
                 seconds.entry(name).or_default().push(took);
+            }
+        }
+        for (name, bot) in &mut bots {
+            let took = bot.run()?;
+            if round > 0 {
+                println!("round {round:>2}   {name:<8} {:>7.1} ms", took * 1000.0);
+                seconds.entry(*name).or_default().push(took);
             }
         }
     }
@@ -62,10 +91,28 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         added("sandbox"),
         added("landlock")
     );
-    report::write("jobs", &Report { load: report::load(), jobs: JOBS, seconds, ratio, added_ms_per_job })
+    let over = |own: &str, peer: &str| seconds.contains_key(peer).then(|| of(own) / of(peer));
+    let (ratio_to_buildbot, ratio_of_steps_to_buildbot) = (over("host", BUILDS), over(STEPS, STEPS_THERE));
+    for (what, ratio, peer) in
+        [("builds", ratio_to_buildbot, BUILDS), ("steps of one", ratio_of_steps_to_buildbot, STEPS_THERE)]
+    {
+        if let Some(ratio) = ratio {
+            println!("Buildbot with a local worker, {JOBS} {what}: {:.3} s, ratio {ratio:.3}", of(peer));
+        }
+    }
+    let report = Report {
+        load: report::load(),
+        jobs: JOBS,
+        seconds: seconds.clone(),
+        ratio,
+        ratio_to_buildbot,
+        ratio_of_steps_to_buildbot,
+        added_ms_per_job,
+    };
+    report::write("jobs", &report)
 }
 
-fn peers(binary: &Path) -> [(&'static str, Command); 4] {
+fn peers(binary: &Path) -> [(&'static str, Command); 5] {
     let towpath = |executor: &str| {
         let mut command = Command::new(binary);
         command.args(["run", "--executor", executor]);
@@ -78,6 +125,7 @@ fn peers(binary: &Path) -> [(&'static str, Command); 4] {
         ("host", towpath("host")),
         ("sandbox", towpath("sandbox")),
         ("landlock", towpath("landlock")),
+        (STEPS, towpath("host")),
     ]
 }
 
@@ -105,8 +153,14 @@ fn write_files(directory: &Path) -> Result<()> {
         write!(makefile, "\nj{number}:\n\ttrue\n")?;
     }
     fs::write(directory.join("towpath.yaml"), pipeline)?;
+    let steps = vec!["\"true\""; JOBS].join(", ");
+    fs::create_dir_all(directory.join(STEPS))?;
+    let one = format!("name: steps\njobs:\n  one: {{ steps: [{steps}] }}\n");
+    fs::write(directory.join(STEPS).join("towpath.yaml"), one)?;
     fs::write(directory.join("Makefile"), makefile)?;
-    let made = Command::new("git").args(["init", "--quiet"]).current_dir(directory).status();
-    ensure!(made.context("cannot run git")?.success(), "git init failed");
+    for project in [directory.to_owned(), directory.join(STEPS)] {
+        let made = Command::new("git").args(["init", "--quiet"]).current_dir(project).status();
+        ensure!(made.context("cannot run git")?.success(), "git init failed");
+    }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Measurements against the best peers, in one run on one machine. Everything is bounded and on loopback.
 
+mod agents;
 mod backend;
+mod buildbot;
 mod cache;
 mod first_line;
 mod gateway;
@@ -24,11 +26,13 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
   cargo xtask bench gateway [--binary FILE] [--seconds N] [--rounds N]
       requests per second and p99 against HAProxy and nginx
   cargo xtask bench jobs [--binary FILE] [--rounds N]
-      200 no-op jobs against GNU make, and what the sandbox adds
+      200 no-op jobs against GNU make and Buildbot, and what the sandbox adds
   cargo xtask bench first-line [--binary FILE] [--rounds N]
       git push to the first log line
-  cargo xtask bench log [--binary FILE] [--rounds N]
-      log bytes acknowledged per second against cat and fsync
+  cargo xtask bench agents [--agents N] [--seconds N] [--binary FILE]
+      processor time and memory of the server with 1,000 idle agents
+  cargo xtask bench log [--bytes N] [--binary FILE] [--rounds N]
+      log bytes acknowledged per second against cat and fsync, and for each core; a line far behind in a log of 1 GiB
   cargo run --release -p xtask -- bench cache [--rounds N]
       a snapshot of 1 GiB in 50,000 files, taken and restored, against tar | zstd
   cargo xtask bench queue
@@ -42,10 +46,11 @@ pub(crate) const USAGE: &str = "benchmarks (build the program first: cargo build
 
 type Bench = fn(&[&str]) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("gateway", gateway::run),
     ("jobs", jobs::run),
     ("first-line", first_line::run),
+    ("agents", agents::run),
     ("log", log::run),
     ("cache", cache::run),
     ("queue", queue::run),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -51,16 +51,6 @@ impl World {
         &self.scratch.0
     }
 
-    /// Host and port of the server.
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// What lets this user's own processes in.
-    pub(super) fn token(&self) -> &str {
-        &self.token
-    }
-
     /// Gets JSON.
     pub(super) fn get(&self, path: &str) -> Result<Value> {
         let body = self.call("GET", path, "application/json", b"")?;
@@ -94,6 +84,20 @@ impl World {
         let status = head.split(' ').nth(1).unwrap_or_default();
         ensure!(status.starts_with('2'), "{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
         Ok(body)
+    }
+
+    /// A connection that is kept, as an agent's is.
+    pub(super) fn connect(&self) -> Result<Kept> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let head = format!("Host: {}\r\nAuthorization: Bearer {}\r\n", self.address, self.token);
+        Ok(Kept { stream: BufReader::new(stream), head })
+    }
+
+    /// Processor time and memory (KiB) of the server so far.
+    pub(super) fn server_usage(&self) -> Result<(f64, u64)> {
+        Ok((self.server.cpu_seconds()?, self.server.rss_kib()?))
     }
 
     /// Makes a Project, and a repository that pushes to it.
@@ -145,6 +149,39 @@ impl Drop for World {
         for (process, _) in self.companions() {
             let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
         }
+    }
+}
+
+/// One connection for many calls.
+pub(super) struct Kept {
+    stream: BufReader<TcpStream>,
+    head: String,
+}
+
+impl Kept {
+    /// Sends bytes and reads JSON; anything but 200 is an error.
+    pub(super) fn call(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Value> {
+        let Self { stream, head } = self;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{head}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.get_mut().write_all(request.as_bytes())?;
+        stream.get_mut().write_all(body)?;
+        let (mut status, mut length) = (String::new(), 0);
+        stream.read_line(&mut status)?;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse()?;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        ensure!(status.contains(" 200 "), "{} {}", status.trim(), String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
     }
 }
 
