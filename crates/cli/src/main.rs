@@ -301,6 +301,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Opens a `hold` gate of what waits for an environment.
+    Lift {
+        #[command(flatten)]
+        args: command::lift::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stops an environment where it is.
     Hold(Said),
     /// Lets a held environment go on; or tries a job again from the step that failed, in the workspace as it was before it.
@@ -453,6 +460,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         } => {
             env::promote(&place, &NewPromotion { version, comment, override_quarantine }, wait, &remote).await
         }
+        RemoteCommand::Lift { args, remote } => command::lift::run(args, &remote).await,
         RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,
         RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,

@@ -16,7 +16,7 @@ pub(crate) fn check(places: &Places, report: &Report<'_>) {
     check_job_needs(places, report);
     check_artifacts(places, report);
     check_stage_names(places, report);
-    check_soaks(places, report);
+    check_before(places, report);
     check_expressions(places, report);
 }
 
@@ -252,8 +252,8 @@ fn check_stage_names(places: &Places, report: &Report<'_>) {
 }
 
 /// A soak passes only where the Revision has been before: in an Environment of a Stage that this one needs.
-fn check_soaks(places: &Places, report: &Report<'_>) {
-    for (stage, soak) in &places.soaks {
+fn check_before(places: &Places, report: &Report<'_>) {
+    for (stage, soak) in &places.before {
         let owner = places
             .environments
             .iter()
@@ -348,7 +348,7 @@ fn check_expression(placed: &Placed, names: &Names<'_>, report: &Report<'_>) {
 }
 
 /// The bytes of the file for a part of a text; the whole text where it was written with escapes.
-fn place_within(text: &Located<String>, part: &Range<usize>, file: &str) -> Range<usize> {
+pub(crate) fn place_within(text: &Located<String>, part: &Range<usize>, file: &str) -> Range<usize> {
     let written = file.get(text.span.clone()).unwrap_or_default();
     match written.find(&text.value) {
         Some(offset) => {

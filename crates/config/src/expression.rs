@@ -13,6 +13,7 @@ mod check;
 mod evaluate;
 mod inline;
 mod lexer;
+pub(crate) mod names;
 mod parser;
 mod template;
 mod value;
@@ -52,6 +53,11 @@ impl Expression {
     /// Fails with all names that do not exist, and the words that no name can be equal to.
     pub fn check(&self, names: &Names<'_>) -> Result<(), Vec<ExpressionError>> {
         check::check(&self.root, names)
+    }
+
+    /// The names and fields in it that are not among these.
+    pub(crate) fn unknown_names(&self, known: &[names::Known]) -> Vec<ExpressionError> {
+        names::unknown(&self.root, known)
     }
 
     /// Evaluates it.

@@ -20,6 +20,7 @@ mod fields;
 pub mod file;
 pub mod fix;
 mod foresight;
+pub mod gate_expression;
 pub mod init;
 pub mod load;
 mod lower;

@@ -25,6 +25,7 @@ mod limits;
 mod listener;
 mod matrix;
 mod order;
+mod outside;
 pub(crate) mod pipeline;
 mod reports;
 mod retry;
@@ -53,7 +54,8 @@ pub(crate) struct Places {
     pub(crate) stages: Vec<Located<StageName>>,
     pub(crate) stage_needs: Vec<(StageName, Located<StageName>)>,
     pub(crate) environments: Vec<(StageName, Located<EnvironmentName>)>,
-    pub(crate) soaks: Vec<(StageName, Located<EnvironmentName>)>,
+    /// Environments that Gates of a Stage want a Release to go through before.
+    pub(crate) before: Vec<(StageName, Located<EnvironmentName>)>,
     pub(crate) inputs: Vec<String>,
     pub(crate) expressions: Vec<Placed>,
 }

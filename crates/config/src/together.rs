@@ -1,5 +1,6 @@
 //! What the files of a project say about each other.
 
+use towpath_model::EnvironmentName;
 use towpath_model::pipeline::{Gate, Pipeline};
 use towpath_model::policy::EnvironmentDocument;
 
@@ -67,19 +68,26 @@ fn check_against(pipeline: &Pipeline, document: &EnvironmentDocument, report: &R
                 .hint(format!("add a stage with `environments: [{}]`", document.environment)),
         );
     }
-    for gate in &document.gates {
-        if let Gate::Soak(soak) = gate
-            && pipeline.stage_of(&soak.environment).is_none()
-        {
+    for before in document.gates.iter().filter_map(gone_through) {
+        if pipeline.stage_of(before).is_none() {
             let message = format!(
-                "a gate of `{}` can never pass: no stage deploys to `{}`",
-                document.environment, soak.environment
+                "a gate of `{}` can never pass: no stage deploys to `{before}`",
+                document.environment
             );
             report.file_wide(
                 Problem::error("impossible-gate", message)
                     .hint("name an Environment that comes before on the route"),
             );
         }
+    }
+}
+
+/// The Environment of the same Project that a Gate wants a Release to have gone through.
+fn gone_through(gate: &Gate) -> Option<&EnvironmentName> {
+    match gate {
+        Gate::Soak(soak) => Some(&soak.environment),
+        Gate::Upstream(gate) if gate.project.is_none() => Some(&gate.environment),
+        _ => None,
     }
 }
 

@@ -138,16 +138,29 @@ stages:
     environments: [production]
     automatic: false
     gates:
-      - approval: { by: [ops], count: 2, expires: 1h, self_approval: allow, instructions: Look. }
+      - approval:
+          by: [ops]
+          count: 2
+          expires: 1h
+          self_approval: allow
+          instructions: Look.
+          when: { paths: [infra/**], migrations: true, more_files_than: 20, more_lines_than: 500 }
+          comment: required
       - window: { days: mon-thu, hours: "09:00-16:00", timezone: Europe/Berlin }
       - freeze: { from: 2026-12-24, until: 2026-12-27, timezone: UTC, reason: holidays }
-      - soak: { environment: dev, for: 30m }
+      - soak: { environment: dev, for: 30m, expires: 3d }
+      - webhook: { url: "https://change.example.com/x", secret: CHANGE_KEY, every: 1m, expires: 2d }
+      - metric: { prometheus: "https://p.example.com", query: up, min: 1, max: 2.5, token: P_TOKEN, every: 30s, expires: 2d }
+      - expression: { holds: change.lines < 500, reason: small, expires: 2d }
+      - hold: { by: marketing, name: campaign, reason: later, expires: 2d }
+      - delay: { for: 2h, until: 2026-12-01T09:00, timezone: Europe/Berlin }
       - evidence:
           tests: { max_failed: 1, passed_on_retry: refuse, max_quarantined: 2, min_passed: 3 }
           coverage: { min: 80%, max_drop: 1% }
           sarif: { max_errors: 1, max_warnings: 2, max_notes: 3 }
           load: { p50: 50ms, p95: 200ms, p99: 1s, max_failed: 1% }
           contract: verified
+          expires: 3d
     deploy:
       strategy: canary
       steps: [{ weight: 5%, for: 5m, max: 1h, pause: true }]
@@ -173,7 +186,9 @@ tls:
   redirect: 80
 preview: 8081
 allow: { refs: [refs/heads/main] }
-gates: [{ approval: { by: "@ann" } }]
+gates:
+  - approval: { by: "@ann" }
+  - upstream: { project: payments, environment: production, at_least: 1.4.0, same_commit: true, expires: 2d }
 values: { LOG_LEVEL: info }
 secrets: DATABASE_URL
 "#;
@@ -217,10 +232,14 @@ fn check_all_keys_are_taken(schema: &Value, texts: &[&str]) {
         used(schema, schema, &document, &mut found);
     }
     for key in keys(schema) {
-        let of_gates =
-            matches!(key.0.as_str(), "gate" | "approval" | "window" | "freeze" | "soak" | "evidence")
-                || key.0.starts_with("demanded");
-        let own = !of_gates || schema["$defs"].get("pipeline").is_some();
+        let of_gates = matches!(
+            key.0.as_str(),
+            "approval" | "approval_condition" | "window" | "freeze" | "soak" | "evidence"
+        ) || key.0.ends_with("gate")
+            || key.0.starts_with("demanded");
+        // Only a document may look into another Project.
+        let of_documents = key.0 == "upstream_gate" || key.1 == "upstream";
+        let own = !of_gates || of_documents != schema["$defs"].get("pipeline").is_some();
         assert!(!own || found.contains(&key), "the example lacks {}.{}", key.0, key.1);
     }
 }

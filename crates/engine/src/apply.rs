@@ -15,6 +15,7 @@ use towpath_model::{Digest, EnvironmentKey, ProjectName};
 use towpath_store::core::documents::{self, Document};
 use towpath_store::core::{environments, projects};
 
+use crate::passable::Unpassable;
 use crate::policy_changes::Proposal;
 use crate::secrets::newest_versions;
 use crate::unit::Unit;
@@ -43,6 +44,8 @@ pub struct Applied {
     pub loosens: Vec<String>,
     /// Set where it waits for others, and changes nothing yet.
     pub pending: Option<Pending>,
+    /// Gates that nobody can open, as people and roles are now.
+    pub unpassable: Vec<String>,
 }
 
 /// What a document that loosens a policy waits for.
@@ -76,6 +79,10 @@ impl Engine {
             return Err(EngineError::invalid(rendered));
         }
         let sources = split_documents(text);
+        let mut unpassable = Vec::with_capacity(parsed.len());
+        for document in &parsed {
+            unpassable.push(self.unpassable(document).await?);
+        }
         let mut unit = self.begin().await?;
         if projects::find(&mut unit.tx, project).await?.is_none() {
             return Err(EngineError::not_found(format!("project {project}")));
@@ -87,7 +94,18 @@ impl Engine {
                 return Err(EngineError::invalid(reason));
             }
             let source = sources.get(index).copied().unwrap_or(text);
-            report.documents.push(unit.apply_one(document, source, person).await?);
+            let Unpassable { gates, staffed } =
+                unpassable.get_mut(index).map(std::mem::take).unwrap_or_default();
+            if staffed && !dry_run && !gates.is_empty() {
+                return Err(EngineError::invalid(format!(
+                    "nobody could ever open a gate of {}: {}; give the role to people first (`towpath user grant`), or \
+                     change the document",
+                    document.key(),
+                    gates.join("; ")
+                )));
+            }
+            let applied = unit.apply_one(document, source, person).await?;
+            report.documents.push(Applied { unpassable: gates, ..applied });
         }
         if !dry_run {
             unit.commit().await?;
@@ -158,7 +176,14 @@ impl Unit<'_> {
         self.record(Some(&key.project), Some(&key), &format!("environment:{key}"), entry).await?;
         self.offer_newest(&environment).await?;
         let changes = vec![format!("environment {key} is new")];
-        Ok(Applied { environment: key, version: 1, changes, loosens: Vec::new(), pending: None })
+        Ok(Applied {
+            environment: key,
+            version: 1,
+            changes,
+            loosens: Vec::new(),
+            pending: None,
+            unpassable: Vec::new(),
+        })
     }
 
     async fn change_environment(
@@ -173,7 +198,14 @@ impl Unit<'_> {
         let changes = differences(&old.document, &document);
         let version = old.version;
         if changes.is_empty() {
-            return Ok(Applied { environment: key, version, changes, loosens: Vec::new(), pending: None });
+            return Ok(Applied {
+                environment: key,
+                version,
+                changes,
+                loosens: Vec::new(),
+                pending: None,
+                unpassable: Vec::new(),
+            });
         }
         let loosens = loosenings(&old.document, &document);
         if !loosens.is_empty() && !may_loosen_alone(&old.document, &person.login, &person.roles) {
@@ -181,10 +213,17 @@ impl Unit<'_> {
             let waits = self.propose_policy(&environment, proposal, person).await?;
             let needs = waits.needs(old);
             let pending = Some(Pending { number: waits.number, needs, expires_at: waits.expires_at });
-            return Ok(Applied { environment: key, version, changes, loosens, pending });
+            return Ok(Applied {
+                environment: key,
+                version,
+                changes,
+                loosens,
+                pending,
+                unpassable: Vec::new(),
+            });
         }
         let version = self.put_in_force(&environment, document, source, &person.actor()).await?;
-        Ok(Applied { environment: key, version, changes, loosens, pending: None })
+        Ok(Applied { environment: key, version, changes, loosens, pending: None, unpassable: Vec::new() })
     }
 
     pub(crate) async fn keep(

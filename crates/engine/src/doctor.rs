@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use towpath_model::environment::Environment;
-use towpath_model::pipeline::{Gate, SelfApproval};
+use towpath_model::pipeline::SelfApproval;
 use towpath_store::core::{environments, kept};
 
 use crate::{Engine, EngineError};
@@ -118,20 +118,22 @@ impl Engine {
 
 fn approvals(environment: &Environment, approvers: &BTreeMap<String, usize>, findings: &mut Vec<Finding>) {
     for gate in &environment.policy.document.gates {
-        let Gate::Approval(gate) = gate else { continue };
+        let Some((by, count)) = gate.people() else { continue };
         let project = &environment.key.project;
         let people: usize =
-            gate.by.iter().map(|by| approvers.get(&format!("{project}/{by}")).copied().unwrap_or(0)).sum();
-        let wanted = gate.count as usize;
-        let subject = format!("approval for {}", environment.key);
-        let who = gate.by.join(" or ");
+            by.iter().map(|by| approvers.get(&format!("{project}/{by}")).copied().unwrap_or(0)).sum();
+        let wanted = count as usize;
+        let what = if gate.approval().is_some() { "approval" } else { "hold" };
+        let subject = format!("{what} for {}", environment.key);
+        let who = by.join(" or ");
+        let denied = gate.approval().is_some_and(|gate| gate.self_approval == SelfApproval::Deny);
         if people < wanted {
             findings.push(problem(
                 &subject,
                 &format!("it takes {wanted} of {who}, and there are {people}: nobody can open this gate"),
                 "give the role to more people (`towpath user grant`), or change the document (`towpath apply`)",
             ));
-        } else if people == wanted && gate.self_approval == SelfApproval::Deny {
+        } else if people == wanted && denied {
             findings.push(Finding {
                 subject,
                 weight: Weight::Warning,

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use towpath_model::Digest;
-use towpath_model::environment::{Environment, Facts, Host, Neighbour};
+use towpath_config::gate_expression;
+use towpath_model::environment::{
+    Environment, Expressions, Facts, Host, Neighbour, NewPromotion, Revision, Upstream,
+};
+use towpath_model::pipeline::Gate;
+use towpath_model::{Digest, EnvironmentKey, EnvironmentName};
 use towpath_store::core::{Connection, agents, environments, gateways};
 
-use crate::{Engine, EngineError, live};
+use crate::{Engine, EngineError, live, route};
 
 impl Engine {
-    /// The facts of this moment for one Environment; `asked` is a Release that is about to wait for it.
+    /// The facts of this moment for one Environment; `asked` is a Promotion that is about to wait for it.
     pub(crate) async fn facts(
         &self,
         db: &mut Connection,
         environment: &Environment,
-        asked: Option<Digest>,
+        asked: Option<&NewPromotion>,
     ) -> Result<Facts, EngineError> {
         let now = self.now();
         let labels = &environment.policy.document.target.hosts;
@@ -43,6 +47,36 @@ impl Engine {
             }
         }
         let evidence = self.known_of_releases(db, environment, asked).await?;
-        Ok(Facts { hosts, gateways, neighbours, evidence })
+        let (upstreams, passed) = elsewhere(db, environment, asked).await?;
+        let expressions = Some(Expressions(gate_expression::holds));
+        Ok(Facts { hosts, gateways, neighbours, evidence, upstreams, passed, expressions })
     }
+}
+
+type Elsewhere = (BTreeMap<EnvironmentKey, Upstream>, BTreeMap<Digest, BTreeSet<EnvironmentName>>);
+
+/// What upstream Gates look at; `asked` is a Promotion that is about to wait. Without such a Gate it costs nothing.
+async fn elsewhere(
+    db: &mut Connection,
+    environment: &Environment,
+    asked: Option<&NewPromotion>,
+) -> Result<Elsewhere, EngineError> {
+    let waiting = environment.waiting.iter().map(|waiting| (&waiting.plan, waiting.revision.release));
+    let plans = waiting.chain(asked.map(|new| (&new.plan, new.revision.release)));
+    let (mut upstreams, mut passed) = (BTreeMap::new(), BTreeMap::new());
+    for (plan, release) in plans {
+        for gate in &plan.gates {
+            let Gate::Upstream(gate) = gate else { continue };
+            if gate.at_least.is_none() && !gate.same_commit && !passed.contains_key(&release) {
+                passed.insert(release, route::passed(db, release).await?);
+            }
+            let project = gate.project.clone().unwrap_or_else(|| environment.key.project.clone());
+            let key = EnvironmentKey { project, environment: gate.environment.clone() };
+            if let Some(current) = environments::find(db, &key).await?.and_then(|there| there.current) {
+                let Revision { version, commit, .. } = current.revision;
+                upstreams.insert(key, Upstream { version, commit });
+            }
+        }
+    }
+    Ok((upstreams, passed))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
+use towpath_model::gate::Changed;
 
 use crate::EngineError;
 
@@ -168,6 +169,27 @@ impl Repository {
             Some(fork) => self.changed_paths(String::from_utf8_lossy(&fork).trim(), commit).await,
             None => Ok(None),
         }
+    }
+
+    /// How much differs between two commits, with so many paths at most; `None` where that cannot be told.
+    pub(crate) async fn change(
+        &self,
+        old: &str,
+        new: &str,
+        paths: usize,
+    ) -> Result<Option<Changed>, EngineError> {
+        let words = ["diff-tree", "-r", "-z", "--no-renames", "--numstat", "--end-of-options", old, new];
+        let Some(out) = self.ask_all(&words).await? else { return Ok(None) };
+        let mut change = Changed::default();
+        for line in out.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+            let text = String::from_utf8_lossy(line);
+            let mut fields = text.splitn(3, '\t');
+            let mut lines = || fields.next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+            change.lines += lines() + lines();
+            change.files += 1;
+            change.paths.extend(fields.next().filter(|_| change.paths.len() < paths).map(str::to_owned));
+        }
+        Ok(Some(change))
     }
 
     /// Paths that differ between two commits; `None` where that cannot be told.

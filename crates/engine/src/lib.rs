@@ -8,6 +8,7 @@
 mod admission;
 mod agents;
 mod apply;
+mod ask;
 mod bases;
 mod belief;
 mod check_runs;
@@ -24,11 +25,14 @@ mod git;
 mod history;
 mod hosts;
 mod imported;
+mod insights;
 mod instances;
 pub mod kept;
 mod lease;
 mod live;
 mod order;
+mod outgoing;
+mod passable;
 mod people;
 mod perform;
 mod pipeline;
@@ -45,6 +49,7 @@ mod seal;
 mod search;
 mod secrets;
 mod signals;
+mod signing;
 mod source;
 mod standing;
 pub mod told;
@@ -68,6 +73,8 @@ pub use dispatch::{OLDEST_AGENT, QueueEntry, QueueView, standing_of};
 pub use doctor::{Finding, Weight as FindingWeight};
 pub use error::EngineError;
 pub use imported::Taken;
+pub use insights::DeliveryInsights;
+pub use outgoing::{Allowed, InvalidAllowed};
 pub use people::Person;
 pub use policy_changes::PolicyBallot;
 pub use promote::PromoteRequest;
@@ -99,6 +106,8 @@ pub struct Parts {
     pub public_url: String,
     /// Whether Jobs may ask for `executor: host`.
     pub allow_host_executor: bool,
+    /// What documents may have the server speak to, besides public addresses.
+    pub outgoing: Vec<Allowed>,
     /// How many retries of a class a Project may have in a week, where that is not the usual number.
     pub retry_budget: BTreeMap<RetryClass, u32>,
     /// The clock.
@@ -123,6 +132,7 @@ struct Inner {
     web: reqwest::Client,
     /// For checks through the listeners of Environments.
     listeners: reqwest::Client,
+    outgoing: outgoing::Outgoing,
     /// Held to read where a kept blob is taken in, and to write where some are removed.
     sweeping: tokio::sync::RwLock<()>,
     /// Wakes the sweep of kept bytes.
@@ -140,6 +150,7 @@ impl Engine {
         let web = checks::client()?;
         let listeners = checks::listener_client()?;
         let imports = ContentStore::open(&parts.content.root().with_file_name("imported"))?;
+        let outgoing = outgoing::Outgoing::new(parts.outgoing.clone())?;
         Ok(Self(Arc::new(Inner {
             parts,
             trusted,
@@ -151,6 +162,7 @@ impl Engine {
             dispatcher: dispatch::Dispatcher::default(),
             web,
             listeners,
+            outgoing,
             sweeping: tokio::sync::RwLock::default(),
             sweep: tokio::sync::Notify::new(),
         })))

@@ -119,6 +119,12 @@ impl Engine {
                 self.announce(id, &project, &release, depth).await
             }
             Effect::Environment { key, effect } => match effect {
+                EnvironmentEffect::AskGate { promotion, index, binding } => {
+                    self.ask_gate(id, &key, promotion, index, binding).await
+                }
+                EnvironmentEffect::ReadChange { promotion, from } => {
+                    self.read_change(id, &key, promotion, from).await
+                }
                 EnvironmentEffect::CheckWayBack { promotion } => {
                     self.check_way_back(id, &key, promotion).await
                 }

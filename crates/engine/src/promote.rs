@@ -93,6 +93,27 @@ impl Engine {
         self.environment_order(&key, event).await
     }
 
+    /// Lifts the holds of a Promotion: the one with a name, or every one that the person may lift.
+    ///
+    /// # Errors
+    /// When it does not wait any more, no such hold is left, or the person may not lift it.
+    pub async fn lift(
+        &self,
+        promotion: PromotionId,
+        name: Option<&str>,
+        comment: &str,
+        person: &Person,
+    ) -> Result<Environment, EngineError> {
+        let key = self.environment_of(promotion).await?;
+        let event = EnvironmentEvent::Lifted {
+            promotion,
+            voter: person.voter(),
+            name: name.map(str::to_owned),
+            comment: comment.to_owned(),
+        };
+        self.environment_order(&key, event).await
+    }
+
     /// Holds an Environment: nothing is promoted by itself, and a running Rollout stays where it is.
     ///
     /// # Errors

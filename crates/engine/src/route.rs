@@ -114,9 +114,7 @@ impl Unit<'_> {
     async fn wake_soaks(&mut self, key: &EnvironmentKey) -> Result<(), EngineError> {
         for other in environments::all(&mut self.tx, Some(&key.project)).await? {
             let soaks = other.waiting.iter().flat_map(|waiting| &waiting.plan.gates);
-            let concerned = soaks
-                .into_iter()
-                .any(|gate| matches!(gate, Gate::Soak(soak) if soak.environment == key.environment));
+            let concerned = soaks.into_iter().any(|gate| looks_at(gate, &key.environment));
             if concerned {
                 self.environment_event(&other.key, EnvironmentEvent::Looked).await?;
             }
@@ -125,7 +123,19 @@ impl Unit<'_> {
     }
 }
 
-async fn passed(db: &mut Connection, release: Digest) -> Result<BTreeSet<EnvironmentName>, EngineError> {
+/// Whether a Gate depends on what runs in another Environment of the Project.
+fn looks_at(gate: &Gate, environment: &EnvironmentName) -> bool {
+    match gate {
+        Gate::Soak(gate) => gate.environment == *environment,
+        Gate::Upstream(gate) => gate.environment == *environment,
+        _ => false,
+    }
+}
+
+pub(crate) async fn passed(
+    db: &mut Connection,
+    release: Digest,
+) -> Result<BTreeSet<EnvironmentName>, EngineError> {
     let all = promotions::of_release(db, release).await?;
     let succeeded = all.into_iter().filter(|promotion| promotion.outcome == Some(Outcome::Succeeded));
     Ok(succeeded.map(|promotion| promotion.environment.environment).collect())

@@ -173,7 +173,7 @@ impl Unit<'_> {
     ) -> Result<Environment, EngineError> {
         let mut environment = self.environment(key).await?;
         let asked = match &event {
-            EnvironmentEvent::PromotionRequested(new) => Some(new.revision.release),
+            EnvironmentEvent::PromotionRequested(new) => Some(new.as_ref()),
             _ => None,
         };
         let facts = self.engine.facts(&mut self.tx, &environment, asked).await?;
@@ -253,7 +253,9 @@ impl Unit<'_> {
                 attempts::cancel(&mut self.tx, attempt, &reason).await?;
                 self.touched.queue = true;
             }
-            effect @ (EnvironmentEffect::CheckWayBack { .. }
+            effect @ (EnvironmentEffect::AskGate { .. }
+            | EnvironmentEffect::ReadChange { .. }
+            | EnvironmentEffect::CheckWayBack { .. }
             | EnvironmentEffect::VerifyHttp { .. }
             | EnvironmentEffect::Settled { .. }) => {
                 let key = environment.key.clone();

@@ -175,6 +175,16 @@ impl TryFrom<&FreezeGate> for Freeze {
     }
 }
 
+/// The moment that a date, or a date and time, names in an IANA time zone. Of a time that clocks show twice, the later one.
+///
+/// # Errors
+/// Says what of it cannot be read.
+pub fn moment(text: &str, timezone: &str) -> Result<Timestamp, CalendarError> {
+    let zone = parse_timezone(timezone)?;
+    let named = zone.to_ambiguous_timestamp(parse_moment(text, DateMeans::ItsStart)?);
+    named.later().map_err(|_| CalendarError::Moment { text: text.to_owned() })
+}
+
 struct Calendar {
     windows: Vec<Window>,
     freezes: Vec<Freeze>,

@@ -24,6 +24,9 @@ pub struct EvidenceGate {
     /// Whether every contract must have been verified, and kept.
     #[serde(default)]
     pub contract: bool,
+    /// How long it may be missing.
+    #[serde(default = "crate::pipeline::long_patience")]
+    pub expires: SignedDuration,
 }
 
 /// What is demanded of tests.
@@ -177,7 +180,7 @@ impl EvidenceGate {
     /// What is demanded, for people.
     #[must_use]
     pub fn words(&self) -> String {
-        let Self { tests, coverage, sarif, load, contract } = self;
+        let Self { tests, coverage, sarif, load, contract, expires: _ } = self;
         let mut all = Vec::new();
         if let Some(TestsDemand { max_failed, passed_on_retry, max_quarantined, min_passed }) = tests {
             let mut words = format!("tests ({max_failed} failed at most");
@@ -404,6 +407,7 @@ mod tests {
                 max_failed: Some(100),
             }),
             contract: true,
+            expires: SignedDuration::from_hours(24),
         }
     }
 

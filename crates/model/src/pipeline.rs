@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Image, ImageBuild, Service};
 use crate::evidence::EvidenceGate;
+use crate::gate::LONG_PATIENCE;
+pub use crate::gate::{DelayGate, ExpressionGate, HoldGate, MetricGate, UpstreamGate, WebhookGate, When};
 use crate::input::Input;
 use crate::matrix::Cell;
 use crate::migration::Database;
@@ -455,7 +457,7 @@ pub struct Stage {
 }
 
 /// A condition for a Promotion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Gate {
     /// People say yes.
@@ -468,6 +470,56 @@ pub enum Gate {
     Soak(SoakGate),
     /// The reports of the Release's Run say what is demanded.
     Evidence(EvidenceGate),
+    /// Another system says yes.
+    Webhook(WebhookGate),
+    /// A measurement is within bounds.
+    Metric(MetricGate),
+    /// An expression is true.
+    Expression(ExpressionGate),
+    /// Somebody lifts it.
+    Hold(HoldGate),
+    /// A time has passed, or a moment has come.
+    Delay(DelayGate),
+    /// Another Environment is far enough.
+    Upstream(UpstreamGate),
+}
+
+impl Gate {
+    /// The approval that it is, if it is one.
+    #[must_use]
+    pub const fn approval(&self) -> Option<&ApprovalGate> {
+        match self {
+            Self::Approval(gate) => Some(gate),
+            Self::Window(_)
+            | Self::Freeze(_)
+            | Self::Soak(_)
+            | Self::Evidence(_)
+            | Self::Webhook(_)
+            | Self::Metric(_)
+            | Self::Expression(_)
+            | Self::Hold(_)
+            | Self::Delay(_)
+            | Self::Upstream(_) => None,
+        }
+    }
+
+    /// Who can open it, and how many of them it takes; nobody where it does not depend on people.
+    #[must_use]
+    pub fn people(&self) -> Option<(&[String], u32)> {
+        match self {
+            Self::Approval(gate) => Some((&gate.by, gate.count)),
+            Self::Hold(gate) => Some((&gate.by, 1)),
+            Self::Window(_)
+            | Self::Freeze(_)
+            | Self::Soak(_)
+            | Self::Evidence(_)
+            | Self::Webhook(_)
+            | Self::Metric(_)
+            | Self::Expression(_)
+            | Self::Delay(_)
+            | Self::Upstream(_) => None,
+        }
+    }
 }
 
 /// People say yes.
@@ -483,6 +535,29 @@ pub struct ApprovalGate {
     pub self_approval: SelfApproval,
     /// Shown to the approver.
     pub instructions: String,
+    /// What it is needed for, where not for everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// Whether an approver has to say why.
+    #[serde(default, skip_serializing_if = "Comment::is_optional")]
+    pub comment: Comment,
+}
+
+/// Whether who decides has to say why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Comment {
+    /// They may.
+    #[default]
+    Optional,
+    /// They have to.
+    Required,
+}
+
+impl Comment {
+    const fn is_optional(&self) -> bool {
+        matches!(self, Self::Optional)
+    }
 }
 
 /// Whether those who made a change may approve it.
@@ -526,6 +601,13 @@ pub struct SoakGate {
     pub environment: EnvironmentName,
     /// How long, counted from the end of its Promotion there, while it is still what runs there.
     pub duration: SignedDuration,
+    /// How long it may stay shut while it does not run there.
+    #[serde(default = "long_patience")]
+    pub expires: SignedDuration,
+}
+
+pub(crate) const fn long_patience() -> SignedDuration {
+    LONG_PATIENCE
 }
 
 /// How the candidate is judged.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::{Policy, Refused, Vote, Voter, may_vote};
-use crate::pipeline::{ApprovalGate, Gate, SelfApproval};
+use crate::pipeline::{ApprovalGate, Comment, Gate, SelfApproval};
 use crate::policy::EnvironmentDocument;
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, EnvironmentKey};
@@ -318,10 +318,7 @@ pub fn loosenings(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<S
 }
 
 fn approvals(document: &EnvironmentDocument) -> impl Iterator<Item = &ApprovalGate> {
-    document.gates.iter().filter_map(|gate| match gate {
-        Gate::Approval(gate) => Some(gate),
-        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
-    })
+    document.gates.iter().filter_map(Gate::approval)
 }
 
 /// Whether a Gate demands at least what another one does.
@@ -331,7 +328,9 @@ fn demands_as_much(new: &Gate, old: &Gate) -> bool {
             let fewer_may = new.by.iter().all(|by| old.by.contains(by));
             let self_denied =
                 old.self_approval == SelfApproval::Allow || new.self_approval == SelfApproval::Deny;
-            fewer_may && self_denied && new.count >= old.count
+            let as_often = new.when.is_none() || new.when == old.when;
+            let as_wordy = new.comment == old.comment || new.comment == Comment::Required;
+            fewer_may && self_denied && as_often && as_wordy && new.count >= old.count
         }
         (Gate::Soak(new), Gate::Soak(old)) => {
             new.environment == old.environment && new.duration >= old.duration

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use towpath_artifact::{ContentError, ContentStore, KeyError, LogStore, ReleaseKey, Vault, VaultError};
 use towpath_engine::kept::Keeping;
-use towpath_engine::{Engine, EngineError, Parts};
+use towpath_engine::{Allowed, Engine, EngineError, Parts};
 use towpath_model::retry::RetryClass;
 use towpath_store::Db;
 use url::Url;
@@ -47,6 +47,7 @@ pub(crate) fn engine(
     public_url: &Url,
     allow_host_executor: bool,
     retry_budget: BTreeMap<RetryClass, u32>,
+    outgoing: Vec<Allowed>,
     clock: fn() -> Timestamp,
 ) -> Result<Engine, ComposeError> {
     let keys = data_dir.join("keys");
@@ -77,6 +78,7 @@ pub(crate) fn engine(
         public_url: public_url.to_string(),
         allow_host_executor,
         retry_budget,
+        outgoing,
         clock,
     };
     Ok(Engine::new(parts)?)

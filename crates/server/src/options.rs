@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use towpath_artifact::authority::AGENT_LIFE;
+use towpath_engine::{Allowed, InvalidAllowed};
 use towpath_model::retry::RetryClass;
 use url::Url;
 
@@ -58,6 +59,8 @@ struct File {
     #[serde(default)]
     pools: BTreeMap<String, PoolFile>,
     #[serde(default)]
+    outgoing: Vec<String>,
+    #[serde(default)]
     allow_unsandboxed: bool,
 }
 
@@ -82,6 +85,8 @@ pub struct ServeOptions {
     pub retry_budget: BTreeMap<RetryClass, u32>,
     /// Pools of agents that grow and shrink with the queue.
     pub pools: Vec<PoolOptions>,
+    /// What documents may have the server speak to, besides public addresses.
+    pub outgoing: Vec<Allowed>,
     /// Whether Jobs may run where neither bubblewrap nor Landlock confines them.
     pub allow_unsandboxed: bool,
 }
@@ -130,6 +135,9 @@ pub enum OptionsError {
     /// A pool of agents says something that makes no sense.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// An entry of `outgoing` is neither a host nor a network.
+    #[error("`outgoing` in the configuration file is not valid")]
+    Outgoing(#[from] InvalidAllowed),
     /// Only one half of a key pair was given.
     #[error("--tls-cert and --tls-key belong together; give both or neither")]
     HalfPair,
@@ -175,6 +183,7 @@ impl ServeOptions {
             },
             retry_budget: file.retry_budget,
             pools: file.pools.into_iter().map(PoolFile::check).collect::<Result<_, _>>()?,
+            outgoing: file.outgoing.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             allow_unsandboxed: given.allow_unsandboxed || file.allow_unsandboxed,
         })
     }

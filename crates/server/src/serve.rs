@@ -110,6 +110,7 @@ impl Server {
             tls,
             git,
             retry_budget,
+            outgoing,
             pools,
             allow_unsandboxed,
         } = options;
@@ -154,8 +155,15 @@ impl Server {
             .map_err(|source| ServeError::DataDir { path: data_dir.join("run"), source })?;
         let setup = setup::offer(&db, clock()).await?;
         let setup = setup.and_then(|link| public_url.join(&towpath_ui::routes::setup(link.reveal())).ok());
-        let engine =
-            compose::engine(&data_dir, db.clone(), &public_url, allow_unsandboxed, retry_budget, clock)?;
+        let engine = compose::engine(
+            &data_dir,
+            db.clone(),
+            &public_url,
+            allow_unsandboxed,
+            retry_budget,
+            outgoing,
+            clock,
+        )?;
         let sink = Arc::new(PushNote(engine.clone()));
         let app = App::new(Shared {
             git: GitHost::new(data_dir.join("git"), git, sink),

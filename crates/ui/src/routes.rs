@@ -82,12 +82,14 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/env/{environment}/policy/{number}/reject",
     "/p/{project}/logs",
     "/p/{project}/tests",
+    "/p/{project}/insights",
     "/p/{project}/caches",
     "/p/{project}/caches/{id}/revoke",
     "/promotions/{promotion}",
     "/promotions/{promotion}/series",
     "/promotions/{promotion}/approve",
     "/promotions/{promotion}/reject",
+    "/promotions/{promotion}/lift",
     "/promotions/{promotion}/hold",
     "/promotions/{promotion}/resume",
     "/promotions/{promotion}/rollback",
@@ -199,6 +201,12 @@ pub fn tests_from(project: &str, like: &str, order: &str, from: u32) -> String {
 #[must_use]
 pub fn test(project: &str, test: &str) -> String {
     format!("{}?test={}", tests(project), encode(test))
+}
+
+/// How a Project delivers.
+#[must_use]
+pub fn insights(project: &str) -> String {
+    format!("/p/{}/insights", encode(project))
 }
 
 /// What is kept for later Runs.

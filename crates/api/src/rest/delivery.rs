@@ -62,6 +62,17 @@ pub struct Decision {
     pub binding: Option<String>,
 }
 
+/// Lifts a hold.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Lift {
+    /// Which hold; without it, every one that the caller may lift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// In the person's own words.
+    #[serde(default)]
+    pub comment: String,
+}
+
 /// Promotes a Release.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NewPromotion {
@@ -115,6 +126,10 @@ pub struct AppliedDocument {
     /// Set where it waits for the signatures of others, and changes nothing yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<PendingDocument>,
+    /// Its Gates that nobody can open, as people and roles are now. With more than one user on the server it is an error to
+    /// apply such a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpassable: Vec<String>,
 }
 
 /// What a document that loosens a policy waits for.

@@ -10,6 +10,7 @@ mod environment;
 mod evidence;
 mod history;
 mod imported;
+mod insights;
 mod kept;
 mod logs;
 mod people;
@@ -32,6 +33,7 @@ pub use environment::{Deployment, Environment, EnvironmentStatus};
 pub use evidence::*;
 pub use history::PastEvent;
 pub use imported::{ImportOrigin, ImportedDetail, ImportedLog, ImportedRun};
+pub use insights::{DeliveryInsights, Incident};
 pub use kept::{CacheEntry, CacheReach, ResumeJob, Reused, Workspace};
 pub use logs::{Failure, LogHit, LogSearch, RecurringFailure};
 pub use people::*;
@@ -39,7 +41,9 @@ pub use policy_change::PolicyChange;
 pub use pools::{AgentPool, PoolMember};
 pub use problem::ProblemBody;
 pub use project::*;
-pub use promotion::{EnvironmentRef, Gate, Promotion, PromotionKind, Revision, Vote};
+pub use promotion::{
+    Change, EnvironmentRef, Gate, GateAnswer, Lifted, Promotion, PromotionKind, Revision, Vote,
+};
 pub use queue::{Drain, Queue, Running, Waiting};
 pub use retries::{JobRetries, RetryBudget, RetryInsights};
 pub use rollout::{Hold, Return, Rollout, Step};

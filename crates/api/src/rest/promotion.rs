@@ -48,6 +48,15 @@ pub struct Promotion {
     /// Indexes of soak Gates that were once fulfilled.
     #[serde(default)]
     pub soaked: Vec<usize>,
+    /// What outside systems said of its Gates.
+    #[serde(default)]
+    pub answers: Vec<GateAnswer>,
+    /// Who lifted which of its holds.
+    #[serde(default)]
+    pub lifted: Vec<Lifted>,
+    /// What it changes, where a Gate asks.
+    #[serde(default)]
+    pub change: Option<Change>,
     /// When the Rollout started.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<Timestamp>,
@@ -183,7 +192,7 @@ impl From<&model::Vote> for Vote {
 /// How one Gate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gate {
-    /// `approval`, `window`, `freeze` or `soak`.
+    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay` or `upstream`.
     pub kind: String,
     /// `open`, `waiting` or `expired`.
     #[schema(value_type = String)]
@@ -199,6 +208,78 @@ impl From<&model::GateStatus> for Gate {
     fn from(gate: &model::GateStatus) -> Self {
         let model::GateStatus { kind, state, reason, next } = gate;
         Self { kind: kind.clone(), state: *state, reason: reason.clone(), next: *next }
+    }
+}
+
+/// What an outside system said of a Gate the last time that it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GateAnswer {
+    /// The Gate's place in the plan, from 0.
+    pub gate: usize,
+    /// Whether it lets the Promotion through.
+    pub opens: bool,
+    /// What it said.
+    pub words: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// When it is asked again, unless it opened for good.
+    #[schema(value_type = String, format = DateTime)]
+    pub again_at: Timestamp,
+}
+
+impl GateAnswer {
+    fn of(gate: usize, probe: &model::Probe) -> Option<Self> {
+        let model::Answer { opens, words, at, again_at } = probe.answer.clone()?;
+        Some(Self { gate, opens, words, at, again_at })
+    }
+}
+
+/// Somebody lifted a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lifted {
+    /// The Gate's place in the plan, from 0.
+    pub gate: usize,
+    /// Who.
+    pub login: String,
+    /// Their words.
+    pub comment: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+impl Lifted {
+    fn of(gate: usize, lift: &model::Lift) -> Self {
+        let model::Lift { login, comment, at } = lift.clone();
+        Self { gate, login, comment, at }
+    }
+}
+
+/// What differs from what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Change {
+    /// The commit that it was compared with.
+    pub from: String,
+    /// How many files.
+    pub files: u64,
+    /// How many lines were added and removed.
+    pub lines: u64,
+    /// The paths; of very many the first.
+    pub paths: Vec<String>,
+    /// Why it is not known, if so.
+    pub problem: Option<String>,
+}
+
+impl From<&model::ChangeRead> for Change {
+    fn from(read: &model::ChangeRead) -> Self {
+        let model::ChangeRead { from, changed } = read.clone();
+        let (changed, problem) = match changed {
+            Ok(changed) => (changed, None),
+            Err(problem) => (towpath_model::gate::Changed::default(), Some(problem)),
+        };
+        let towpath_model::gate::Changed { paths, files, lines } = changed;
+        Self { from, files, lines, paths, problem }
     }
 }
 
@@ -220,6 +301,11 @@ impl From<&model::Promotion> for Promotion {
             votes,
             gates,
             soaked,
+            probes,
+            lifted,
+            change,
+            comparing: _,
+            called: _,
             started_at,
             rollout,
             outcome,
@@ -246,6 +332,9 @@ impl From<&model::Promotion> for Promotion {
             votes: votes.iter().map(Vote::from).collect(),
             gates: gates.iter().map(Gate::from).collect(),
             soaked: soaked.iter().copied().collect(),
+            answers: probes.iter().filter_map(|(gate, probe)| GateAnswer::of(*gate, probe)).collect(),
+            lifted: lifted.iter().map(|(gate, lift)| Lifted::of(*gate, lift)).collect(),
+            change: change.as_ref().map(Change::from),
             started_at: *started_at,
             rollout: rollout.as_ref().map(Rollout::from),
             outcome: outcome.clone(),

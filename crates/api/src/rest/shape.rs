@@ -170,6 +170,10 @@ pub enum GateRule {
         self_approval: String,
         /// Shown to the approver.
         instructions: String,
+        /// What it is needed for; absent where that is everything.
+        when: Option<ApprovalCondition>,
+        /// `required` where an approver has to say why; absent where they may.
+        comment: Option<String>,
     },
     /// Only in certain hours.
     Window {
@@ -197,9 +201,95 @@ pub enum GateRule {
         environment: String,
         /// How long.
         duration: String,
+        /// How long it may not run there.
+        expires: String,
     },
     /// What the Run reported of the Release is good enough.
     Evidence(EvidenceRule),
+    /// Another system says yes.
+    Webhook {
+        /// Where the question goes.
+        url: String,
+        /// The secret that signs it.
+        secret: Option<String>,
+        /// The longest pause between two questions.
+        every: String,
+        /// How long it may stay shut.
+        expires: String,
+    },
+    /// What Prometheus answers is within bounds.
+    Metric {
+        /// Its address.
+        prometheus: String,
+        /// The query.
+        query: String,
+        /// The least value.
+        min: Option<f64>,
+        /// The greatest value.
+        max: Option<f64>,
+        /// The secret that is sent as bearer token.
+        token: Option<String>,
+        /// The pause between two questions.
+        every: String,
+        /// How long it may stay shut.
+        expires: String,
+    },
+    /// An expression is true.
+    Expression {
+        /// CEL.
+        holds: String,
+        /// What it is for.
+        reason: String,
+        /// How long it may stay shut.
+        expires: String,
+    },
+    /// Shut until somebody lifts it.
+    Hold {
+        /// What it is called.
+        name: String,
+        /// Who may lift it.
+        by: Vec<String>,
+        /// Why it is there.
+        reason: String,
+        /// How long it may stay shut.
+        expires: String,
+    },
+    /// Opens by itself.
+    Delay {
+        /// After this time.
+        duration: Option<String>,
+        /// At this moment.
+        until: Option<String>,
+        /// An IANA time zone.
+        timezone: String,
+    },
+    /// Another Environment is far enough.
+    Upstream {
+        /// Its Project, where that is another one.
+        project: Option<String>,
+        /// It.
+        environment: String,
+        /// It runs this version or a later one.
+        at_least: Option<String>,
+        /// It runs the same commit.
+        same_commit: bool,
+        /// How long it may stay shut.
+        expires: String,
+    },
+}
+
+/// What an approval is needed for: any of these.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalCondition {
+    /// Patterns of paths.
+    pub paths: Vec<String>,
+    /// Database migrations.
+    pub migrations: bool,
+    /// More files than this.
+    pub more_files_than: Option<u64>,
+    /// More lines than this.
+    pub more_lines_than: Option<u64>,
 }
 
 /// What is demanded of the Evidence of a Release. What is absent is not looked at.
@@ -216,6 +306,8 @@ pub struct EvidenceRule {
     pub load: Option<LoadDemand>,
     /// Whether every contract must have been verified, and kept.
     pub contract: bool,
+    /// How long it may be missing.
+    pub expires: String,
 }
 
 /// What is demanded of tests.

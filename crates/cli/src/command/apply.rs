@@ -124,7 +124,7 @@ fn show(documents: &[AppliedDocument], becomes: &str, remote: &Remote) -> anyhow
         return output::json(&documents);
     }
     let warning = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
-    for AppliedDocument { environment, version, changes, loosens, pending } in documents {
+    for AppliedDocument { environment, version, changes, loosens, pending, unpassable } in documents {
         if changes.is_empty() {
             anstream::println!("{environment} stays at version {version}: nothing changes");
             continue;
@@ -140,6 +140,9 @@ fn show(documents: &[AppliedDocument], becomes: &str, remote: &Remote) -> anyhow
         }
         for loosened in loosens {
             anstream::println!("  {warning}! loosens: {loosened}{warning:#}");
+        }
+        for gate in unpassable {
+            anstream::println!("  {warning}! nobody can open a gate: {gate}{warning:#}");
         }
         for need in pending.iter().flat_map(|pending| &pending.needs) {
             anstream::println!("  {warning}! takes effect with {need}{warning:#}");

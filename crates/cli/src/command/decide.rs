@@ -7,6 +7,7 @@ use reqwest::Method;
 use towpath_api::rest::{Decision, Environment, EnvironmentStatus, Promotion, Revision};
 use towpath_model::environment::GateState;
 use towpath_model::migration;
+use towpath_model::pipeline::Gate;
 
 use super::env::Place;
 use super::status;
@@ -110,6 +111,11 @@ fn show(promotion: &Promotion, serves: Option<&Revision>) {
             GateState::Expired => "expired",
         };
         line("gate", &format!("{}, {state}: {}", gate.kind, output::words(&gate.reason)));
+    }
+    for gate in
+        promotion.plan.gates.iter().filter_map(Gate::approval).filter(|gate| !gate.instructions.is_empty())
+    {
+        line("look at", &gate.instructions);
     }
     for vote in &promotion.votes {
         let word = if vote.approve { "approved" } else { "rejected" };

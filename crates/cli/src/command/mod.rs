@@ -18,6 +18,7 @@ pub mod imported;
 mod include;
 pub mod init;
 pub mod insights;
+pub mod lift;
 pub mod lint;
 pub mod load;
 pub mod local;

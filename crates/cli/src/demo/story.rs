@@ -315,7 +315,7 @@ impl<'a> Story<'a> {
         let apply = Apply { file: "environments.yaml".to_owned(), text: text.to_owned(), dry_run: false };
         let path = format!("/api/v1/projects/{PROJECT}/apply");
         let applied: Vec<AppliedDocument> = self.people.admin.api.send(Method::POST, &path, &apply).await?;
-        for AppliedDocument { environment, version, changes, loosens: _, pending: _ } in applied {
+        for AppliedDocument { environment, version, changes, .. } in applied {
             for change in changes {
                 self.screen.aside(&format!("{environment}, version {version}: {change}"));
             }

@@ -4,7 +4,9 @@ use jiff::SignedDuration;
 use towpath_model::evidence::{
     CoverageDemand, EvidenceGate, FindingsDemand, LoadDemand, PassedOnRetry, TestsDemand,
 };
+use towpath_model::gate::LONG_PATIENCE;
 
+use super::outside::EXPIRES;
 use super::{HOUR, small};
 use crate::diagnostic::Problem;
 use crate::fields::{Fields, Located};
@@ -61,9 +63,10 @@ pub(super) fn evidence(mut fields: Fields<'_, '_>) -> Option<EvidenceGate> {
     });
     let contract = fields.choice("contract").is_some();
     let named = ["tests", "coverage", "sarif", "load", "contract"].iter().any(|name| fields.has(name));
+    let expires = fields.duration("expires", EXPIRES).unwrap_or(LONG_PATIENCE);
     says_nothing(!named, &fields, "for example `tests: {}`, or `coverage: { min: 80% }`");
     fields.close();
-    named.then_some(EvidenceGate { tests, coverage, sarif, load, contract })
+    named.then_some(EvidenceGate { tests, coverage, sarif, load, contract, expires })
 }
 
 /// What stands under a key that may be an empty map.

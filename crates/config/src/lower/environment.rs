@@ -30,11 +30,11 @@ pub(crate) fn lower(
     let preview = fields.text("preview").and_then(|text| further_address(&text, &[listen, redirect], report));
     let allow = allow(&mut fields);
     let lowered = gate::lower_all(&mut fields);
-    let own_soak = lowered.iter().filter_map(|gate| gate.soak.as_ref());
-    for soak in own_soak.filter(|soak| environment.as_ref().is_some_and(|own| own.value == soak.value)) {
-        let problem = Problem::error("impossible-gate", format!("`{}` would wait for itself", soak.value))
-            .hint("soak in an Environment that comes before");
-        report.at(&soak.span, problem);
+    let own = lowered.iter().filter_map(|gate| gate.before.as_ref());
+    for before in own.filter(|before| environment.as_ref().is_some_and(|name| name.value == before.value)) {
+        let problem = Problem::error("impossible-gate", format!("`{}` would wait for itself", before.value))
+            .hint("name an Environment that comes before");
+        report.at(&before.span, problem);
     }
     let values = plain_variables(
         &mut fields,

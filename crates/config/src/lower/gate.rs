@@ -1,22 +1,29 @@
 //! Gates, of a Stage or of an Environment.
 
+use std::ops::Range;
+
 use jiff::SignedDuration;
 use towpath_model::calendar::{CalendarError, Freeze, Window};
-use towpath_model::pipeline::{ApprovalGate, FreezeGate, Gate, SelfApproval, SoakGate, WindowGate};
+use towpath_model::gate::LONG_PATIENCE;
+use towpath_model::pipeline::{ApprovalGate, Comment, FreezeGate, Gate, SelfApproval, SoakGate, WindowGate};
 use towpath_model::{EnvironmentName, RoleName};
 
-use super::{DAY, MINUTE, SECOND, demand, small};
+use super::{DAY, MINUTE, SECOND, demand, outside, small};
 use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located};
 use crate::spec::Object;
 use crate::spec::demand::EVIDENCE;
+use crate::spec::gate::{DELAY, EXPRESSION, HOLD, METRIC, UPSTREAM, WEBHOOK, WHEN};
 use crate::spec::pipeline::{APPROVAL, FREEZE, GATE, SOAK, WINDOW};
 use crate::tree::{Node, Value};
 
-/// A Gate, and where it names another Environment.
+/// A Gate, and where it names others.
 pub(super) struct Lowered {
     pub(super) gate: Gate,
-    pub(super) soak: Option<Located<EnvironmentName>>,
+    /// An Environment that the Release has to go through before.
+    pub(super) before: Option<Located<EnvironmentName>>,
+    /// Where it names another Project.
+    pub(super) elsewhere: Option<Range<usize>>,
 }
 
 /// Lowers the list under `gates`.
@@ -25,15 +32,37 @@ pub(super) fn lower_all(fields: &mut Fields<'_, '_>) -> Vec<Lowered> {
     fields.list("gates").iter().filter_map(|node| lower(node, report)).collect()
 }
 
+/// The sorts of Gates.
+const SORTS: [&str; 11] = [
+    "approval",
+    "window",
+    "freeze",
+    "soak",
+    "evidence",
+    "webhook",
+    "metric",
+    "expression",
+    "hold",
+    "delay",
+    "upstream",
+];
+
 fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
     let mut fields = Fields::open(node, &node.span, &GATE, report)?;
-    let approval = open(&mut fields, "approval", &APPROVAL).map(approval);
-    let window = open(&mut fields, "window", &WINDOW).map(window);
-    let freeze = open(&mut fields, "freeze", &FREEZE).map(freeze);
-    let soak = open(&mut fields, "soak", &SOAK).map(soak);
-    let demands = open(&mut fields, "evidence", &EVIDENCE).map(demand::evidence);
-    let present =
-        ["approval", "window", "freeze", "soak", "evidence"].iter().filter(|name| fields.has(name)).count();
+    let approval = open(&mut fields, "approval", &APPROVAL).and_then(approval).map(Gate::Approval);
+    let window = open(&mut fields, "window", &WINDOW).and_then(window).map(Gate::Window);
+    let freeze = open(&mut fields, "freeze", &FREEZE).and_then(freeze).map(Gate::Freeze);
+    let soak = open(&mut fields, "soak", &SOAK).and_then(soak);
+    let demands = open(&mut fields, "evidence", &EVIDENCE).and_then(demand::evidence).map(Gate::Evidence);
+    let webhook = open(&mut fields, "webhook", &WEBHOOK).and_then(outside::webhook).map(Gate::Webhook);
+    let metric = open(&mut fields, "metric", &METRIC).and_then(outside::metric).map(Gate::Metric);
+    let holds =
+        open(&mut fields, "expression", &EXPRESSION).and_then(outside::expression).map(Gate::Expression);
+    let hold = open(&mut fields, "hold", &HOLD).and_then(outside::hold).map(Gate::Hold);
+    let delay = open(&mut fields, "delay", &DELAY).and_then(outside::delay).map(Gate::Delay);
+    let upstream = open(&mut fields, "upstream", &UPSTREAM).and_then(outside::upstream);
+    let present = SORTS.iter().filter(|name| fields.has(name)).count();
+    let place = fields.place_of("upstream");
     fields.close();
     if present != 1 {
         // An unknown key has been reported already, and says more.
@@ -42,21 +71,26 @@ fn lower(node: &Node, report: &Report<'_>) -> Option<Lowered> {
             return None;
         }
         let problem = Problem::error("bad-gate", format!("a gate must be exactly one thing, not {present}"))
-            .hint("write one of `approval`, `window`, `freeze`, `soak`, `evidence` for each item of `gates`");
+            .hint(format!("write one of `{}` for each item of `gates`", SORTS.join("`, `")));
         report.at(&node.span, problem);
         return None;
     }
-    if let Some(soak) = soak {
-        let (gate, environment) = soak?;
-        return Some(Lowered { gate: Gate::Soak(gate), soak: Some(environment) });
+    if let Some((gate, environment)) = soak {
+        return Some(Lowered { gate: Gate::Soak(gate), before: Some(environment), elsewhere: None });
     }
-    let gate = approval.flatten().map(Gate::Approval);
-    let gate = gate.or(window.flatten().map(Gate::Window)).or(freeze.flatten().map(Gate::Freeze));
-    let gate = gate.or(demands.flatten().map(Gate::Evidence));
-    gate.map(|gate| Lowered { gate, soak: None })
+    if let Some((gate, environment, success)) = upstream {
+        let elsewhere = gate.project.is_some().then_some(place);
+        return Some(Lowered {
+            gate: Gate::Upstream(gate),
+            before: success.then_some(environment),
+            elsewhere,
+        });
+    }
+    let gate = approval.or(window).or(freeze).or(demands).or(webhook).or(metric).or(holds).or(hold).or(delay);
+    gate.map(|gate| Lowered { gate, before: None, elsewhere: None })
 }
 
-/// Opens the map of one sort of gate; the inner `None` says that it is no map.
+/// Opens the map of one sort of gate.
 fn open<'n, 'r>(
     fields: &mut Fields<'n, 'r>,
     name: &'static str,
@@ -85,6 +119,11 @@ fn approval(mut fields: Fields<'_, '_>) -> Option<ApprovalGate> {
         _ => SelfApproval::Deny,
     };
     let instructions = fields.text("instructions").map(|text| text.value).unwrap_or_default();
+    let when = open(&mut fields, "when", &WHEN).map(outside::when);
+    let comment = match fields.choice("comment") {
+        Some("required") => Comment::Required,
+        _ => Comment::Optional,
+    };
     for name in &by {
         check_approver(name, fields.report);
     }
@@ -95,13 +134,15 @@ fn approval(mut fields: Fields<'_, '_>) -> Option<ApprovalGate> {
         expires,
         self_approval,
         instructions,
+        when,
+        comment,
     };
     fields.close();
     (!gate.by.is_empty()).then_some(gate)
 }
 
 /// A role, a group, or `@login`.
-fn check_approver(name: &Located<String>, report: &Report<'_>) {
+pub(super) fn check_approver(name: &Located<String>, report: &Report<'_>) {
     let plain = name.value.strip_prefix('@').unwrap_or(&name.value);
     if plain.parse::<RoleName>().is_err() {
         let problem =
@@ -112,7 +153,7 @@ fn check_approver(name: &Located<String>, report: &Report<'_>) {
 }
 
 /// Refuses an approval that nobody can give: no names, or fewer people than it asks for.
-fn check_enough(by: &[Located<String>], count: u32, fields: &Fields<'_, '_>) {
+pub(super) fn check_enough(by: &[Located<String>], count: u32, fields: &Fields<'_, '_>) {
     let (Some(first), Some(last)) = (by.first(), by.last()) else {
         if fields.has("by") {
             let problem = Problem::error("impossible-gate", "nobody can give this approval: `by` is empty")
@@ -153,7 +194,7 @@ fn window(mut fields: Fields<'_, '_>) -> Option<WindowGate> {
     Some(WindowGate { days, hours, timezone })
 }
 
-fn timezone(fields: &mut Fields<'_, '_>) -> String {
+pub(super) fn timezone(fields: &mut Fields<'_, '_>) -> String {
     let Some(timezone) = fields.text("timezone") else { return "UTC".to_owned() };
     report_calendar(Window::parse("daily", WHOLE_DAY, &timezone.value).err(), &timezone, fields.report);
     timezone.value
@@ -179,7 +220,7 @@ fn freeze(mut fields: Fields<'_, '_>) -> Option<FreezeGate> {
 }
 
 /// Reports what the calendar cannot read; its message says what to write after the semicolon.
-fn report_calendar(error: Option<CalendarError>, place: &Located<String>, report: &Report<'_>) {
+pub(super) fn report_calendar(error: Option<CalendarError>, place: &Located<String>, report: &Report<'_>) {
     let Some(error) = error else { return };
     let code = match &error {
         CalendarError::Days { .. } | CalendarError::Hours { .. } => "bad-window",
@@ -202,7 +243,8 @@ fn quote_line(message: &str) -> String {
 fn soak(mut fields: Fields<'_, '_>) -> Option<(SoakGate, Located<EnvironmentName>)> {
     let environment = fields.name::<EnvironmentName>("environment");
     let duration: Option<SignedDuration> = fields.duration("for", (SECOND, DAY * 30));
+    let expires = fields.duration("expires", outside::EXPIRES).unwrap_or(LONG_PATIENCE);
     fields.close();
     let environment = environment?;
-    Some((SoakGate { environment: environment.value.clone(), duration: duration? }, environment))
+    Some((SoakGate { environment: environment.value.clone(), duration: duration?, expires }, environment))
 }

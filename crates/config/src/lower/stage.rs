@@ -38,7 +38,12 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     places
         .environments
         .extend(environments.iter().map(|environment| (name.value.clone(), environment.clone())));
-    places.soaks.extend(gates.iter().filter_map(|gate| Some((name.value.clone(), gate.soak.clone()?))));
+    places.before.extend(gates.iter().filter_map(|gate| Some((name.value.clone(), gate.before.clone()?))));
+    for place in gates.iter().filter_map(|gate| gate.elsewhere.as_ref()) {
+        let problem = Problem::error("not-for-commits", "a commit cannot look into another Project")
+            .hint("put this gate into the environment document, which only `towpath apply` changes");
+        report.at(place, problem);
+    }
     Some(Stage {
         name: name.value,
         needs: needs.into_iter().map(|need| need.value).collect(),

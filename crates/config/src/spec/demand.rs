@@ -37,6 +37,13 @@ pub(crate) static EVIDENCE: Object = Object {
             "Every contract was verified, and kept; at least one.",
             "verified",
         ),
+        key(
+            "expires",
+            Kind::Duration,
+            Default("30d"),
+            "How long it may be missing until the Promotion ends, 1m to 365d.",
+            "7d",
+        ),
     ],
     foreign: &[
         ("junit", "write `tests`"),

@@ -3,6 +3,7 @@
 use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::demand::EVIDENCE;
+use super::gate::{DELAY, EXPRESSION, HOLD, METRIC, UPSTREAM, WEBHOOK, WHEN};
 use super::limits::JOB_LIMITS;
 use super::need::{CONCURRENCY, NEED};
 use super::reports::{CHECK_REPORTS, REPORTS};
@@ -799,16 +800,56 @@ pub(crate) static GATE: Object = Object {
             "The reports of the Release's Run say what is demanded.",
             "{ tests: { passed_on_retry: refuse }, coverage: { min: 80% } }",
         ),
+        key(
+            "webhook",
+            Kind::Object(&WEBHOOK),
+            Default("-"),
+            "Another system says yes, by any answer of 200 to 299.",
+            "{ url: https://change.example.com/towpath, secret: CHANGE_KEY }",
+        ),
+        key(
+            "metric",
+            Kind::Object(&METRIC),
+            Default("-"),
+            "What Prometheus answers is within bounds. No data never opens it.",
+            "{ prometheus: https://prometheus.example.com, query: \"sum(alerts_firing)\", max: 0 }",
+        ),
+        key(
+            "expression",
+            Kind::Object(&EXPRESSION),
+            Default("-"),
+            "An expression over release, environment, evidence, change and actor is true.",
+            "{ holds: \"change.lines < 500\" }",
+        ),
+        key(
+            "hold",
+            Kind::Object(&HOLD),
+            Default("-"),
+            "Shut until somebody lifts it.",
+            "{ by: [marketing], reason: the campaign starts first }",
+        ),
+        key("delay", Kind::Object(&DELAY), Default("-"), "Opens by itself, later.", "{ for: 2h }"),
+        key(
+            "upstream",
+            Kind::Object(&UPSTREAM),
+            Default("-"),
+            "Another Environment is far enough.",
+            "{ project: payments, environment: production, at_least: 1.4.0 }",
+        ),
     ],
     foreign: &[
         ("tests", "write `evidence: { tests: {} }`"),
         ("coverage", "write `evidence: { coverage: { min: 80% } }`"),
-        ("manual", "write `approval: { by: [...] }`"),
+        (
+            "manual",
+            "write `approval: { by: [...] }`, or `hold: { by: [...] }` where nobody judges the change",
+        ),
         ("approvers", "write `approval: { by: [...] }`"),
         ("schedule", "write `window`"),
-        ("wait", "write `soak: { environment: dev, for: 30m }`"),
-        ("metric", "metric gates are not here yet"),
-        ("webhook", "webhook gates are not here yet"),
+        ("wait", "write `delay: { for: 30m }`, or `soak: { environment: dev, for: 30m }`"),
+        ("prometheus", "write `metric: { prometheus: ..., query: ..., max: ... }`"),
+        ("cel", "write `expression: { holds: ... }`"),
+        ("http", "write `webhook: { url: ... }`"),
     ],
 };
 
@@ -844,6 +885,20 @@ pub(crate) static APPROVAL: Object = Object {
             Default("none"),
             "Shown to the approver.",
             "Check the dashboard first.",
+        ),
+        key(
+            "when",
+            Kind::Object(&WHEN),
+            Default("always"),
+            "What it is needed for; anything else passes without it. Any of the conditions is enough.",
+            "{ paths: [infra/**], migrations: true }",
+        ),
+        key(
+            "comment",
+            Kind::OneOf(&["optional", "required"]),
+            Default("optional"),
+            "Whether who decides has to say why.",
+            "required",
         ),
     ],
     foreign: &[
@@ -901,6 +956,13 @@ pub(crate) static SOAK: Object = Object {
     keys: &[
         key("environment", Kind::Name, Required, "Where.", "dev"),
         key("for", Kind::Duration, Required, "How long, up to 30d.", "30m"),
+        key(
+            "expires",
+            Kind::Duration,
+            Default("30d"),
+            "How long it may not run there until the Promotion ends, 1m to 365d.",
+            "7d",
+        ),
     ],
     foreign: &[("duration", "write `for`"), ("stage", "write `environment`")],
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_api::rest::{ContractSummary, LoadSummary};
 use towpath_model::Digest;
-use towpath_model::environment::Environment;
+use towpath_model::environment::{Environment, NewPromotion};
 use towpath_model::evidence::{KnownContract, KnownFindings, KnownLoad, KnownTests, ReleaseEvidence};
 use towpath_model::pipeline::Gate;
 use towpath_store::core::{Connection, evidence, releases, runs};
@@ -19,16 +19,17 @@ impl Engine {
         &self,
         db: &mut Connection,
         environment: &Environment,
-        asked: Option<Digest>,
+        asked: Option<&NewPromotion>,
     ) -> Result<BTreeMap<Digest, ReleaseEvidence>, EngineError> {
-        let waiting = environment.waiting.as_ref();
-        let demands = |gates: &[Gate]| gates.iter().any(|gate| matches!(gate, Gate::Evidence(_)));
-        let asks = asked.is_some() || waiting.is_some_and(|waiting| demands(&waiting.plan.gates));
-        if !asks {
+        let demands = |gates: &[Gate]| gates.iter().any(asks_for_evidence);
+        let waiting = environment.waiting.as_ref().filter(|waiting| demands(&waiting.plan.gates));
+        let asked = asked.filter(|new| demands(&new.plan.gates));
+        if asked.is_none() && waiting.is_none() {
             return Ok(BTreeMap::new());
         }
         let current = environment.current.as_ref().map(|current| current.revision.release);
         let waiting = waiting.map(|waiting| waiting.revision.release);
+        let asked = asked.map(|new| new.revision.release);
         let releases: BTreeSet<Digest> = [asked, waiting, current].into_iter().flatten().collect();
         let mut found = BTreeMap::new();
         for digest in releases {
@@ -38,6 +39,14 @@ impl Engine {
             found.insert(digest, of_release(said));
         }
         Ok(found)
+    }
+}
+
+fn asks_for_evidence(gate: &Gate) -> bool {
+    match gate {
+        Gate::Evidence(_) => true,
+        Gate::Expression(gate) => gate.holds.0.contains("evidence"),
+        _ => false,
     }
 }
 

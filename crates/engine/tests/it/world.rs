@@ -351,6 +351,7 @@ fn parts(directory: &Path, db: Db, clock: fn() -> Timestamp) -> Parts {
         release_key: ReleaseKey::load_or_create(&directory.join("keys/release.key")).unwrap(),
         repositories: directory.join("git"),
         public_url: "http://127.0.0.1:7878/".to_owned(),
+        outgoing: vec!["127.0.0.1".parse().unwrap()],
         retry_budget: BTreeMap::from([(RetryClass::Pattern, 2)]),
         allow_host_executor: false,
         clock,

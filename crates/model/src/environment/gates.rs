@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Facts;
-use super::promotion::{Promotion, Vote};
+use super::outside::{self, Needed};
+use super::promotion::{Promotion, Revision, Vote};
 use crate::calendar::{self, Openness};
 use crate::evidence::{EvidenceGate, ReleaseEvidence};
 use crate::pipeline::{ApprovalGate, Gate, SelfApproval, SoakGate};
@@ -15,7 +16,7 @@ use crate::{Digest, EnvironmentName};
 /// How one Gate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateStatus {
-    /// `approval`, `window`, `freeze`, `soak`, `evidence`.
+    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay`, `upstream`.
     pub kind: String,
     /// Whether it lets the Promotion through.
     pub state: GateState,
@@ -48,26 +49,43 @@ pub struct Neighbour {
     pub since: Timestamp,
 }
 
-/// Looks at every Gate of a Promotion. `current` is the Release that runs here.
+/// What stands around a Promotion that waits.
+pub(super) struct Around<'a> {
+    /// Logins of those who edited the policy lately.
+    pub(super) editors: &'a BTreeSet<String>,
+    pub(super) facts: &'a Facts,
+    /// What runs here.
+    pub(super) current: Option<&'a Revision>,
+}
+
+/// Looks at every Gate of a Promotion: first at the calendar, where there is one, then at the others in their order.
 #[must_use]
-pub fn evaluate(
-    promotion: &mut Promotion,
-    editors: &BTreeSet<String>,
-    facts: &Facts,
-    current: Option<Digest>,
-    now: Timestamp,
-) -> Vec<GateStatus> {
+pub(super) fn evaluate(promotion: &mut Promotion, around: &Around<'_>, now: Timestamp) -> Vec<GateStatus> {
     let gates = promotion.plan.gates.clone();
     let mut statuses = calendar_status(&gates, now);
     for (index, gate) in gates.iter().enumerate() {
-        match gate {
-            Gate::Approval(gate) => statuses.push(approval(gate, promotion, editors, now)),
-            Gate::Soak(gate) => statuses.push(soak(index, gate, promotion, &facts.neighbours, now)),
-            Gate::Evidence(gate) => statuses.push(evidence(gate, promotion, facts, current)),
-            Gate::Window(_) | Gate::Freeze(_) => {}
-        }
+        statuses.push(match gate {
+            Gate::Approval(gate) => approval(gate, promotion, around, now),
+            Gate::Soak(gate) => soak(index, gate, promotion, &around.facts.neighbours, now),
+            Gate::Evidence(gate) => evidence(gate, promotion, around, now),
+            Gate::Webhook(gate) => outside::webhook(index, gate, promotion, now),
+            Gate::Metric(gate) => outside::metric(index, gate, promotion, now),
+            Gate::Expression(gate) => outside::expression(gate, promotion, around, now),
+            Gate::Hold(gate) => outside::hold(index, gate, promotion, now),
+            Gate::Delay(gate) => outside::delay(gate, promotion, now),
+            Gate::Upstream(gate) => outside::upstream(gate, promotion, around, now),
+            Gate::Window(_) | Gate::Freeze(_) => continue,
+        });
     }
     statuses
+}
+
+/// Whether a person is among roles, groups and `@login`s.
+pub(super) fn named(by: &[String], login: &str, roles: &[String]) -> bool {
+    by.iter().any(|by| match by.strip_prefix('@') {
+        Some(name) => name == login,
+        None => roles.iter().any(|role| role == by),
+    })
 }
 
 /// Windows and freezes are one calendar: any window opens, any freeze closes.
@@ -98,11 +116,7 @@ pub fn may_vote(
     makers: &BTreeSet<String>,
     editors: &BTreeSet<String>,
 ) -> Result<(), String> {
-    let named = gate.by.iter().any(|by| match by.strip_prefix('@') {
-        Some(name) => name == login,
-        None => roles.iter().any(|role| role == by),
-    });
-    if !named {
+    if !named(&gate.by, login, roles) {
         let has = match roles {
             [] => "no role here".to_owned(),
             [role] => format!("the role {role}"),
@@ -123,12 +137,18 @@ pub fn may_vote(
     Ok(())
 }
 
-fn approval(
-    gate: &ApprovalGate,
-    promotion: &Promotion,
-    editors: &BTreeSet<String>,
-    now: Timestamp,
-) -> GateStatus {
+fn approval(gate: &ApprovalGate, promotion: &Promotion, around: &Around<'_>, now: Timestamp) -> GateStatus {
+    let status = |state, reason, next| GateStatus { kind: "approval".to_owned(), state, reason, next };
+    let because = match outside::needed(gate.when.as_ref(), promotion, around.current) {
+        Needed::Yes(None) => String::new(),
+        Needed::Yes(Some(why)) => format!(", because {why}"),
+        Needed::No(why) => return status(GateState::Open, why, None),
+        Needed::Unknown => {
+            let reason = "what the change touches is being read".to_owned();
+            return outside::shut("approval", reason, None, (promotion, gate.expires), now);
+        }
+    };
+    let editors = around.editors;
     let binding = promotion.binding();
     let expires = promotion.asked_at.saturating_add(gate.expires).unwrap_or(Timestamp::MAX);
     let counts = |vote: &&Vote| {
@@ -148,11 +168,12 @@ fn approval(
         (GateState::Expired, format!("only {have} of {needed} approvals from {who} came in time"), None)
     } else {
         let so_far = if names.is_empty() { String::new() } else { format!(" ({names} said yes)") };
-        let reason =
-            format!("{have} of {needed} approvals from {who}{so_far}; the request expires {expires:.0}");
+        let reason = format!(
+            "{have} of {needed} approvals from {who}{so_far}{because}; the request expires {expires:.0}"
+        );
         (GateState::Waiting, reason, Some(expires))
     };
-    GateStatus { kind: "approval".to_owned(), state, reason, next }
+    status(state, reason, next)
 }
 
 fn soak(
@@ -182,29 +203,28 @@ fn soak(
         Some(there) => {
             let reason =
                 format!("{place} runs {} now, so the soak of {version} there has ended", there.version);
-            status(GateState::Waiting, reason, None)
+            outside::shut("soak", reason, None, (promotion, gate.expires), now)
         }
-        None => status(GateState::Waiting, format!("{version} does not run in {place} yet"), None),
+        None => {
+            let reason = format!("{version} does not run in {place} yet");
+            outside::shut("soak", reason, None, (promotion, gate.expires), now)
+        }
     }
 }
 
 /// What is missing is said whole: who has to mend it wants to know all of it at once.
-fn evidence(
-    gate: &EvidenceGate,
-    promotion: &Promotion,
-    facts: &Facts,
-    current: Option<Digest>,
-) -> GateStatus {
+fn evidence(gate: &EvidenceGate, promotion: &Promotion, around: &Around<'_>, now: Timestamp) -> GateStatus {
     let revision = &promotion.revision;
     let unknown = ReleaseEvidence::default();
-    let known = facts.evidence.get(&revision.release).unwrap_or(&unknown);
-    let missing = gate.missing(known, current.and_then(|current| facts.evidence.get(&current)));
-    let (state, reason) = if missing.is_empty() {
-        (GateState::Open, format!("{} has {}", revision.version, gate.words()))
-    } else {
-        (GateState::Waiting, format!("{} lacks evidence: {}", revision.version, missing.join("; ")))
-    };
-    GateStatus { kind: "evidence".to_owned(), state, reason, next: None }
+    let of = |release: &Digest| around.facts.evidence.get(release);
+    let known = of(&revision.release).unwrap_or(&unknown);
+    let missing = gate.missing(known, around.current.and_then(|current| of(&current.release)));
+    if missing.is_empty() {
+        let reason = format!("{} has {}", revision.version, gate.words());
+        return GateStatus { kind: "evidence".to_owned(), state: GateState::Open, reason, next: None };
+    }
+    let reason = format!("{} lacks evidence: {}", revision.version, missing.join("; "));
+    outside::shut("evidence", reason, None, (promotion, gate.expires), now)
 }
 
 /// A duration in the largest units that fit: `30m`, `1h 30m`.

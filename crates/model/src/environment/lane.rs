@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gates::{self, GateState};
-use super::promotion::{Outcome, Promotion, PromotionKind};
+use super::gates::{self, Around, GateState};
+use super::promotion::{Outcome, Promotion, PromotionKind, Revision};
 use super::requests::{about, settle};
 use super::rollout::{Phase, Return, Rollout};
 use super::{Change, Environment, EnvironmentEffect, Facts, judging};
@@ -14,8 +14,11 @@ use crate::timeline::Actor;
 impl Environment {
     pub(super) fn look_at_gates(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
         let Some(waiting) = &mut self.waiting else { return };
-        let current = self.current.as_ref().map(|current| current.revision.release);
-        waiting.gates = gates::evaluate(waiting, &self.policy.editors, facts, current, now);
+        let current = self.current.as_ref().map(|current| &current.revision);
+        ask(waiting, current, change, now);
+        let around = Around { editors: &self.policy.editors, facts, current };
+        waiting.gates = gates::evaluate(waiting, &around, now);
+        call_people(waiting, change);
         let expired = waiting.gates.iter().find(|gate| gate.state == GateState::Expired);
         if let Some(reason) = expired.map(|gate| gate.reason.clone())
             && let Some(waiting) = self.waiting.take()
@@ -124,6 +127,45 @@ impl Environment {
             _ => self.active = Some(active),
         }
     }
+}
+
+/// Asks for what the Gates of a Promotion want to know from outside, each thing once.
+fn ask(waiting: &mut Promotion, current: Option<&Revision>, change: &mut Change, now: Timestamp) {
+    let promotion = waiting.id;
+    if let Some(current) = current.filter(|_| waiting.asks_for_change())
+        && waiting.change_from(current).is_none()
+        && waiting.comparing.as_ref() != Some(&current.commit)
+    {
+        let from = current.commit.clone();
+        waiting.comparing = Some(from.clone());
+        change.handled.effect(EnvironmentEffect::ReadChange { promotion, from });
+    }
+    let questions = waiting.questions(now);
+    if questions.is_empty() {
+        return;
+    }
+    let binding = waiting.binding();
+    for index in questions {
+        change.handled.effect(EnvironmentEffect::AskGate { promotion, index, binding });
+    }
+}
+
+/// Writes down, once, that a Promotion needs people. Whoever wants to hear of that is told by this entry.
+fn call_people(waiting: &mut Promotion, change: &mut Change) {
+    let by_people = |kind: &str| matches!(kind, "approval" | "hold");
+    let undecided = waiting.comparing.is_some();
+    let needs: Vec<&str> = waiting
+        .gates
+        .iter()
+        .filter(|gate| gate.state == GateState::Waiting && by_people(&gate.kind))
+        .map(|gate| gate.reason.as_str())
+        .collect();
+    if waiting.called || undecided || needs.is_empty() {
+        return;
+    }
+    let text = format!("{} needs people: {}", waiting.title(), needs.join("; "));
+    waiting.called = true;
+    change.handled.entry(about(waiting, "people-asked", Actor::Towpath, text));
 }
 
 /// Makes the judge while the candidate starts, so that it knows stable before the first step.

@@ -11,7 +11,9 @@ mod fleet;
 mod gates;
 mod judging;
 mod lane;
+mod lift;
 mod lost;
+mod outside;
 mod phases;
 mod promotion;
 mod requests;
@@ -24,12 +26,13 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use checks::check_attempt;
 pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed, REPLACE_AFTER};
 pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
+pub use outside::{Answer, ChangeRead, Expressions, Lift, Probe, Subject, Upstream, may_lift};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 pub use requests::{NewPromotion, Voter};
 pub use rollout::{CONFIRM_WITHIN, Hold, MAX_RESTARTS, Phase, Return, Rollout, StepRecord};
@@ -140,6 +143,12 @@ pub struct Facts {
     pub neighbours: BTreeMap<EnvironmentName, Neighbour>,
     /// What is known of the Releases that are looked at here, by digest; only where a Gate asks for it.
     pub evidence: BTreeMap<Digest, ReleaseEvidence>,
+    /// What Environments run that upstream Gates name.
+    pub upstreams: BTreeMap<EnvironmentKey, Upstream>,
+    /// Environments of the Project in which the Releases that are looked at here succeeded; only where a Gate asks for it.
+    pub passed: BTreeMap<Digest, BTreeSet<EnvironmentName>>,
+    /// Evaluates expressions of Gates.
+    pub expressions: Option<Expressions>,
 }
 
 /// What happens to an Environment.
@@ -160,6 +169,39 @@ pub enum EnvironmentEvent {
         comment: String,
         /// What they saw; `None` takes what is there now.
         binding: Option<Digest>,
+    },
+    /// Somebody lifts a hold of what waits.
+    Lifted {
+        /// Of which Promotion.
+        promotion: PromotionId,
+        /// Who.
+        voter: Voter,
+        /// The hold's name; `None` means every one that they may lift.
+        name: Option<String>,
+        /// Their words.
+        comment: String,
+    },
+    /// An outside system was asked about a Gate.
+    GateAnswered {
+        /// Of which Promotion.
+        promotion: PromotionId,
+        /// Which Gate of its plan.
+        index: usize,
+        /// What the Promotion was bound to when it was asked.
+        binding: Digest,
+        /// Whether it lets the Promotion through.
+        opens: bool,
+        /// What it said.
+        words: String,
+        /// When it wants to be asked again, where it says so.
+        again: Option<SignedDuration>,
+    },
+    /// What a Promotion changes was read.
+    ChangeRead {
+        /// Which.
+        promotion: PromotionId,
+        /// What it was.
+        change: ChangeRead,
     },
     /// The document changed.
     PolicyApplied {
@@ -302,6 +344,22 @@ pub enum EnvironmentEffect {
         /// For which Promotion.
         promotion: PromotionId,
     },
+    /// Ask an outside system about a Gate; answer with `GateAnswered`.
+    AskGate {
+        /// Of which Promotion.
+        promotion: PromotionId,
+        /// Which Gate of its plan.
+        index: usize,
+        /// What the Promotion is bound to.
+        binding: Digest,
+    },
+    /// Read what a Promotion changes; answer with `ChangeRead`.
+    ReadChange {
+        /// Which.
+        promotion: PromotionId,
+        /// The commit that runs.
+        from: String,
+    },
     /// Make an HTTP check through the listener; answer with `VerificationFinished`.
     VerifyHttp {
         /// For which Promotion.
@@ -419,6 +477,22 @@ impl Environment {
             EnvironmentEvent::Voted { promotion, voter, approve, comment, binding } => {
                 self.vote(promotion, voter, approve, comment, binding, change, now)?;
             }
+            EnvironmentEvent::Lifted { promotion, voter, name, comment } => {
+                self.lift(promotion, &voter, name.as_deref(), &comment, change, now)?;
+            }
+            EnvironmentEvent::GateAnswered { promotion, index, binding, opens, words, again } => {
+                if let Some(waiting) =
+                    self.waiting_as(promotion).filter(|waiting| waiting.binding() == binding)
+                {
+                    waiting.answered(index, opens, words, again, now);
+                }
+            }
+            EnvironmentEvent::ChangeRead { promotion, change } => {
+                if let Some(waiting) = self.waiting_as(promotion) {
+                    waiting.comparing = None;
+                    waiting.change = Some(change);
+                }
+            }
             EnvironmentEvent::PolicyApplied { policy, config, actor } => {
                 self.apply_policy(*policy, config, actor, change, now);
             }
@@ -467,6 +541,10 @@ impl Environment {
             EnvironmentEvent::Looked => {}
         }
         Ok(())
+    }
+
+    fn waiting_as(&mut self, id: PromotionId) -> Option<&mut Promotion> {
+        self.waiting.as_mut().filter(|waiting| waiting.id == id)
     }
 
     /// Finds a Promotion that has not ended.

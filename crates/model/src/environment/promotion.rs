@@ -1,11 +1,12 @@
 //! One Revision on its way into one Environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::gates::GateStatus;
+use super::outside::{ChangeRead, Lift, Probe};
 use super::rollout::{Phase, Rollout};
 use crate::migration::Database;
 use crate::pipeline::SecretName;
@@ -154,6 +155,21 @@ pub struct Promotion {
     pub gates: Vec<GateStatus>,
     /// Indexes of soak Gates that were once fulfilled.
     pub soaked: BTreeSet<usize>,
+    /// What outside systems said of its Gates, by index.
+    #[serde(default)]
+    pub probes: BTreeMap<usize, Probe>,
+    /// Who lifted its holds, by index.
+    #[serde(default)]
+    pub lifted: BTreeMap<usize, Lift>,
+    /// What it changes, where a Gate asks.
+    #[serde(default)]
+    pub change: Option<ChangeRead>,
+    /// The commit that it is being compared with right now.
+    #[serde(default)]
+    pub comparing: Option<String>,
+    /// Whether people were asked for what only they can give.
+    #[serde(default)]
+    pub called: bool,
     /// When the Rollout started.
     pub started_at: Option<Timestamp>,
     /// The Rollout, once it started.

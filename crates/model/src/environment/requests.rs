@@ -1,6 +1,6 @@
 //! What people and the route ask of an Environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::gates::may_vote;
 use super::promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 use super::rollout::{Hold, Phase};
 use super::{Change, Environment, Policy, Refused, judging};
-use crate::pipeline::Gate;
+use crate::pipeline::{Comment, Gate};
 use crate::policy::EnvironmentDocument;
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, PromotionId, UserId};
@@ -142,6 +142,11 @@ impl Environment {
             votes: Vec::new(),
             gates: Vec::new(),
             soaked: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            lifted: BTreeMap::new(),
+            change: None,
+            comparing: None,
+            called: false,
             started_at: None,
             rollout: None,
             outcome: None,
@@ -210,14 +215,14 @@ impl Environment {
             )));
         }
         let mut objections = Vec::new();
-        let gates = promotion.plan.gates.iter().filter_map(|gate| match gate {
-            Gate::Approval(gate) => Some(gate),
-            Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
-        });
         let mut counts = false;
-        for gate in gates {
+        let mut silent = false;
+        for gate in promotion.plan.gates.iter().filter_map(Gate::approval) {
             match may_vote(gate, &voter.login, &voter.roles, &promotion.makers, &editors) {
-                Ok(()) => counts = true,
+                Ok(()) => {
+                    counts = true;
+                    silent |= gate.comment == Comment::Required && comment.trim().is_empty();
+                }
                 Err(objection) => objections.push(objection),
             }
         }
@@ -228,6 +233,12 @@ impl Environment {
             } else {
                 Refused::to_person(say(&objections.join("; ")))
             });
+        }
+        if silent {
+            return Err(Refused::because(format!(
+                "who decides on {} has to say why; give a comment with your decision (`-m \"...\"`)",
+                promotion.title()
+            )));
         }
         let actor = voter.actor();
         let (verb, kind) =
@@ -281,6 +292,9 @@ impl Environment {
             waiting.policy = policy.version;
             waiting.asked_at = now;
             waiting.soaked.clear();
+            waiting.probes.clear();
+            waiting.lifted.clear();
+            waiting.called = false;
             if !waiting.votes.is_empty() {
                 let text =
                     format!("approvals of {} are void, because the policy has changed", waiting.title());

@@ -7,8 +7,8 @@ use towpath_model::environment::{
     Environment, NewPromotion, Policy, PromotionKind, PromotionPlan, Revision, Voter,
 };
 use towpath_model::pipeline::{
-    Amount, Analysis, ApprovalGate, BlueGreen, Canary, CanaryStep, Gate, Health, Limits, OnFailure, Rolling,
-    SelfApproval, Stop, Strategy, Verification, Workload,
+    Amount, Analysis, ApprovalGate, BlueGreen, Canary, CanaryStep, Comment, Gate, Health, Limits, OnFailure,
+    Rolling, SelfApproval, Stop, Strategy, Verification, WebhookGate, When, Workload,
 };
 use towpath_model::policy::{Allow, EnvironmentDocument, Target};
 use towpath_model::strategy::WARM;
@@ -116,6 +116,27 @@ pub fn approval(count: u32) -> Gate {
         expires: SignedDuration::from_hours(24),
         self_approval: SelfApproval::Deny,
         instructions: String::new(),
+        when: None,
+        comment: Comment::Optional,
+    })
+}
+
+/// An approval that is needed for changes of some paths alone.
+pub fn approval_for(paths: &str) -> Gate {
+    let when = Some(When { paths: vec![paths.to_owned()], ..When::default() });
+    match approval(1) {
+        Gate::Approval(gate) => Gate::Approval(ApprovalGate { when, ..gate }),
+        other => other,
+    }
+}
+
+/// Another system, asked at least once a minute for two hours.
+pub fn webhook() -> Gate {
+    Gate::Webhook(WebhookGate {
+        url: "https://change.example.com/t0ken".to_owned(),
+        secret: None,
+        every: seconds(60),
+        expires: SignedDuration::from_hours(2),
     })
 }
 

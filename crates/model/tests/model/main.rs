@@ -1,6 +1,7 @@
 //! The model as a whole: scripted scenarios, properties, and a simulated world with faults.
 
 mod fixture;
+mod gates;
 mod owed;
 mod policy_change;
 mod pool;

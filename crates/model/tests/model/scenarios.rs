@@ -25,6 +25,7 @@ use towpath_model::environment::{
     Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, InstanceHealth, Neighbour, Observed,
     Phase, PromotionKind, Sample,
 };
+use towpath_model::gate::LONG_PATIENCE;
 use towpath_model::pipeline::{
     FreezeGate, Gate, HttpVerification, OnFailure, Route, RouteField, RunVerification, Side, SoakGate,
     Sticky, Strategy, Verification, WindowGate,
@@ -97,7 +98,7 @@ impl Script {
             hosts: vec![host(1, start())],
             gateways: BTreeSet::from(["g1".to_owned()]),
             neighbours: BTreeMap::new(),
-            evidence: BTreeMap::new(),
+            ..Facts::default()
         };
         Self {
             now,
@@ -489,6 +490,7 @@ fn gate(words: &[&str]) -> Gate {
         "soak" => Gate::Soak(SoakGate {
             environment: words[1].parse().expect("a name"),
             duration: seconds(words[2].parse().expect("seconds")),
+            expires: LONG_PATIENCE,
         }),
         other => panic!("`{other}` is no gate"),
     }

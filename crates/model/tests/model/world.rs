@@ -239,12 +239,7 @@ impl World {
             heard_at: m.heard_at,
         });
         let gateways = self.gateways.iter().map(|gateway| gateway.name.clone());
-        Facts {
-            hosts: hosts.collect(),
-            gateways: gateways.collect(),
-            neighbours: BTreeMap::new(),
-            evidence: BTreeMap::new(),
-        }
+        Facts { hosts: hosts.collect(), gateways: gateways.collect(), ..Facts::default() }
     }
 
     fn later(&mut self, most: u64) -> Timestamp {
@@ -596,6 +591,9 @@ impl World {
                     self.way_back.insert(promotion);
                 }
                 self.inbox.push_back((self.now, EnvironmentEvent::WayBackChecked { promotion, problem }));
+            }
+            effect @ (EnvironmentEffect::AskGate { .. } | EnvironmentEffect::ReadChange { .. }) => {
+                panic!("no Gate of this world asks for {effect:?}");
             }
             EnvironmentEffect::VerifyHttp { promotion, index } => {
                 let problem = self.fault("check fails", 12).then(|| "503".to_owned());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use axum::response::Response;
-use towpath_model::environment::{Environment, GateState, Promotion, may_vote};
+use towpath_model::environment::{Environment, GateState, Promotion, may_lift, may_vote};
 use towpath_model::pipeline::{ApprovalGate, Gate};
 use towpath_store::core::environments;
 use towpath_ui::view::{Action, ActionKind, ApprovalRequest, ApprovalsView};
@@ -44,6 +44,9 @@ pub(super) async fn pending(app: &App, principal: &Principal) -> Result<Vec<Envi
 fn asks(principal: &Principal, environment: &Environment) -> bool {
     let Some(waiting) = &environment.waiting else { return false };
     let project = &environment.key.project;
+    if waiting.holds_left().next().is_some() && cannot_lift(principal, environment, waiting).is_none() {
+        return true;
+    }
     if principal.may(Deed::Decide, Some(project)).is_err() {
         return false;
     }
@@ -75,10 +78,7 @@ pub(super) fn objection(
 
 /// The approvals that a Promotion needs.
 pub(super) fn approval_gates(promotion: &Promotion) -> impl Iterator<Item = &ApprovalGate> {
-    promotion.plan.gates.iter().filter_map(|gate| match gate {
-        Gate::Approval(gate) => Some(gate),
-        Gate::Window(_) | Gate::Freeze(_) | Gate::Soak(_) | Gate::Evidence(_) => None,
-    })
+    promotion.plan.gates.iter().filter_map(Gate::approval)
 }
 
 async fn request(
@@ -87,10 +87,10 @@ async fn request(
     environment: &Environment,
     waiting: &Promotion,
 ) -> Result<ApprovalRequest, Problem> {
-    let approval = |gate: &&towpath_model::environment::GateStatus| {
-        gate.kind == "approval" && gate.state == GateState::Waiting
+    let by_people = |gate: &&towpath_model::environment::GateStatus| {
+        matches!(gate.kind.as_str(), "approval" | "hold") && gate.state == GateState::Waiting
     };
-    let shut: Vec<_> = waiting.gates.iter().filter(approval).collect();
+    let shut: Vec<_> = waiting.gates.iter().filter(by_people).collect();
     let mut needs: Vec<String> = shut.iter().map(|gate| gate.reason.clone()).collect();
     needs.extend(approval_gates(waiting).filter_map(|gate| words::some(&gate.instructions)));
     Ok(ApprovalRequest {
@@ -104,8 +104,47 @@ async fn request(
         plan: promotion::plan_words(waiting, environment.current.as_ref().map(|current| &current.revision)),
         expires: shut.iter().filter_map(|gate| gate.next).min(),
         needs: needs.join("; "),
-        actions: votes(principal, environment, waiting),
+        actions: words_of(principal, environment, waiting),
     })
+}
+
+/// What this person may say to what waits: yes or no, where it needs an approval, and that its hold is lifted, where it has one.
+pub(super) fn words_of(principal: &Principal, environment: &Environment, waiting: &Promotion) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if approval_gates(waiting).next().is_some() {
+        actions.extend(votes(principal, environment, waiting));
+    }
+    let held: Vec<&str> = waiting.holds_left().map(|(_, hold)| hold.name.as_str()).collect();
+    if !held.is_empty() {
+        let consequence = format!(
+            "Lifts `{}` of {} for `{}`, for good. Once every gate is open, its rollout starts by itself.",
+            held.join("`, `"),
+            waiting.revision.version,
+            environment.key
+        );
+        actions.push(Action {
+            kind: ActionKind::Lift,
+            label: "Lift the hold".to_owned(),
+            url: routes::act(&routes::promotion(&waiting.id.to_string()), ActionKind::Lift),
+            consequence,
+            fields: Vec::new(),
+            refused: cannot_lift(principal, environment, waiting),
+        });
+    }
+    actions
+}
+
+/// Why this person can lift none of the holds that are left.
+fn cannot_lift(principal: &Principal, environment: &Environment, waiting: &Promotion) -> Option<String> {
+    let person = act::person(principal, &environment.key.project);
+    let mut reasons = Vec::new();
+    for (_, hold) in waiting.holds_left() {
+        match may_lift(hold, &person.login, &person.roles) {
+            Ok(()) => return None,
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Some(reasons.join("; "))
 }
 
 /// Approve and reject, bound to what the page shows: if that changes, the word is refused.

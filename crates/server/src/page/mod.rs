@@ -12,6 +12,7 @@ mod doctor;
 mod environment;
 mod error;
 mod imported;
+mod insights;
 mod log;
 mod log_index;
 mod logs;
@@ -79,6 +80,7 @@ fn work() -> Router<App> {
         .route("/p/{project}/start", form(post(triggers::start)))
         .route("/p/{project}/logs", get(logs::show))
         .route("/p/{project}/tests", get(tests::show))
+        .route("/p/{project}/insights", get(insights::show))
         .route("/p/{project}/caches", get(caches::show))
         .route("/p/{project}/caches/{id}/revoke", post(caches::revoke))
         .route("/p/{project}/runs/{number}", get(run::show))
@@ -107,6 +109,7 @@ fn work() -> Router<App> {
         .route("/promotions/{promotion}/series", get(promotion::measured))
         .route("/promotions/{promotion}/approve", form(post(promotion::approve)))
         .route("/promotions/{promotion}/reject", form(post(promotion::reject)))
+        .route("/promotions/{promotion}/lift", form(post(promotion::lift)))
         .route("/promotions/{promotion}/hold", form(post(promotion::hold)))
         .route("/promotions/{promotion}/resume", form(post(promotion::resume)))
         .route("/promotions/{promotion}/rollback", form(post(promotion::rollback)))

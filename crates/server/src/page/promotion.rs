@@ -185,8 +185,8 @@ async fn history(app: &App, promotion: &Promotion) -> Result<Vec<DecisionRow>, P
 fn actions(principal: &Principal, environment: &Environment, promotion: &Promotion) -> Vec<Action> {
     let page = routes::promotion(&promotion.id.to_string());
     let is = |held: &Option<Promotion>| held.as_ref().is_some_and(|held| held.id == promotion.id);
-    if is(&environment.waiting) && approvals::approval_gates(promotion).next().is_some() {
-        return approvals::votes(principal, environment, promotion);
+    if is(&environment.waiting) {
+        return approvals::words_of(principal, environment, promotion);
     }
     let Some(rollout) = promotion.rollout.as_ref().filter(|_| is(&environment.active)) else {
         return Vec::new();
@@ -219,6 +219,24 @@ pub(super) async fn reject(
     form: CheckedForm<Ballot>,
 ) -> Response {
     vote(&app, &id, form, false).await
+}
+
+/// Lifts the holds that this person may lift.
+pub(super) async fn lift(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    form: CheckedForm<Comment>,
+) -> Response {
+    let CheckedForm { principal, fields } = form;
+    let done = async {
+        let (promotion, environment) = find(&app, &principal, &id).await?;
+        let project = promotion.project();
+        let _permit = principal.may(Deed::View, Some(project))?;
+        let person = act::person(&principal, project);
+        app.engine.lift(promotion.id, None, fields.comment.trim(), &person).await?;
+        Ok(format!("You lifted the hold of {} for {}.", promotion.revision.version, environment.key))
+    };
+    finish(&app, &principal, &id, done.await).await
 }
 
 async fn vote(app: &App, id: &str, form: CheckedForm<Ballot>, yes: bool) -> Response {

@@ -306,23 +306,21 @@ pub(super) fn address(environment: &Environment, server: &Url) -> String {
     }
 }
 
-/// How each Gate of a Promotion stands. Windows and freezes are one calendar, so they share a line.
+/// How each Gate of a Promotion stands. Windows and freezes are one calendar, so they share the first line.
 pub(super) fn gates(promotion: &Promotion) -> Vec<GateView> {
-    let title = |wanted: fn(&Gate) -> bool| {
-        promotion.plan.gates.iter().filter(move |gate| wanted(gate)).map(Gate::words)
-    };
-    let mut approvals = title(|gate| matches!(gate, Gate::Approval(_)));
-    let mut soaks = title(|gate| matches!(gate, Gate::Soak(_)));
-    let mut demands = title(|gate| matches!(gate, Gate::Evidence(_)));
-    let calendar: Vec<String> = title(|gate| matches!(gate, Gate::Window(_) | Gate::Freeze(_))).collect();
+    let (calendar, others): (Vec<&Gate>, Vec<&Gate>) =
+        promotion.plan.gates.iter().partition(|gate| matches!(gate, Gate::Window(_) | Gate::Freeze(_)));
+    let calendar: Vec<String> = calendar.into_iter().map(Gate::words).collect();
+    let mut others = others.into_iter();
     let mut views = Vec::new();
     for status in &promotion.gates {
         let (kind, title) = match status.kind.as_str() {
-            "approval" => (GateKind::Approval, approvals.next().unwrap_or_default()),
-            "soak" => (GateKind::Soak, soaks.next().unwrap_or_default()),
-            "evidence" => (GateKind::Evidence, demands.next().unwrap_or_default()),
             "freeze" => (GateKind::Freeze, calendar.join("; ")),
-            _ => (GateKind::Window, calendar.join("; ")),
+            "window" => (GateKind::Window, calendar.join("; ")),
+            _ => match others.next() {
+                Some(gate) => (kind(gate), gate.words()),
+                None => continue,
+            },
         };
         let state = match status.state {
             GateState::Open => State::Open,
@@ -332,4 +330,20 @@ pub(super) fn gates(promotion: &Promotion) -> Vec<GateView> {
         views.push(GateView { kind, title, state, reason: status.reason.clone(), opens_at: status.next });
     }
     views
+}
+
+const fn kind(gate: &Gate) -> GateKind {
+    match gate {
+        Gate::Approval(_) => GateKind::Approval,
+        Gate::Window(_) => GateKind::Window,
+        Gate::Freeze(_) => GateKind::Freeze,
+        Gate::Soak(_) => GateKind::Soak,
+        Gate::Evidence(_) => GateKind::Evidence,
+        Gate::Webhook(_) => GateKind::Webhook,
+        Gate::Metric(_) => GateKind::Metric,
+        Gate::Expression(_) => GateKind::Expression,
+        Gate::Hold(_) => GateKind::Hold,
+        Gate::Delay(_) => GateKind::Delay,
+        Gate::Upstream(_) => GateKind::Upstream,
+    }
 }

@@ -177,6 +177,7 @@ pub(super) async fn apply(
         pending: applied.pending.map(|towpath_engine::Pending { number, needs, expires_at }| {
             PendingDocument { number, needs, expires_at }
         }),
+        unpassable: applied.unpassable,
     };
     Ok(Json(report.documents.into_iter().map(wire).collect()))
 }

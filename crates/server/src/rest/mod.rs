@@ -6,6 +6,7 @@ mod environments;
 mod gateways;
 mod history;
 mod imported;
+mod insights;
 mod invitations;
 mod join_tokens;
 mod kept;
@@ -40,6 +41,7 @@ use crate::app::App;
 
 pub(crate) use agents::held as held_words;
 pub(crate) use imported::{LogOf, file as imported_file, log as imported_log};
+pub(crate) use insights::insights as delivery_insights;
 pub(crate) use join_tokens::{check_labels, make as make_join_token, mint as mint_join_token};
 pub(crate) use pools::all as all_pools;
 pub(crate) use portable::export as export_run;
@@ -92,6 +94,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(logs::search))
         .routes(routes!(logs::failures))
         .routes(routes!(retries::show))
+        .routes(routes!(insights::delivery))
         .routes(routes!(tests::evidence))
         .routes(routes!(tests::list))
         .routes(routes!(tests::show))
@@ -117,6 +120,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(promotions::show))
         .routes(routes!(promotions::approve))
         .routes(routes!(promotions::reject))
+        .routes(routes!(promotions::lift))
         .routes(routes!(promotions::withdraw))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))

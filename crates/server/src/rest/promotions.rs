@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use towpath_api::rest::{Comment, Decision, Environment, Promotion};
+use towpath_api::rest::{Comment, Decision, Environment, Lift, Promotion};
 use towpath_model::digest::InvalidDigest;
 use towpath_model::{Digest, PromotionId};
 
@@ -76,6 +76,22 @@ async fn vote(
 pub(super) fn parse_binding(binding: Option<String>) -> Result<Option<Digest>, Problem> {
     let parsed = binding.map(|binding| binding.parse()).transpose();
     parsed.map_err(|error: InvalidDigest| Problem::invalid(error.to_string()))
+}
+
+/// Lifts the holds of a Promotion: the one that is named, or every one that the caller may lift.
+#[utoipa::path(post, path = "/api/v1/promotions/{promotion}/lift", request_body = Lift, responses((status = 200, body = Environment)))]
+pub(super) async fn lift(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<PromotionId>,
+    Json(lift): Json<Lift>,
+) -> Result<Json<Environment>, Problem> {
+    let project = app.engine.environment_of(id).await?.project;
+    // Whom it takes, the Gate says.
+    let _permit = principal.may(Action::View, Some(&project))?;
+    let person = principal.person(Some(&project));
+    let Lift { name, comment } = lift;
+    Ok(Json((&app.engine.lift(id, name.as_deref(), &comment, &person).await?).into()))
 }
 
 /// Takes a Promotion back before its Rollout starts.

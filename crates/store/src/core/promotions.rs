@@ -1,11 +1,12 @@
 //! Promotions, for lists and for the archive.
 
+use jiff::Timestamp;
 use sqlx::Row as _;
 use towpath_model::environment::Promotion;
-use towpath_model::{Digest, EnvironmentKey, PromotionId};
+use towpath_model::{Digest, EnvironmentKey, ProjectName, PromotionId};
 
 use super::{Connection, decode, encode};
-use crate::time::to_micros;
+use crate::time::{from_micros, to_micros};
 
 /// Writes a Promotion, new or changed.
 ///
@@ -74,6 +75,33 @@ pub async fn of_release(db: &mut Connection, release: Digest) -> sqlx::Result<Ve
             .fetch_all(db)
             .await?;
     rows.iter().map(|row| decode(row.try_get("body")?)).collect()
+}
+
+/// The Promotions of a Project since a moment, oldest first, each with when the commit of its Release was pushed; the newest
+/// 5,000 at most.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn shipped(
+    db: &mut Connection,
+    project: &ProjectName,
+    since: Timestamp,
+) -> sqlx::Result<Vec<(Promotion, Option<Timestamp>)>> {
+    let rows = sqlx::query(
+        "SELECT promotions.body, runs.created_at AS pushed_at FROM promotions \
+         LEFT JOIN releases ON releases.digest = promotions.release LEFT JOIN runs ON runs.id = releases.run_id \
+         WHERE promotions.project = $1 AND promotions.requested_at >= $2 \
+         ORDER BY promotions.requested_at DESC, promotions.id DESC LIMIT 5000",
+    )
+    .bind(project.as_str())
+    .bind(to_micros(since))
+    .fetch_all(db)
+    .await?;
+    let read = |row: &sqlx::sqlite::SqliteRow| -> sqlx::Result<(Promotion, Option<Timestamp>)> {
+        let pushed_at: Option<i64> = row.try_get("pushed_at")?;
+        Ok((decode(row.try_get("body")?)?, pushed_at.map(from_micros)))
+    };
+    rows.iter().rev().map(read).collect()
 }
 
 /// Every Promotion that has not ended, oldest first.

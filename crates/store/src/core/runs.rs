@@ -1,5 +1,6 @@
 //! Runs.
 
+use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 use towpath_model::run::Run;
 use towpath_model::{ProjectName, RunId};
@@ -41,6 +42,27 @@ pub async fn put(db: &mut Connection, run: &Run) -> sqlx::Result<()> {
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// How long the Runs of a Project took that began between two moments and have ended; the newest 5,000 at most.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn durations(
+    db: &mut Connection,
+    project: &ProjectName,
+    (from, to): (Timestamp, Timestamp),
+) -> sqlx::Result<Vec<SignedDuration>> {
+    let rows = sqlx::query(
+        "SELECT finished_at - created_at AS took FROM runs WHERE project = $1 AND created_at >= $2 AND created_at < $3 \
+         AND finished_at IS NOT NULL ORDER BY number DESC LIMIT 5000",
+    )
+    .bind(project.as_str())
+    .bind(to_micros(from))
+    .bind(to_micros(to))
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok(SignedDuration::from_micros(row.try_get("took")?))).collect()
 }
 
 /// Finds a Run by identity.

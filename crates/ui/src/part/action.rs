@@ -53,7 +53,11 @@ pub fn token(shell: &Shell) -> Markup {
 
 const fn look(kind: ActionKind) -> &'static str {
     match kind {
-        ActionKind::Approve | ActionKind::Allow | ActionKind::Promote | ActionKind::Resume => "primary",
+        ActionKind::Approve
+        | ActionKind::Allow
+        | ActionKind::Promote
+        | ActionKind::Resume
+        | ActionKind::Lift => "primary",
         ActionKind::Reject
         | ActionKind::RollBack
         | ActionKind::Cancel
@@ -68,6 +72,7 @@ const fn comment_needed(kind: ActionKind) -> bool {
     match kind {
         ActionKind::Reject | ActionKind::Hold | ActionKind::Release | ActionKind::Revoke => true,
         ActionKind::Approve
+        | ActionKind::Lift
         | ActionKind::Resume
         | ActionKind::RollBack
         | ActionKind::Promote

@@ -195,6 +195,12 @@ pub enum GateKind {
     Webhook,
     /// An expression is true.
     Expression,
+    /// Somebody lifts it.
+    Hold,
+    /// A time has passed.
+    Delay,
+    /// Another Environment is far enough.
+    Upstream,
 }
 
 impl GateKind {
@@ -210,6 +216,9 @@ impl GateKind {
             Self::Metric => "metric",
             Self::Webhook => "webhook",
             Self::Expression => "expression",
+            Self::Hold => "hold",
+            Self::Delay => "delay",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -236,6 +245,8 @@ pub enum ActionKind {
     Approve,
     /// Refuses a Promotion.
     Reject,
+    /// Opens a Gate that waits for a hand.
+    Lift,
     /// Keeps things where they are.
     Hold,
     /// Ends a hold.
@@ -265,6 +276,7 @@ impl ActionKind {
         match self {
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::Lift => "lift",
             Self::Hold => "hold",
             Self::Resume => "resume",
             Self::RollBack => "rollback",

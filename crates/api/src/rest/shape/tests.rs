@@ -29,6 +29,8 @@ fn gates() -> Vec<pipe::Gate> {
             expires: SignedDuration::from_hours(24),
             self_approval: pipe::SelfApproval::Deny,
             instructions: text("look"),
+            when: Some(pipe::When { paths: vec![text("infra/**")], ..pipe::When::default() }),
+            comment: pipe::Comment::Required,
         }),
         pipe::Gate::Window(pipe::WindowGate {
             days: text("daily"),
@@ -44,6 +46,45 @@ fn gates() -> Vec<pipe::Gate> {
         pipe::Gate::Soak(pipe::SoakGate {
             environment: "dev".parse().unwrap(),
             duration: SignedDuration::from_mins(30),
+            expires: SignedDuration::from_hours(24),
+        }),
+        pipe::Gate::Webhook(pipe::WebhookGate {
+            url: text("https://change.example.com"),
+            secret: "CHANGE_KEY".parse().ok(),
+            every: SignedDuration::from_mins(1),
+            expires: SignedDuration::from_hours(24),
+        }),
+        pipe::Gate::Metric(pipe::MetricGate {
+            prometheus: text("https://p.example.com"),
+            query: text("up"),
+            min: Some(1.0),
+            max: None,
+            token: None,
+            every: SignedDuration::from_mins(1),
+            expires: SignedDuration::from_hours(24),
+        }),
+        pipe::Gate::Expression(pipe::ExpressionGate {
+            holds: pipe::Condition(text("true")),
+            reason: text("why"),
+            expires: SignedDuration::from_hours(24),
+        }),
+        pipe::Gate::Hold(pipe::HoldGate {
+            name: text("hold"),
+            by: vec![text("ops")],
+            reason: text("why"),
+            expires: SignedDuration::from_hours(24),
+        }),
+        pipe::Gate::Delay(pipe::DelayGate {
+            duration: Some(SignedDuration::from_hours(1)),
+            until: Some(text("2026-12-01")),
+            timezone: text("UTC"),
+        }),
+        pipe::Gate::Upstream(pipe::UpstreamGate {
+            project: "payments".parse().ok(),
+            environment: "production".parse().unwrap(),
+            at_least: Some(text("1.4.0")),
+            same_commit: true,
+            expires: SignedDuration::from_hours(24),
         }),
         pipe::Gate::Evidence(evidence::EvidenceGate {
             tests: Some(evidence::TestsDemand {
@@ -61,6 +102,7 @@ fn gates() -> Vec<pipe::Gate> {
                 max_failed: Some(10),
             }),
             contract: true,
+            expires: SignedDuration::from_hours(24),
         }),
     ]
 }
