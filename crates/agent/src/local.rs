@@ -13,6 +13,7 @@ use towpath_api::containers::Containers;
 use towpath_api::reuse::ReuseOrder;
 use towpath_artifact::{BlobSink, ContentError, ContentStore, extract};
 use towpath_model::reports::ReportDeclaration;
+use towpath_model::reuse::KeepWorkspace;
 use towpath_model::{ArtifactName, AttemptId, Digest, JobLimits};
 
 use crate::container::{Build, Built, ContainerHost, Wait};
@@ -171,7 +172,11 @@ impl LocalRunner {
         sink: &dyn Sink,
     ) -> LocalEnd {
         let directory = place.source.join(job.directory);
-        let reuses = !job.reuse.caches.is_empty() || job.steps.iter().any(|step| step.inputs.is_some());
+        let ReuseOrder { caches, workspace, resume } = job.reuse;
+        let reuses = !caches.is_empty()
+            || *workspace != KeepWorkspace::Never
+            || resume.is_some()
+            || job.steps.iter().any(|step| step.inputs.is_some());
         let kept = self.kept.as_deref().filter(|_| reuses).map(LocalDepot::open).transpose();
         let kept = kept.unwrap_or_else(|error| {
             notice(sink, &format!("nothing is reused: {}", chain(&error)));

@@ -165,7 +165,9 @@ fn documents_are_shown_before_they_are_applied() {
     let world = World::signed_in();
     world.done(&["project", "create", "shop"], "");
     fs::write(world.path("production.yaml"), DOCUMENT).unwrap();
-    let would = "production would become version 1\n  ~ environment shop/production is new\n".to_owned();
+    let would = "production would become version 1\n  ~ environment shop/production is new\n  \
+                 ! nobody can open a gate: an approval takes 1 of release-manager, and there are 0 such people\n"
+        .to_owned();
     assert_eq!(world.done(&["apply", "shop", "production.yaml", "--dry-run"], ""), would);
     let said = world.run(&["apply", "shop", "production.yaml"], "");
     assert_eq!((said.code, said.out.as_str()), (2, would.as_str()));

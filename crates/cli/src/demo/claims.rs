@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use towpath_api::rest::Promotion;
 use towpath_api::rest::TimelineEntry;
 use towpath_artifact::release::MAX_BYTES;
 use towpath_artifact::{ContentStore, PublicKeyRoot, verify_release};
 use towpath_model::Digest;
-use towpath_model::environment::Promotion;
 
 use super::people::Person;
 
@@ -50,8 +50,8 @@ pub(super) fn signature(data: &Path, promotion: &Promotion) -> anyhow::Result<()
     let store = ContentStore::open(&data.join("blobs"))?;
     let key = data.join("keys/release.pub");
     let pem = std::fs::read_to_string(&key).with_context(|| format!("failed to read {}", key.display()))?;
-    let manifest = store.read(promotion.revision.release, MAX_BYTES as u64)?;
-    let envelope = store.read(promotion.revision.signature, MAX_ENVELOPE)?;
+    let manifest = store.read(promotion.revision.release.parse()?, MAX_BYTES as u64)?;
+    let envelope = store.read(promotion.revision.signature.parse()?, MAX_ENVELOPE)?;
     let verified = verify_release(&manifest, &envelope, &PublicKeyRoot::from_pem(&pem)?)?;
     ensure!(verified.manifest().commit.to_string() == promotion.revision.commit, "another commit was signed");
     Ok(())
@@ -59,12 +59,12 @@ pub(super) fn signature(data: &Path, promotion: &Promotion) -> anyhow::Result<()
 
 /// Checks that Promotions of one version carried the same bytes.
 pub(super) fn same_release(promotions: &[&Promotion]) -> anyhow::Result<Digest> {
-    let first = promotions.first().context("nothing was promoted")?.revision.release;
+    let first = &promotions.first().context("nothing was promoted")?.revision.release;
     for promotion in promotions {
-        let release = promotion.revision.release;
-        ensure!(release == first, "{} carried {release}, not {first}", promotion.title());
+        let release = &promotion.revision.release;
+        ensure!(release == first, "{} carried {release}, not {first}", promotion.title);
     }
-    Ok(first)
+    Ok(first.parse()?)
 }
 
 /// Checks that the timeline has every number from 1 on, and returns how many.

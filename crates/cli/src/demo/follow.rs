@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde::Deserialize;
-use towpath_model::environment::{Environment, Outcome, Phase as RolloutPhase, Promotion};
+use towpath_api::rest::{Environment, Promotion};
+use towpath_model::environment::{Outcome, Phase as RolloutPhase};
 use towpath_model::run::{JobState, Run, RunState};
 
 use super::PROJECT;
@@ -97,7 +98,7 @@ async fn find(who: &Person, wanted: Wanted<'_>) -> anyhow::Result<Option<Promoti
     if let Some(promotion) = &found
         && promotion.revision.version != wanted.version
     {
-        let title = promotion.title();
+        let title = &promotion.title;
         bail!("{} was expected in {}, but there is {title}", wanted.version, wanted.environment);
     }
     Ok(found)
@@ -169,7 +170,7 @@ fn rollout(promotion: &Promotion) -> String {
         None => "a check".to_owned(),
     };
     match &rollout.phase {
-        RolloutPhase::Step { .. } => format!("{} at {weight} of the traffic", promotion.state_word()),
+        RolloutPhase::Step { .. } => format!("{} at {weight} of the traffic", promotion.state),
         RolloutPhase::Verifying { index, .. } => format!("verified by {}", check(*index)),
         RolloutPhase::Returning => "unhealthy: traffic goes back".to_owned(),
         phase @ (RolloutPhase::Preparing
@@ -194,8 +195,8 @@ fn rates(now: &Seen, before: &Seen) -> String {
 pub(super) fn succeeded(promotion: &Promotion) -> anyhow::Result<()> {
     match &promotion.outcome {
         Some(Outcome::Succeeded) => Ok(()),
-        Some(outcome) => bail!("{} {}: {}", promotion.title(), outcome.word(), outcome.reason()),
-        None => bail!("{} has not ended", promotion.title()),
+        Some(outcome) => bail!("{} {}: {}", promotion.title, outcome.word(), outcome.reason()),
+        None => bail!("{} has not ended", promotion.title),
     }
 }
 

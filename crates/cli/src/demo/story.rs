@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 use towpath_api::rest::{AppliedDocument, Apply, Decision, NewProject, Project, Rollback};
-use towpath_model::environment::{Outcome, Promotion, PromotionKind};
+use towpath_api::rest::{Promotion, PromotionKind};
+use towpath_model::environment::Outcome;
 use towpath_model::run::Run;
 
 use super::claims::{self, Claims};
@@ -292,7 +293,7 @@ impl<'a> Story<'a> {
             by = "given by grace through the API";
         }
         let started = follow::start(&self.people.grace, wanted, Duration::from_secs(30)).await?;
-        ensure!(started, "{} was approved, and its rollout did not start in 30 s", promotion.title());
+        ensure!(started, "{} was approved, and its rollout did not start in 30 s", promotion.title);
         self.end_phase(phase, name, by);
         Ok(())
     }

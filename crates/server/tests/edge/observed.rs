@@ -59,7 +59,8 @@ async fn totals_add_up_what_gateways_measured_and_count_a_repeated_report_once()
         world.post("/gateway/v1/measurements", report(sequence, requests, errors), 204).await;
     }
     let (status, found) = sees(&world, "vic", &totals).await;
-    let expected = json!([{"revision": revision, "requests": 140, "errors": 4, "gateway_errors": 2}]);
+    let expected =
+        json!([{"revision": revision, "way": "split", "requests": 140, "errors": 4, "gateway_errors": 2}]);
     assert_eq!((status, &found), (200, &expected));
     assert_eq!(sees(&world, "vic", &format!("{SHOP}/environments/nowhere/totals")).await.0, 404);
     let vault = "/api/v1/projects/vault/environments/production/totals";
