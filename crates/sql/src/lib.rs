@@ -1,6 +1,6 @@
 //! What the SQL of a migration does to a database that running code still uses.
 //!
-//! A text is cut into statements, each is parsed, and [`rules`] says in which phase it belongs and what it risks: data, code
+//! A text is cut into statements, each is parsed, and `rules` says in which phase it belongs and what it risks: data, code
 //! that runs now, or everybody's waiting for a lock. A comment can declare the phase of a file, and allow a risk with a
 //! reason. Which files there are, and what follows from a risk, is left to others. Pure: text in, values out.
 //!
