@@ -122,7 +122,9 @@ impl Environment {
             }
             (Some(rollout), Some(problem)) if rollout.phase == Phase::Preparing => {
                 let reason = format!("nothing was changed: {problem}");
+                let digest = active.revision.digest;
                 settle(active, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
+                self.let_cool(digest, now);
             }
             _ => self.active = Some(active),
         }

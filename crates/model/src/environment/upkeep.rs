@@ -9,7 +9,7 @@ use super::fleet::{InstanceHealth, REPLACE_AFTER};
 use super::gates::human;
 use super::promotion::{PromotionKind, Revision};
 use super::rollout::{CONFIRM_WITHIN, MAX_RESTARTS, Phase};
-use super::{Environment, Facts};
+use super::{Environment, Facts, Warm};
 use crate::pipeline::Strategy;
 use crate::{Digest, InstanceId};
 
@@ -22,6 +22,17 @@ impl Environment {
         }
         if let Some(warm) = self.warm.take_if(|warm| now >= warm.until) {
             self.retire(warm.revision, now);
+        }
+    }
+
+    /// Takes care of Instances that were there before a Promotion of theirs which came to nothing: the time for which they were
+    /// kept warm may have ended meanwhile, when they were wanted.
+    pub(super) fn let_cool(&mut self, revision: Digest, now: Timestamp) {
+        let runs = self.fleet.wanted(revision).next().is_some();
+        match &self.warm {
+            Some(warm) if warm.revision == revision => {}
+            None if runs => self.warm = Some(Warm { revision, until: now }),
+            Some(_) | None => self.retire(revision, now),
         }
     }
 

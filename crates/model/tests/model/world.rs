@@ -8,26 +8,30 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::environment::{
-    CONFIRM_WITHIN, Change, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, Instance,
-    InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Rollout, Sample, TrafficArm,
+    CONFIRM_WITHIN, Change, ChangeRead, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host,
+    Instance, InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Rollout, Sample,
+    TrafficArm,
 };
+use towpath_model::gate::Changed;
 use towpath_model::pipeline::{HttpVerification, OnFailure, RunVerification, Strategy, Verification};
 use towpath_model::{AgentId, AttemptId, Digest, InstanceId, PromotionId, Weight};
 
 use crate::fixture::{
-    agent, approval, blue_green, canary, document, environment, new_promotion, plan, revision, rollback_plan,
-    rolling, seconds, start, user, voter,
+    agent, approval, approval_for, blue_green, canary, document, environment, new_promotion, plan, revision,
+    rollback_plan, rolling, seconds, start, user, voter, webhook,
 };
 use crate::prng::Prng;
 
 pub type Faults = BTreeMap<&'static str, u64>;
 
 /// Every fault that must have happened somewhere in a simulation.
-pub const FAULTS: [&str; 18] = [
-    "agent silent",
+pub const FAULTS: [&str; 21] = [
     "agent report doubled",
     "agent report lost",
+    "agent silent",
+    "answer doubled",
     "candidate does not start",
+    "change cannot be read",
     "check agent lost",
     "check event doubled",
     "check fails",
@@ -42,6 +46,7 @@ pub const FAULTS: [&str; 18] = [
     "instance dies",
     "measurement lost",
     "way back broken",
+    "webhook says no",
 ];
 
 struct Machine {
@@ -281,7 +286,14 @@ impl World {
             3 => canary(&[(100, 10, false), (500, 10, true)]),
             _ => canary(&[(100, 15, false), (500, 10, false)]),
         };
-        let mut plan = plan(strategy, self.env.policy.document.gates.clone(), self.verification());
+        let mut gates = self.env.policy.document.gates.clone();
+        if self.chance.once_in(4) {
+            gates.push(webhook());
+        }
+        if self.chance.once_in(4) {
+            gates.push(approval_for("infra/**"));
+        }
+        let mut plan = plan(strategy, gates, self.verification());
         if matches!(plan.strategy, Strategy::Canary(_) | Strategy::BlueGreen(_)) {
             plan.before = self.chance.below(plan.verify.len() as u64 + 1) as usize;
         }
@@ -592,8 +604,24 @@ impl World {
                 }
                 self.inbox.push_back((self.now, EnvironmentEvent::WayBackChecked { promotion, problem }));
             }
-            effect @ (EnvironmentEffect::AskGate { .. } | EnvironmentEffect::ReadChange { .. }) => {
-                panic!("no Gate of this world asks for {effect:?}");
+            EnvironmentEffect::AskGate { promotion, index, binding } => {
+                let opens = !self.fault("webhook says no", 40);
+                let (at, words) = (self.later(5), "said so".to_owned());
+                let event =
+                    EnvironmentEvent::GateAnswered { promotion, index, binding, opens, words, again: None };
+                if self.fault("answer doubled", 5) {
+                    self.inbox.push_back((at, event.clone()));
+                }
+                self.inbox.push_back((at, event));
+            }
+            EnvironmentEffect::ReadChange { promotion, from } => {
+                let changed = if self.fault("change cannot be read", 20) {
+                    Err("the commit is gone".to_owned())
+                } else {
+                    Ok(Changed { paths: vec!["src/main.rs".to_owned()], files: 1, lines: 2 })
+                };
+                let change = ChangeRead { from, changed };
+                self.inbox.push_back((self.now, EnvironmentEvent::ChangeRead { promotion, change }));
             }
             EnvironmentEffect::VerifyHttp { promotion, index } => {
                 let problem = self.fault("check fails", 12).then(|| "503".to_owned());
