@@ -45,37 +45,13 @@ struct Checker<'n> {
 impl Checker<'_> {
     fn visit(&mut self, ast: &Ast) {
         match &ast.node {
-            Node::Literal(_) => {}
-            Node::List(items) => items.iter().for_each(|item| self.visit(item)),
-            Node::Map(entries) => entries.iter().for_each(|(key, value)| {
-                self.visit(key);
-                self.visit(value);
-            }),
             Node::Name(name) => self.name(name, &ast.span),
             Node::Field(of, field) => self.field(of, field, ast),
-            Node::Index(left, right) => {
+            Node::Binary(Operator::Equal | Operator::NotEqual, left, right) => {
+                self.words(left, right);
+                self.words(right, left);
                 self.visit(left);
                 self.visit(right);
-            }
-            Node::Binary(operator, left, right) => {
-                if matches!(operator, Operator::Equal | Operator::NotEqual) {
-                    self.words(left, right);
-                    self.words(right, left);
-                }
-                self.visit(left);
-                self.visit(right);
-            }
-            Node::Not(inner) | Node::Negate(inner) | Node::Has(inner) | Node::Size(inner) => {
-                self.visit(inner)
-            }
-            Node::Ternary(condition, then, otherwise) => {
-                for part in [condition, then, otherwise] {
-                    self.visit(part);
-                }
-            }
-            Node::Method(_, receiver, arguments) => {
-                self.visit(receiver);
-                arguments.iter().for_each(|argument| self.visit(argument));
             }
             Node::Macro(_, list, variable, body) => {
                 self.visit(list);
@@ -83,6 +59,7 @@ impl Checker<'_> {
                 self.visit(body);
                 self.bound.pop();
             }
+            _ => ast.children().into_iter().for_each(|child| self.visit(child)),
         }
     }
 

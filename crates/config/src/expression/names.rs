@@ -24,7 +24,6 @@ struct Checker<'k> {
 impl Checker<'_> {
     fn visit(&mut self, ast: &Ast) {
         match &ast.node {
-            Node::Literal(_) => {}
             Node::Name(name) => self.name(name, ast),
             Node::Field(of, field) => {
                 if let Node::Name(name) = &of.node {
@@ -32,33 +31,13 @@ impl Checker<'_> {
                 }
                 self.visit(of);
             }
-            Node::List(items) => items.iter().for_each(|item| self.visit(item)),
-            Node::Map(entries) => entries.iter().for_each(|(key, value)| {
-                self.visit(key);
-                self.visit(value);
-            }),
-            Node::Index(left, right) | Node::Binary(_, left, right) => {
-                self.visit(left);
-                self.visit(right);
-            }
-            Node::Not(inner) | Node::Negate(inner) | Node::Has(inner) | Node::Size(inner) => {
-                self.visit(inner)
-            }
-            Node::Ternary(condition, then, otherwise) => {
-                for part in [condition, then, otherwise] {
-                    self.visit(part);
-                }
-            }
-            Node::Method(_, receiver, arguments) => {
-                self.visit(receiver);
-                arguments.iter().for_each(|argument| self.visit(argument));
-            }
             Node::Macro(_, list, variable, body) => {
                 self.visit(list);
                 self.bound.push(variable.clone());
                 self.visit(body);
                 self.bound.pop();
             }
+            _ => ast.children().into_iter().for_each(|child| self.visit(child)),
         }
     }
 

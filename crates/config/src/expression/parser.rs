@@ -37,6 +37,25 @@ pub(super) enum Node {
     Macro(Macro, Box<Ast>, String, Box<Ast>),
 }
 
+impl Ast {
+    /// The nodes right below, in the order of the text.
+    pub(super) fn children(&self) -> Vec<&Ast> {
+        match &self.node {
+            Node::Literal(_) | Node::Name(_) => Vec::new(),
+            Node::List(items) => items.iter().collect(),
+            Node::Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
+            Node::Field(of, _) => vec![of],
+            Node::Index(left, right) | Node::Binary(_, left, right) => vec![left, right],
+            Node::Not(inner) | Node::Negate(inner) | Node::Has(inner) | Node::Size(inner) => vec![inner],
+            Node::Ternary(condition, then, otherwise) => vec![condition, then, otherwise],
+            Node::Method(_, receiver, arguments) => {
+                std::iter::once(receiver.as_ref()).chain(arguments).collect()
+            }
+            Node::Macro(_, list, _, body) => vec![list, body],
+        }
+    }
+}
+
 /// An operator between two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
