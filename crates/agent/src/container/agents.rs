@@ -11,7 +11,7 @@ use towpath_model::pipeline::Limits;
 use super::engine::{Engine, EngineError, NoEngine, encoded, text};
 use super::http::Wait;
 use super::image::{self, ImageError};
-use super::spec::{CAPABILITIES, PROCESSES};
+use super::spec::{CAPABILITIES, limit};
 
 /// Which pool a container belongs to, and as whom. No other label of Towpath: an agent that clears away after killed ones
 /// must not see it.
@@ -196,15 +196,7 @@ impl AgentContainer {
                 json!([{ "Type": "bind", "Source": program, "Target": PROGRAM, "ReadOnly": true }]);
         }
         if enforce {
-            host["PidsLimit"] = json!(limits.processes.unwrap_or(PROCESSES));
-            if let Some(memory) = limits.memory {
-                host["Memory"] = json!(memory);
-                // The same number: no swap, so that the limit is one.
-                host["MemorySwap"] = json!(memory);
-            }
-            if let Some(thousandths) = limits.cpu {
-                host["NanoCpus"] = json!(u64::from(thousandths) * 1_000_000);
-            }
+            limit(&mut host, limits);
         }
         json!({
             "Image": image,
@@ -231,6 +223,7 @@ fn is_old(created: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::spec::PROCESSES;
 
     #[test]
     fn a_container_has_no_right_that_reaches_the_host() {

@@ -67,6 +67,19 @@ pub(super) struct Spec {
     pub(super) enforce: bool,
 }
 
+/// Writes limits into the `HostConfig` of a container.
+pub(super) fn limit(host: &mut Value, limits: &Limits) {
+    host["PidsLimit"] = json!(limits.processes.unwrap_or(PROCESSES));
+    if let Some(memory) = limits.memory {
+        host["Memory"] = json!(memory);
+        // The same number: no swap, so that the limit is one.
+        host["MemorySwap"] = json!(memory);
+    }
+    if let Some(thousandths) = limits.cpu {
+        host["NanoCpus"] = json!(u64::from(thousandths) * 1_000_000);
+    }
+}
+
 impl Spec {
     /// The body of the request.
     pub(super) fn to_json(&self) -> Value {
@@ -96,15 +109,7 @@ impl Spec {
             "ExtraHosts": hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>(),
         });
         if *enforce {
-            host["PidsLimit"] = json!(limits.processes.unwrap_or(PROCESSES));
-            if let Some(memory) = limits.memory {
-                host["Memory"] = json!(memory);
-                // The same number: no swap, so that the limit is one.
-                host["MemorySwap"] = json!(memory);
-            }
-            if let Some(thousandths) = limits.cpu {
-                host["NanoCpus"] = json!(u64::from(thousandths) * 1_000_000);
-            }
+            limit(&mut host, limits);
         }
         let mut body = json!({
             "Image": image,
