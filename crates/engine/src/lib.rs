@@ -83,6 +83,7 @@ pub use query::{EnvironmentStatus, Journey, JourneyStep, LogPage};
 pub use retries::RetryInsights;
 pub use search::{LogHit, LogSearch};
 pub use signals::Signals;
+pub use source::app::github_app;
 pub use source::{Delivered, Hint, SourceSecrets};
 
 /// What an engine is made of.
@@ -128,6 +129,7 @@ struct Inner {
     signals: Signals,
     live: live::Live,
     looking: source::Looking,
+    app_tokens: source::app::Made,
     dispatcher: dispatch::Dispatcher,
     web: reqwest::Client,
     /// For checks through the listeners of Environments.
@@ -159,6 +161,7 @@ impl Engine {
             signals: Signals::default(),
             live: live::Live::new(started),
             looking: source::Looking::default(),
+            app_tokens: source::app::Made::default(),
             dispatcher: dispatch::Dispatcher::default(),
             web,
             listeners,

@@ -32,6 +32,9 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 /// How long a forge may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What forges see this program as; GitHub refuses who does not say.
+const AGENT: &str = concat!("towpath/", env!("CARGO_PKG_VERSION"));
+
 /// Something to tell a forge.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -92,14 +95,15 @@ impl Engine {
         let unsent = statuses::unsent(&mut reader, run).await?;
         drop(reader);
         let Some(watched) = watched else { return self.forget(effect).await };
-        let token = self.source_token(&watched)?;
+        let token = self.source_token(&watched).await;
         let mut again = None;
         for Unsent { context, wanted, since, remote } in unsent {
             let news = serde_json::from_str(&wanted)
                 .map_err(|error| EngineError::internal("a commit status could not be read", error))?;
             let told = match &token {
-                Some(token) => self.tell(&watched.source, token, (&news, &remote), (project, run)).await,
-                None => Err(Untold::Never(format!("a token is not sent to {}", watched.source.url))),
+                Ok(Some(token)) => self.tell(&watched.source, token, (&news, &remote), (project, run)).await,
+                Ok(None) => Err(Untold::Never(format!("a token is not sent to {}", watched.source.url))),
+                Err(error) => Err(Untold::Later(chain(error), None)),
             };
             let mut unit = self.begin().await?;
             let old = unit.now.duration_since(since) > GIVE_UP;
@@ -203,14 +207,12 @@ impl Engine {
         let url = format!("{}{path}", api(source.forge, &source.url));
         let token = token.expose_text().unwrap_or_default().trim();
         let asked = self.0.web.request(method, &url).timeout(PATIENCE).json(body);
-        let asked = asked.header("user-agent", concat!("towpath/", env!("CARGO_PKG_VERSION")));
         let asked = match source.forge {
-            Forge::Github => asked
-                .header("authorization", format!("Bearer {token}"))
-                .header("accept", "application/vnd.github+json")
-                .header("x-github-api-version", "2022-11-28"),
-            Forge::Gitlab => asked.header("private-token", token),
-            Forge::Gitea | Forge::None => asked.header("authorization", format!("token {token}")),
+            Forge::Github => as_github_wants(asked, token),
+            Forge::Gitlab => asked.header("user-agent", AGENT).header("private-token", token),
+            Forge::Gitea | Forge::None => {
+                asked.header("user-agent", AGENT).header("authorization", format!("token {token}"))
+            }
         };
         let answer = asked.send().await.map_err(|error| {
             Untold::Later(
@@ -224,6 +226,15 @@ impl Engine {
         judge(code, after.map(SignedDuration::from_secs), &body.chars().take(300).collect::<String>())?;
         Ok(body)
     }
+}
+
+/// Says who asks, and for which version of GitHub's API.
+pub(crate) fn as_github_wants(asked: reqwest::RequestBuilder, token: &str) -> reqwest::RequestBuilder {
+    asked
+        .header("user-agent", AGENT)
+        .header("authorization", format!("Bearer {token}"))
+        .header("accept", "application/vnd.github+json")
+        .header("x-github-api-version", "2022-11-28")
 }
 
 /// A check run where that is wanted and there is such a thing, else a status.
@@ -252,7 +263,7 @@ fn judge(code: StatusCode, after: Option<SignedDuration>, body: &str) -> Result<
 }
 
 /// Where the API of a forge is: at the host of the repository, so that the token goes nowhere else.
-fn api(forge: Forge, url: &SourceUrl) -> String {
+pub(crate) fn api(forge: Forge, url: &SourceUrl) -> String {
     match forge {
         // GitHub's own API has this host, and no other one is taken for it.
         Forge::Github if url.host() == "github.com" => "https://api.github.com".to_owned(),

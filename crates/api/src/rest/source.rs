@@ -35,9 +35,12 @@ pub struct SetSource {
     /// Whether a pull request gets a comment when its Run ends.
     #[serde(default)]
     pub comments: Option<bool>,
-    /// A token for fetching and for statuses; empty takes it away.
+    /// A token for fetching and for statuses; empty takes it away. With `github_app`, the App's private key.
     #[serde(default)]
     pub token: Option<String>,
+    /// The App ID or client ID of a GitHub App, whose tokens are then made when they are needed.
+    #[serde(default)]
+    pub github_app: Option<String>,
     /// A private key for ssh; empty takes it away.
     #[serde(default)]
     pub ssh_key: Option<String>,

@@ -66,6 +66,10 @@ pub struct Options {
     /// Reads a token for fetching and statuses from standard input.
     #[arg(long, conflicts_with = "ssh_key_stdin")]
     token_stdin: bool,
+    /// The App ID or client ID of a GitHub App that is installed at the repository: its private key is read from standard input,
+    /// and its tokens are made when they are needed.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["token_stdin", "ssh_key_stdin"])]
+    github_app: Option<String>,
     /// Reads a private ssh key from standard input.
     #[arg(long)]
     ssh_key_stdin: bool,
@@ -82,9 +86,19 @@ impl Options {
     /// # Errors
     /// When standard input cannot be read.
     pub fn ask(self, url: Option<String>) -> anyhow::Result<SetSource> {
-        let Self { forge, poll, fork_runs, statuses, context, comments, token_stdin, ssh_key_stdin } = self;
+        let Self {
+            forge,
+            poll,
+            fork_runs,
+            statuses,
+            context,
+            comments,
+            token_stdin,
+            github_app,
+            ssh_key_stdin,
+        } = self;
         let mut said = String::new();
-        if token_stdin || ssh_key_stdin {
+        if token_stdin || ssh_key_stdin || github_app.is_some() {
             std::io::stdin()
                 .take(64 << 10)
                 .read_to_string(&mut said)
@@ -100,7 +114,8 @@ impl Options {
             statuses,
             context,
             comments,
-            token: token_stdin.then(|| said.clone()),
+            token: (token_stdin || github_app.is_some()).then(|| said.clone()),
+            github_app,
             ssh_key: ssh_key_stdin.then_some(said),
         })
     }

@@ -126,7 +126,7 @@ impl Engine {
         watched: &Watched,
         hints: &[(String, Hint)],
     ) -> Result<Vec<String>, EngineError> {
-        let mirror = self.mirror(project, watched)?;
+        let mirror = self.mirror(project, watched).await?;
         let failed = |why: String| EngineError::refused(format!("{}: {why}", watched.source.url));
         let forge = watched.source.forge;
         let patterns: &[&str] = match (forge, watched.source.poll) {
@@ -211,7 +211,7 @@ impl Engine {
         Ok(vec![text])
     }
 
-    fn mirror<'w>(&self, project: &Project, watched: &'w Watched) -> Result<Mirror<'w>, EngineError> {
+    async fn mirror<'w>(&self, project: &Project, watched: &'w Watched) -> Result<Mirror<'w>, EngineError> {
         let url = &watched.source.url;
         let repositories = &self.0.parts.repositories;
         if url.scheme() == Scheme::File {
@@ -230,7 +230,7 @@ impl Engine {
         };
         Ok(Mirror {
             url,
-            token: self.source_token(watched)?,
+            token: self.source_token(watched).await?,
             key,
             repository: git::repository(repositories, &project.name).0,
             known_hosts: repositories.join(format!(".{}.known-hosts", project.name)),

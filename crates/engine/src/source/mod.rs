@@ -3,6 +3,7 @@
 //! Nothing that a webhook says is believed but where to look: refs are read from the source itself, and so is whether a
 //! pull request comes from the repository or from a fork.
 
+pub(crate) mod app;
 mod look;
 mod mirror;
 mod pull;
@@ -55,7 +56,7 @@ pub enum Delivered {
 /// New values for the secrets of a source; what is `None` stays.
 #[derive(Debug, Default)]
 pub struct SourceSecrets {
-    /// The token; empty takes it away.
+    /// The token, or what [`github_app`] makes of an App; empty takes it away.
     pub token: Option<SecretValue>,
     /// The SSH key; empty takes it away.
     pub ssh_key: Option<SecretValue>,
@@ -127,6 +128,7 @@ impl Engine {
         let entry = Entry::new("source-set", person.actor(), text);
         unit.record(Some(project), None, &format!("project:{project}"), entry).await?;
         unit.commit().await?;
+        self.0.app_tokens.forget(project).await;
         self.signals().sources.notify_one();
         Ok(())
     }
@@ -197,11 +199,6 @@ impl Engine {
         let scope = scope(&watched.project);
         let open = |sealed: &Vec<u8>| self.0.parts.vault.open(place(&scope, which), sealed);
         Ok(sealed.as_ref().map(open).transpose()?)
-    }
-
-    /// The token of a source, where it may be sent there.
-    pub(crate) fn source_token(&self, watched: &Watched) -> Result<Option<SecretValue>, EngineError> {
-        if watched.source.url.takes_a_token() { self.unsealed(watched, Sealed::Token) } else { Ok(None) }
     }
 }
 

@@ -84,7 +84,13 @@ fn serve(
     let body = String::from_utf8_lossy(&body).into_owned();
     let is_post = line.starts_with("POST") || line.starts_with("PATCH");
     asked.lock().unwrap().push(Asked { line: line.trim().to_owned(), authorization, body });
-    let (status, content): (String, Vec<u8>) = if is_post {
+    let (status, content): (String, Vec<u8>) = if path == "/api/v3/repos/o/r/installation" {
+        ("200 OK".to_owned(), b"{\"id\":77}".to_vec())
+    } else if path == "/api/v3/app/installations/77/access_tokens" {
+        let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let made = serde_json::json!({ "token": "ghs_minted", "expires_at": until });
+        ("201 Created".to_owned(), made.to_string().into_bytes())
+    } else if is_post {
         let mut answers = answers.lock().unwrap();
         let status = if answers.is_empty() { "201 Created" } else { answers.remove(0) };
         (status.to_owned(), b"{\"id\":4}".to_vec())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
 use tempfile::TempDir;
 use towpath_artifact::SecretValue;
 use towpath_engine::{Delivered, Hint, SourceSecrets};
@@ -269,7 +270,11 @@ fn check_runs_are_made_once_then_changed_and_a_status_stands_in_where_they_are_r
     let said = "::error file=cart.rs,line=7::the till is open".to_owned();
     world.agent.reports.insert("test".to_owned(), vec![(ReportKind::Annotations, said)]);
     world.agent.fates.insert("test".to_owned(), Fate::Fails);
-    set(&world, &Source { statuses: Statuses::Checks, ..source(&forge.url()) }, Some("hunter2"));
+    let key = std::process::Command::new("openssl").args(["genrsa", "2048"]).output();
+    let key = key.expect("openssl makes the App's key; install it with: apt-get install openssl").stdout;
+    let app = towpath_engine::github_app("42", &String::from_utf8(key).unwrap()).unwrap();
+    let checks = Source { statuses: Statuses::Checks, ..source(&forge.url()) };
+    set(&world, &checks, app.expose_text());
     world.until("the first look", |world| {
         world.run(world.engine.source(&shop())).unwrap()?.contact_at.map(|_| ())
     });
@@ -298,6 +303,18 @@ fn check_runs_are_made_once_then_changed_and_a_status_stands_in_where_they_are_r
     world.until("that of the run is, too", |_| {
         asked("towpath/push").last().is_some_and(|(_, body)| body["conclusion"] == "failure").then_some(())
     });
+
+    // As GitHub sees it: a token of the App's installation, made once, and never the App's own word.
+    let asked_with = |start: &str| -> Vec<String> {
+        let asked = forge.asked.lock().unwrap();
+        let fits = asked.iter().filter(|asked| asked.line.contains(start));
+        fits.filter_map(|asked| asked.authorization.clone()).collect()
+    };
+    assert_eq!(asked_with("/access_tokens").len(), 1);
+    assert!(asked_with("/access_tokens")[0].starts_with("Bearer ey"));
+    assert!(asked_with("/check-runs").iter().all(|said| said == "Bearer ghs_minted"));
+    let basic = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode("oauth2:ghs_minted"));
+    assert!(asked_with("/o/r.git/").iter().all(|said| *said == basic));
 
     // A token that may not write check runs.
     forge.answers.lock().unwrap().push("403 Forbidden");

@@ -47,7 +47,8 @@ pub(super) async fn set(
 ) -> Result<Json<Source>, Problem> {
     let _permit = principal.may(Action::ManageSecrets, Some(&project))?;
     let before = app.engine.source(&project).await?.map(|watched| watched.source);
-    let SetSource { url, forge, poll, fork_runs, statuses, context, comments, token, ssh_key } = new;
+    let SetSource { url, forge, poll, fork_runs, statuses, context, comments, token, github_app, ssh_key } =
+        new;
     let given = url.as_deref().map(SourceUrl::parse).transpose();
     let given = given.map_err(|error| Problem::invalid(error.to_string()))?;
     let url = given.clone().or(before.as_ref().map(|before| before.url.clone()));
@@ -83,7 +84,21 @@ pub(super) async fn set(
         comments: comments.or(before.as_ref().map(|before| before.comments)).unwrap_or(false),
     };
     let secret = |text: Option<String>| text.map(|text| SecretValue::new(text.trim().as_bytes().to_vec()));
-    let secrets = SourceSecrets { token: secret(token), ssh_key: secret(ssh_key), hook: None };
+    let token = match github_app {
+        Some(id) if source.forge == Forge::Github => {
+            let made = towpath_engine::github_app(&id, token.as_deref().unwrap_or_default());
+            Some(made.map_err(Problem::invalid)?)
+        }
+        Some(_) => {
+            return Err(Problem::invalid(format!(
+                "a GitHub App belongs to GitHub, and {} is said to be {}; `forge` says what it is",
+                source.url,
+                source.forge.word()
+            )));
+        }
+        None => secret(token),
+    };
+    let secrets = SourceSecrets { token, ssh_key: secret(ssh_key), hook: None };
     app.engine.set_source(&project, &source, secrets, &principal.person(Some(&project))).await?;
     Ok(Json(wire(&app, &project).await?))
 }
