@@ -147,6 +147,11 @@ impl LocalRunner {
             limits: job.limits,
             ..Policy::for_attempt(&place.root, &self.data, self.cache.clone(), job.network)
         };
+        let directory = |path: &Path| {
+            executor::make_directory(path)
+                .map_err(|source| PrepareError::Directory { path: path.to_owned(), source })
+        };
+        directory(&place.root)?;
         job.source.copy_into(&place.source)?;
         if !job.inputs.is_empty() {
             let store = ContentStore::open(&self.artifacts).map_err(PrepareError::Store)?;
@@ -155,8 +160,7 @@ impl LocalRunner {
                     .map_err(|source| PrepareError::Input { name: input.name.clone(), source })?;
             }
         }
-        std::fs::create_dir_all(&place.scratch)
-            .map_err(|source| PrepareError::Directory { path: place.scratch.clone(), source })?;
+        directory(&place.scratch)?;
         if !self.isolation.is_host() || job.containers.image.is_some() {
             policy.prepare_cache().map_err(PrepareError::Cache)?;
         }

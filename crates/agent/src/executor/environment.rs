@@ -78,7 +78,7 @@ pub(crate) fn base(attempt: &Attempt<'_>) -> BTreeMap<OsString, OsString> {
     let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
     let mut env: BTreeMap<OsString, OsString> = inherited.collect();
     // A Step can say `towpath test split` wherever the agent's program lies.
-    if let Some(directory) = own_program().as_deref().and_then(Path::parent) {
+    if let Some(directory) = own_program().and_then(Path::parent) {
         let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
         let known = std::env::split_paths(&path).any(|known| known == directory);
         let all = std::env::split_paths(&path).chain((!known).then(|| directory.to_owned()));

@@ -460,7 +460,7 @@ impl<'a> Running<'a> {
 }
 
 /// Makes a directory, and those above it only where they are missing.
-fn make_directory(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> std::io::Result<()> {
     match std::fs::create_dir(path) {
         Err(_) => std::fs::create_dir_all(path),
         made => made,

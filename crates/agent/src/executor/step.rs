@@ -104,9 +104,8 @@ pub(super) fn prepare(
     let output_file = attempt.scratch.join(format!("outputs/{index}"));
     let directory = directory_of(attempt.directory, step.directory.as_deref())?;
     let environment = environment::of_step(attempt, step, &output_file, services);
-    for file in [output_file.clone(), annotations_of(&output_file)] {
-        write_new(&file, "").map_err(|source| StepError::Script { path: file, source })?;
-    }
+    // Some tools refuse to append to a file that is not there yet. The one of annotations is made by whoever has some.
+    write_new(&output_file, "").map_err(|source| StepError::Script { path: output_file.clone(), source })?;
     let (program, words) = command_line(attempt, index, step)?;
     let program = match cell.starts_directly() {
         true => full_path(program, environment.get(OsStr::new("PATH"))),

@@ -1,6 +1,8 @@
 //! From the limits of a Job to what this host can keep: control groups where there are some, else what each process
 //! may use; refused where neither can.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 use towpath_model::JobLimits;
 
@@ -110,16 +112,19 @@ fn is_root() -> bool {
 }
 
 fn default_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kilobytes: u64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    let all = kilobytes * 1024;
-    all.checked_sub((all / 10).max(LEFT_FOR_THE_HOST))
+    /// The kernel counts it at each look, which takes longer than all else that is decided here.
+    static ALL: LazyLock<Option<u64>> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let kilobytes: u64 = text
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:"))?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()?;
+        Some(kilobytes * 1024)
+    });
+    (*ALL).and_then(|all| all.checked_sub((all / 10).max(LEFT_FOR_THE_HOST)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal at most")]

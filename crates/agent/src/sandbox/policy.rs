@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -93,7 +94,7 @@ impl Policy {
     pub fn for_attempt(attempt: &Path, data: &Path, cache: Option<PathBuf>, network: bool) -> Self {
         let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         readable.extend(toolchains());
-        readable.extend(own_program());
+        readable.extend(own_program().map(Path::to_owned));
         let mut writable: Vec<PathBuf> = WRITABLE.iter().map(|path| attempt.join(path)).collect();
         writable.extend(cache.clone());
         Self {
@@ -231,9 +232,14 @@ fn rustup_home() -> Option<PathBuf> {
 }
 
 /// The file of this program, where it is the `towpath` that a Step may want to call.
-pub(crate) fn own_program() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
-    program.file_name().is_some_and(|name| name == "towpath").then_some(program)
+///
+/// Asked for once: after an upgrade the kernel would call it deleted, and the new one lies in the same place.
+pub(crate) fn own_program() -> Option<&'static Path> {
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let program = std::env::current_exe().ok()?;
+        program.file_name().is_some_and(|name| name == "towpath").then_some(program)
+    });
+    PROGRAM.as_deref()
 }
 
 /// Toolchains outside the system directories: what is in PATH, and what rustup keeps.
