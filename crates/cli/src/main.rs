@@ -260,6 +260,20 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Revokes a release: it starts nowhere any more, and what of it waits ends.
+    Revoke {
+        #[command(flatten)]
+        args: command::revoke::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lets a revoked release start again.
+    Unrevoke {
+        #[command(flatten)]
+        args: command::revoke::UnrevokeArgs,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Shows what serves in each environment of a project, since when, how it does, and what waits for what.
     Status {
         /// The project, or one of its environments as `shop/production`.
@@ -307,6 +321,14 @@ enum RemoteCommand {
         args: command::lift::Args,
         #[command(flatten)]
         remote: Remote,
+    },
+    /// Withdraws what waits for an environment.
+    Withdraw {
+        #[command(flatten)]
+        said: Said,
+        /// Of several that wait, the one of this version.
+        #[arg(long)]
+        version: Option<String>,
     },
     /// Stops an environment where it is.
     Hold(Said),
@@ -463,6 +485,11 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Lift { args, remote } => command::lift::run(args, &remote).await,
         RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,
+        RemoteCommand::Revoke { args, remote } => command::revoke::revoke(args, &remote).await,
+        RemoteCommand::Unrevoke { args, remote } => command::revoke::unrevoke(args, &remote).await,
+        RemoteCommand::Withdraw { said: Said { place, comment, remote }, version } => {
+            env::withdraw(&place, version.as_deref(), comment, &remote).await
+        }
         RemoteCommand::Hold(Said { place, comment, remote }) => env::hold(&place, comment, &remote).await,
         RemoteCommand::Resume { args, remote } => command::resume::run(args, &remote).await,
         RemoteCommand::Rollback { to, anyway, said: Said { place, comment, remote } } => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use towpath_model::JobName;
+use towpath_model::intake::Promote;
 use towpath_model::pipeline::{Pipeline, Stage};
 
 use crate::diagnostic::{Problem, Report, closest};
@@ -45,7 +46,7 @@ pub(crate) fn check_route(pipeline: &Pipeline, places: &Places, report: &Report<
             .hint("for example `workloads: { shop: { artifact: shop, command: ./shop } }`");
             report.at(&place, problem);
         }
-        if index > 0 && stage.needs.is_empty() && stage.automatic {
+        if index > 0 && stage.needs.is_empty() && stage.promote == Promote::Automatic {
             let problem = Problem::warning(
                 "parallel-stage",
                 format!(

@@ -20,6 +20,7 @@ mod database;
 mod demand;
 pub(crate) mod environment;
 mod gate;
+mod intake;
 mod job;
 mod limits;
 mod listener;

@@ -9,6 +9,7 @@ pub(crate) mod container;
 pub(crate) mod demand;
 pub(crate) mod environment;
 pub(crate) mod gate;
+pub(crate) mod intake;
 pub(crate) mod limits;
 pub(crate) mod need;
 pub(crate) mod pipeline;

@@ -136,7 +136,7 @@ stages:
   - name: production
     needs: [dev]
     environments: [production]
-    automatic: false
+    promote: { schedule: 0 9 * * mon-thu, timezone: Europe/Berlin }
     gates:
       - approval:
           by: [ops]
@@ -186,6 +186,10 @@ tls:
   redirect: 80
 preview: 8081
 allow: { refs: [refs/heads/main] }
+promote: { schedule: "@daily", timezone: Europe/Berlin }
+queue: queued
+after_rollback: bisect
+unrevoke: together
 gates:
   - approval: { by: "@ann" }
   - upstream: { project: payments, environment: production, at_least: 1.4.0, same_commit: true, expires: 2d }
@@ -258,6 +262,7 @@ fn every_key_of_the_schema_is_read() {
     assert_eq!(pipeline["jobs"][4]["retry"]["attempts_lost"], 4);
     assert_eq!(pipeline["stages"][3]["analysis"]["error_rate"]["max"], 0.04);
     assert_eq!(pipeline["stages"][3]["on_failure"], "hold");
+    assert_eq!(pipeline["stages"][3]["promote"]["scheduled"]["timezone"], "Europe/Berlin");
     assert_eq!(pipeline["stages"][3]["strategy"]["steps"][0]["weight"], 50);
     assert_eq!(pipeline["workloads"][0]["limits"]["cpu"], 2000);
 

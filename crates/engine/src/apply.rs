@@ -13,7 +13,7 @@ use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
 use towpath_model::{Digest, EnvironmentKey, ProjectName};
 use towpath_store::core::documents::{self, Document};
-use towpath_store::core::{environments, projects};
+use towpath_store::core::{environments, projects, revocations};
 
 use crate::passable::Unpassable;
 use crate::policy_changes::Proposal;
@@ -166,8 +166,9 @@ impl Unit<'_> {
         let environment =
             Environment::new(Policy { version: 1, document, editors: editors.clone() }, config, self.now);
         // Nobody has approved anything under this policy yet, so whoever wrote it is free to approve by it.
-        let environment =
-            Environment { policy: Policy { editors: BTreeSet::new(), ..environment.policy }, ..environment };
+        let revoked = revocations::of_project(&mut self.tx, &key.project).await?;
+        let policy = Policy { editors: BTreeSet::new(), ..environment.policy };
+        let environment = Environment { policy, revoked, ..environment };
         self.store_environment(&environment).await?;
         self.keep(&key, 1, source, &person.login).await?;
         self.routes_changed().await?;
@@ -331,6 +332,13 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
     differ("preview", preview(old), preview(new));
     differ("tls", certificates(old), certificates(new));
     differ("tls.redirect", redirect(old), redirect(new));
+    let promote = |document: &EnvironmentDocument| document.intake.promote.words();
+    differ("promote", promote(old), promote(new));
+    differ("queue", old.intake.queue.word().to_owned(), new.intake.queue.word().to_owned());
+    let after = |document: &EnvironmentDocument| document.intake.after_rollback.word().to_owned();
+    differ("after_rollback", after(old), after(new));
+    let unrevoke = |document: &EnvironmentDocument| document.intake.unrevoke.word().to_owned();
+    differ("unrevoke", unrevoke(old), unrevoke(new));
     differ("allow.refs", old.allow.refs.join(", "), new.allow.refs.join(", "));
     let names = |document: &EnvironmentDocument| {
         let names: Vec<&str> =

@@ -44,8 +44,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let environment = environments::find(&mut *self.db().reader().await?, key).await?;
         let Some(environment) = environment else { return self.forget(effect).await };
-        let waiting =
-            environment.waiting.as_ref().filter(|waiting| waiting.id == id && waiting.binding() == binding);
+        let waiting = environment.in_line().find(|waiting| waiting.id == id && waiting.binding() == binding);
         let Some(waiting) = waiting else { return self.forget(effect).await };
         // The Environment's own Gates come first in the plan; what they name, its secrets are for.
         let own = index < environment.policy.document.gates.len();
@@ -167,8 +166,7 @@ impl Engine {
         from: String,
     ) -> Result<(), EngineError> {
         let environment = environments::find(&mut *self.db().reader().await?, key).await?;
-        let waiting =
-            environment.and_then(|environment| environment.waiting).filter(|waiting| waiting.id == id);
+        let waiting = environment.as_ref().and_then(|known| known.in_line().find(|waiting| waiting.id == id));
         let Some(waiting) = waiting else { return self.forget(effect).await };
         let repository = git::repository(&self.0.parts.repositories, &key.project);
         let read = repository.change(&from, &waiting.revision.commit, MAX_PATHS).await?;

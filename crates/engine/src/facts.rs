@@ -61,7 +61,7 @@ async fn elsewhere(
     environment: &Environment,
     asked: Option<&NewPromotion>,
 ) -> Result<Elsewhere, EngineError> {
-    let waiting = environment.waiting.iter().map(|waiting| (&waiting.plan, waiting.revision.release));
+    let waiting = environment.in_line().map(|waiting| (&waiting.plan, waiting.revision.release));
     let plans = waiting.chain(asked.map(|new| (&new.plan, new.revision.release)));
     let (mut upstreams, mut passed) = (BTreeMap::new(), BTreeMap::new());
     for (plan, release) in plans {

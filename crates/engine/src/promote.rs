@@ -58,10 +58,12 @@ impl Engine {
         }
         let new = route::new_promotion(&environment, &release, &stage, person.actor())
             .map_err(EngineError::refused)?;
+        let older_than = unit.runs_newer(&environment, &release).await?;
         let new = NewPromotion {
             id: PromotionId(uuid::Uuid::now_v7()),
             comment: request.comment.clone(),
             override_quarantine: request.override_quarantine,
+            older_than,
             ..new
         };
         let environment =
@@ -128,7 +130,7 @@ impl Engine {
         self.environment_order(key, event).await
     }
 
-    /// Lets an Environment, and a held Rollout, go on.
+    /// Lets an Environment, and a held Rollout, go on. What the hold kept away is offered again.
     ///
     /// # Errors
     /// When nothing is on hold.
@@ -138,8 +140,16 @@ impl Engine {
         reason: &str,
         person: &Person,
     ) -> Result<Environment, EngineError> {
+        let mut unit = self.begin().await?;
+        let hold = unit.environment(key).await?.hold;
         let event = EnvironmentEvent::ResumeRequested { actor: person.actor(), reason: reason.to_owned() };
-        self.environment_order(key, event).await
+        let mut environment = unit.environment_event(key, event).await?;
+        if let Some(hold) = hold {
+            unit.offer_again(&environment, &hold).await?;
+            environment = unit.environment(key).await?;
+        }
+        unit.commit().await?;
+        Ok(environment)
     }
 
     /// Withdraws a waiting Promotion.
@@ -218,6 +228,17 @@ impl Engine {
 }
 
 impl crate::unit::Unit<'_> {
+    /// The version that runs, where it was sealed after a Release.
+    async fn runs_newer(
+        &mut self,
+        environment: &Environment,
+        release: &releases::Release,
+    ) -> Result<Option<String>, EngineError> {
+        let Some(current) = &environment.current else { return Ok(None) };
+        let runs = releases::find(&mut self.tx, current.revision.release).await?;
+        Ok(runs.filter(|runs| runs.created_at > release.created_at).map(|runs| runs.version))
+    }
+
     /// Gives an Environment the configuration that its document and its secrets make now; if that is a new one,
     /// proposes it for the Release that runs there.
     pub(crate) async fn refresh_config(
@@ -246,7 +267,7 @@ impl crate::unit::Unit<'_> {
         actor: Actor,
     ) -> Result<(), EngineError> {
         let running = environment.current.as_ref().map(|current| &current.revision);
-        let waiting = environment.waiting.as_ref().map(|waiting| &waiting.revision);
+        let waiting = environment.in_line().last().map(|waiting| &waiting.revision);
         let Some(base) = waiting.or(running.filter(|_| environment.active.is_none())) else { return Ok(()) };
         if base.config == environment.config {
             return Ok(());
@@ -268,6 +289,7 @@ impl crate::unit::Unit<'_> {
             actor,
             comment: String::new(),
             override_quarantine: false,
+            older_than: None,
         };
         let version = &release.version;
         let what = format!("{version} with the new configuration");
@@ -304,7 +326,7 @@ impl crate::unit::Unit<'_> {
     }
 }
 
-fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> NewPromotion {
+pub(crate) fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> NewPromotion {
     NewPromotion {
         id: PromotionId(uuid::Uuid::now_v7()),
         revision,
@@ -324,6 +346,7 @@ fn rollback_promotion(revision: Revision, comment: &str, person: &Person) -> New
         actor: person.actor(),
         comment: comment.to_owned(),
         override_quarantine: true,
+        older_than: None,
     }
 }
 
@@ -341,10 +364,12 @@ fn check_databases(environment: &Environment, back: &Revision) -> Result<(), Eng
 
 fn way_back<'e>(environment: &'e Environment, to: Option<&str>) -> Result<&'e Revision, EngineError> {
     let key = &environment.key;
-    let mut past = environment.history.iter().map(|deployment| &deployment.revision);
+    let past = environment.history.iter().map(|deployment| &deployment.revision);
     let Some(to) = to else {
-        return past.next().ok_or_else(|| {
-            EngineError::refused(format!("nothing ran in {key} before; there is no way back"))
+        return environment.way_back().ok_or_else(|| {
+            let nothing =
+                if environment.history.is_empty() { "nothing ran" } else { "only revoked releases ran" };
+            EngineError::refused(format!("{nothing} in {key} before; there is no way back"))
         });
     };
     let current = environment.current.iter().map(|deployment| &deployment.revision);

@@ -251,7 +251,7 @@ impl Engine {
     pub async fn offered(&self, environment: &Environment) -> Result<Option<String>, EngineError> {
         let mut db = self.db().snapshot().await?;
         let newest = crate::route::newest_for(&mut db, environment).await?.map(|(release, _)| release);
-        let coming = [&environment.active, &environment.waiting].into_iter().flatten();
+        let coming = environment.active.iter().chain(environment.in_line());
         let known = coming.map(|promotion| &promotion.revision);
         let known = known.chain(environment.current.iter().map(|current| &current.revision));
         let known: Vec<Digest> = known.map(|revision| revision.release).collect();

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use towpath_artifact::Revision as RevisionName;
 use towpath_model::environment::{
-    Environment, EnvironmentEvent, NewPromotion, Outcome, Promotion, PromotionKind, PromotionPlan, Revision,
+    Environment, EnvironmentEvent, Hold, NewPromotion, Outcome, Promotion, PromotionKind, PromotionPlan,
+    Revision,
 };
+use towpath_model::intake;
 use towpath_model::migration;
 use towpath_model::pattern::fits;
 use towpath_model::pipeline::{Gate, Stage};
@@ -40,7 +42,10 @@ impl Engine {
                 unit.go_on(promotion.revision.release).await?;
                 unit.wake_soaks(key).await?;
             }
+            unit.name_suspects(key, &promotion).await?;
+            unit.try_suspect(key).await?;
             unit.catch_up_config(key, &promotion).await?;
+            unit.offer_untried(key).await?;
         }
         outbox::remove(&mut unit.tx, effect).await?;
         unit.commit().await
@@ -58,7 +63,7 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Proposes a Release to every automatic Stage whose turn it is.
+    /// Proposes a Release wherever it is its turn and it comes by itself.
     async fn go_on(&mut self, digest: Digest) -> Result<(), EngineError> {
         let Some(release) = releases::find(&mut self.tx, digest).await? else { return Ok(()) };
         let passed = self.passed(digest).await?;
@@ -68,7 +73,7 @@ impl Unit<'_> {
             .map(|promotion| promotion.environment.environment)
             .collect();
         for stage in release.route.stages.clone() {
-            if !stage.automatic || missing(&release, &stage, &passed).is_some() {
+            if missing(&release, &stage, &passed).is_some() {
                 continue;
             }
             for name in stage.environments.iter().filter(|name| !tried.contains(name)) {
@@ -81,11 +86,51 @@ impl Unit<'_> {
     /// An Environment is new: the newest Release that may enter it does, where its Stage takes Releases by itself.
     pub(crate) async fn offer_newest(&mut self, environment: &Environment) -> Result<(), EngineError> {
         match newest_for(&mut self.tx, environment).await? {
-            Some((release, stage)) if stage.automatic => {
-                self.propose(&release, &stage, &environment.key.environment).await
-            }
-            Some(_) | None => Ok(()),
+            Some((release, stage)) => self.propose(&release, &stage, &environment.key.environment).await,
+            None => Ok(()),
         }
+    }
+
+    /// A hold has ended: what it kept away comes now, unless a person promotes there. What a rollback left does not.
+    pub(crate) async fn offer_again(
+        &mut self,
+        environment: &Environment,
+        hold: &Hold,
+    ) -> Result<(), EngineError> {
+        let free =
+            environment.hold.is_none() && environment.active.is_none() && environment.waiting.is_none();
+        let Some(current) = environment.current.as_ref().filter(|_| free) else { return Ok(()) };
+        let Some(runs) = releases::find(&mut self.tx, current.revision.release).await? else { return Ok(()) };
+        let Some((release, stage)) = newest_for(&mut self.tx, environment).await? else { return Ok(()) };
+        let kept_away = hold.promotion.is_some() || release.created_at > hold.at;
+        let by_hand = *intake::promote(Some(&environment.policy.document), &stage) == intake::Promote::Manual;
+        if release.created_at <= runs.created_at || !kept_away || by_hand {
+            return Ok(());
+        }
+        match new_promotion(environment, &release, &stage, Actor::Towpath) {
+            // It may have been proposed before, and superseded by what a person wanted.
+            Ok(new) => {
+                let id = PromotionId(uuid::Uuid::now_v7());
+                self.request_or_note(&environment.key, NewPromotion { id, ..new }, &release.version).await
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Proposes the newest Release where it was kept away when its turn came, as by a line that was full or a hold that is over.
+    async fn offer_untried(&mut self, key: &EnvironmentKey) -> Result<(), EngineError> {
+        let environment = self.environment(key).await?;
+        let free =
+            environment.hold.is_none() && environment.active.is_none() && environment.waiting.is_none();
+        let Some(current) = environment.current.as_ref().filter(|_| free) else { return Ok(()) };
+        let Some(runs) = releases::find(&mut self.tx, current.revision.release).await? else { return Ok(()) };
+        let Some((release, stage)) = newest_for(&mut self.tx, &environment).await? else { return Ok(()) };
+        let tried = promotions::of_release(&mut self.tx, release.digest).await?;
+        let tried = tried.iter().any(|promotion| promotion.environment == *key);
+        if tried || release.created_at <= runs.created_at {
+            return Ok(());
+        }
+        self.propose(&release, &stage, &key.environment).await
     }
 
     async fn propose(
@@ -95,7 +140,12 @@ impl Unit<'_> {
         name: &EnvironmentName,
     ) -> Result<(), EngineError> {
         let key = EnvironmentKey { project: release.project.clone(), environment: name.clone() };
-        let Some(environment) = environments::find(&mut self.tx, &key).await? else {
+        let known = environments::find(&mut self.tx, &key).await?;
+        let document = known.as_ref().map(|environment| &environment.policy.document);
+        if *intake::promote(document, stage) == intake::Promote::Manual {
+            return Ok(());
+        }
+        let Some(environment) = known else {
             let reason = format!("{key} has no document yet; `towpath apply` makes it");
             return self.not_proposed(&key, release.digest, &release.version, &reason).await;
         };
@@ -113,7 +163,7 @@ impl Unit<'_> {
     /// What runs in an Environment has changed: soaks elsewhere in the Project look again.
     async fn wake_soaks(&mut self, key: &EnvironmentKey) -> Result<(), EngineError> {
         for other in environments::all(&mut self.tx, Some(&key.project)).await? {
-            let soaks = other.waiting.iter().flat_map(|waiting| &waiting.plan.gates);
+            let soaks = other.in_line().flat_map(|waiting| &waiting.plan.gates);
             let concerned = soaks.into_iter().any(|gate| looks_at(gate, &key.environment));
             if concerned {
                 self.environment_event(&other.key, EnvironmentEvent::Looked).await?;
@@ -156,6 +206,7 @@ pub(crate) async fn newest_for(
         let Some(stage) = release.route.stages.iter().find(here).cloned() else { continue };
         let allowed = new_promotion(environment, &release, &stage, Actor::Towpath);
         let allowed = allowed.is_ok_and(|new| !environment.quarantine.contains_key(&new.revision.digest));
+        let allowed = allowed && !environment.revoked.contains_key(&release.digest);
         if allowed && missing(&release, &stage, &passed(db, release.digest).await?).is_none() {
             return Ok(Some((release, stage)));
         }
@@ -209,6 +260,7 @@ pub(crate) fn new_promotion(
         actor,
         comment: String::new(),
         override_quarantine: false,
+        older_than: None,
     })
 }
 
@@ -230,9 +282,11 @@ pub(crate) fn revision(release: &Release, config: Digest) -> Revision {
 
 /// What the commit wishes under what the Environment demands.
 pub(crate) fn plan(environment: &Environment, stage: &Stage) -> PromotionPlan {
+    let document = &environment.policy.document;
+    let schedule = intake::schedule(Some(document), stage);
     PromotionPlan {
         stage: stage.name.clone(),
-        gates: environment.policy.document.gates.iter().chain(&stage.gates).cloned().collect(),
+        gates: document.gates.iter().chain(&stage.gates).cloned().chain(schedule).collect(),
         strategy: stage.strategy.clone(),
         analysis: stage.analysis.clone(),
         verify: stage.before.iter().chain(&stage.verify).cloned().collect(),

@@ -228,8 +228,8 @@ impl Unit<'_> {
     pub(crate) async fn store_environment(&mut self, environment: &Environment) -> Result<(), EngineError> {
         let wakeup = environment.next_wakeup(self.now).map(|wakeup| wakeup.at);
         environments::put(&mut self.tx, environment, wakeup).await?;
-        for promotion in [&environment.waiting, &environment.active, &environment.next].into_iter().flatten()
-        {
+        let moving = [&environment.active, &environment.next].into_iter().flatten();
+        for promotion in moving.chain(environment.in_line()) {
             promotions::put(&mut self.tx, promotion).await?;
         }
         self.clock_changed();

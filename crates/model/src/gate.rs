@@ -226,6 +226,7 @@ impl Gate {
             Self::Hold(_) => "hold",
             Self::Delay(_) => "delay",
             Self::Upstream(_) => "upstream",
+            Self::Schedule(_) => "schedule",
         }
     }
 
@@ -252,6 +253,7 @@ impl Gate {
             Self::Hold(gate) => gate.words(),
             Self::Delay(gate) => gate.words(),
             Self::Upstream(gate) => gate.words(),
+            Self::Schedule(cron) => format!("the next time of {cron}"),
         }
     }
 }

@@ -9,10 +9,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Image, ImageBuild, Service};
+use crate::cron::Cron;
 use crate::evidence::EvidenceGate;
 use crate::gate::LONG_PATIENCE;
 pub use crate::gate::{DelayGate, ExpressionGate, HoldGate, MetricGate, UpstreamGate, WebhookGate, When};
 use crate::input::Input;
+use crate::intake::Promote;
 use crate::matrix::Cell;
 use crate::migration::Database;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
@@ -438,7 +440,8 @@ pub struct Stage {
     /// Where it deploys; one Promotion each.
     pub environments: Vec<EnvironmentName>,
     /// Whether a Release is promoted here by itself once `needs` have passed.
-    pub automatic: bool,
+    #[serde(default, alias = "automatic", deserialize_with = "crate::intake::read")]
+    pub promote: Promote,
     /// Gates that the commit adds to the Environment's own.
     pub gates: Vec<Gate>,
     /// How the Workloads get there.
@@ -482,6 +485,8 @@ pub enum Gate {
     Delay(DelayGate),
     /// Another Environment is far enough.
     Upstream(UpstreamGate),
+    /// What comes by itself starts at the next of these times. No `gates` write it: `promote: { schedule: … }` does.
+    Schedule(Cron),
 }
 
 impl Gate {
@@ -499,7 +504,8 @@ impl Gate {
             | Self::Expression(_)
             | Self::Hold(_)
             | Self::Delay(_)
-            | Self::Upstream(_) => None,
+            | Self::Upstream(_)
+            | Self::Schedule(_) => None,
         }
     }
 
@@ -517,7 +523,8 @@ impl Gate {
             | Self::Metric(_)
             | Self::Expression(_)
             | Self::Delay(_)
-            | Self::Upstream(_) => None,
+            | Self::Upstream(_)
+            | Self::Schedule(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::intake::{self, Promote};
 use crate::matrix::Cell;
 use crate::origin::Origin;
 use crate::owed::{self, Change};
@@ -162,6 +163,9 @@ pub struct PlannedPromotion {
     pub admitted: bool,
     /// Why, or why not.
     pub reason: String,
+    /// How it comes in, where that is not the usual way, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intake: Vec<String>,
     /// What it waits for before it starts.
     pub gates: Vec<PlannedGate>,
     /// How traffic moves.
@@ -513,10 +517,10 @@ fn plan_stages(
 }
 
 fn stage_starts(stage: &Stage) -> String {
-    match (stage.automatic, stage.needs.as_slice()) {
-        (false, _) => "when a person promotes".to_owned(),
-        (true, []) => "when the Release is sealed".to_owned(),
-        (true, needs) => format!("when {} passed", list(needs)),
+    match (&stage.promote, stage.needs.as_slice()) {
+        (Promote::Manual, _) => "when a person promotes".to_owned(),
+        (Promote::Automatic | Promote::Scheduled(_), []) => "when the Release is sealed".to_owned(),
+        (Promote::Automatic | Promote::Scheduled(_), needs) => format!("when {} passed", list(needs)),
     }
 }
 
@@ -545,11 +549,20 @@ fn promotion(
     };
     let of_environment = document.map(|document| document.gates.as_slice()).unwrap_or_default();
     let gates = of_environment.iter().map(|gate| planned_gate(gate, GateOrigin::Environment));
-    let gates = gates.chain(stage.gates.iter().map(|gate| planned_gate(gate, GateOrigin::Stage))).collect();
+    let gates = gates.chain(stage.gates.iter().map(|gate| planned_gate(gate, GateOrigin::Stage)));
+    let own = document.is_some_and(|document| document.intake.promote != Promote::Automatic);
+    let origin = if own { GateOrigin::Environment } else { GateOrigin::Stage };
+    let document = document.copied();
+    let schedule = intake::schedule(document, stage);
+    let gates = gates.chain(schedule.iter().map(|gate| planned_gate(gate, origin))).collect();
+    let by_hand = own && *intake::promote(document, stage) == Promote::Manual;
+    let by_hand = by_hand.then(|| "a person promotes it here (`promote: manual`)".to_owned());
+    let intake = document.map(|document| document.intake.words()).unwrap_or_default();
     PlannedPromotion {
         environment: environment.clone(),
         admitted: seal.seals && allowed,
         reason,
+        intake: by_hand.into_iter().chain(intake).collect(),
         gates,
         rollout: rollout(&stage.strategy, document.map_or(1, |document| document.target.instances)),
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::intake::Intake;
 use crate::pipeline::{Gate, SecretName};
 use crate::{EnvironmentKey, EnvironmentName, ProjectName};
 
@@ -31,6 +32,9 @@ pub struct EnvironmentDocument {
     pub preview: Option<SocketAddr>,
     /// What may be promoted here at all.
     pub allow: Allow,
+    /// How Releases come in, and what becomes of those that wait.
+    #[serde(default, skip_serializing_if = "Intake::is_usual")]
+    pub intake: Intake,
     /// Gates of the Environment; a Stage can add to them, never remove one.
     pub gates: Vec<Gate>,
     /// Values of the configuration, given to Instances as environment.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::{Policy, Refused, Vote, Voter, may_vote};
 use crate::pipeline::{ApprovalGate, Comment, Gate, SelfApproval};
 use crate::policy::EnvironmentDocument;
+use crate::revocation::Unrevoke;
 use crate::timeline::{Actor, Entry};
 use crate::{Digest, EnvironmentKey};
 
@@ -314,7 +315,13 @@ pub fn loosenings(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<S
     let easier = |gate: &&Gate| !new.gates.iter().any(|other| demands_as_much(other, gate));
     let gates = old.gates.iter().filter(easier).map(Gate::words);
     let refs = new.allow.refs.iter().filter(|pattern| !old.allow.refs.contains(pattern));
-    gates.chain(refs.map(|pattern| format!("releases of {pattern} may come in"))).collect()
+    let refs = refs.map(|pattern| format!("releases of {pattern} may come in"));
+    let promote = &new.intake.promote;
+    let freer = promote.is_freer_than(&old.intake.promote);
+    let freer = freer.then(|| format!("releases come by themselves: {}", promote.words()));
+    let alone = old.intake.unrevoke == Unrevoke::Together && new.intake.unrevoke == Unrevoke::Alone;
+    let alone = alone.then(|| "one person alone lets revoked releases start again".to_owned());
+    gates.chain(refs).chain(freer).chain(alone).collect()
 }
 
 fn approvals(document: &EnvironmentDocument) -> impl Iterator<Item = &ApprovalGate> {

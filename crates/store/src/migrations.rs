@@ -30,6 +30,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (32, "pool members", include_str!("../migrations/0032_pool_members.sql")),
     (33, "check runs", include_str!("../migrations/0033_check_runs.sql")),
     (34, "ways of requests", include_str!("../migrations/0034_ways_of_requests.sql")),
+    (39, "revocations", include_str!("../migrations/0039_revocations.sql")),
 ];
 
 /// Every step, ready to run.

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use towpath_model::environment::{
     Environment, Outcome, Policy, Promotion, PromotionKind, PromotionPlan, Revision,
 };
+use towpath_model::intake::Intake;
 use towpath_model::pipeline::{Analysis, OnFailure, Strategy};
 use towpath_model::policy::{Allow, EnvironmentDocument, Target};
 use towpath_model::run::{Admission, Cause, NewRun, Run, RunState, Trust};
@@ -206,6 +207,7 @@ fn environment(key: &EnvironmentKey) -> Environment {
         tls: None,
         preview: None,
         allow: Allow::default(),
+        intake: Intake::default(),
         gates: Vec::new(),
         values: BTreeMap::new(),
         secrets: Vec::new(),

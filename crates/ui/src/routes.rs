@@ -72,6 +72,8 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/imported/{number}/remove",
     "/p/{project}/releases/{version}",
     "/p/{project}/releases/{version}/promote",
+    "/p/{project}/releases/{version}/revoke",
+    "/p/{project}/releases/{version}/unrevoke",
     "/p/{project}/env/{environment}",
     "/p/{project}/env/{environment}/hold",
     "/p/{project}/env/{environment}/resume",

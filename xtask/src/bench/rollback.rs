@@ -29,7 +29,7 @@ workloads:
   back: { command: ./service, health: { period: 1s } }
 stages:
   - name: production
-    automatic: false
+    promote: manual
     deploy: { strategy: canary, steps: [{ weight: 50%, for: 1h }] }
 "#;
 

@@ -183,6 +183,72 @@ pub struct Release {
     /// The digests of its Artifacts by their names.
     #[serde(default)]
     pub artifacts: BTreeMap<String, String>,
+    /// Why it starts nowhere any more, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revocation>,
+}
+
+/// Why a Release starts nowhere any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Revocation {
+    /// As a sentence.
+    pub text: String,
+    /// Who revoked it.
+    pub by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Who wants to let it start again and waits for a second person, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+}
+
+impl Revocation {
+    /// As people's tools see it at a moment.
+    #[must_use]
+    pub fn of(revocation: &towpath_model::revocation::Revocation, now: Timestamp) -> Self {
+        Self {
+            text: revocation.words(),
+            by: revocation.by.name().to_owned(),
+            at: revocation.at,
+            reason: revocation.reason.clone(),
+            waits: revocation.waits(now),
+        }
+    }
+}
+
+/// Revokes a Release.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Revoke {
+    /// Why: it stands wherever the Release is asked for.
+    pub reason: String,
+    /// Goes back to the newest Release that is not revoked wherever it serves or is rolled out. Without it, a running Rollout stays at its weight.
+    #[serde(default)]
+    pub rollback: bool,
+}
+
+/// What a revocation, or its end, came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Revoked {
+    /// The Release's digest.
+    pub release: String,
+    /// Its revocation; absent once it may start again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+    /// Where it serves or moves.
+    #[serde(default)]
+    pub places: Vec<RevokedPlace>,
+}
+
+/// An Environment in which a revoked Release serves or moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevokedPlace {
+    /// The Environment.
+    pub environment: String,
+    /// What happens there, or what to do.
+    pub text: String,
 }
 
 /// What one Revision answered in an Environment, as far back as measurements are kept.

@@ -34,8 +34,11 @@ pub struct Environment {
     /// Who gets which requests.
     #[schema(value_type = shape::Traffic)]
     pub traffic: model::Traffic,
-    /// The Promotion that waits for its Gates.
+    /// The Promotion that waits for its Gates; of several the first.
     pub waiting: Option<Promotion>,
+    /// Those that wait behind it, where `queue` is `queued` or `parallel`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub line: Vec<Promotion>,
     /// The Promotion whose Rollout runs.
     pub active: Option<Promotion>,
     /// A manual rollback that starts when the active Rollout has gone back.
@@ -45,6 +48,13 @@ pub struct Environment {
     /// Revisions that were rolled back, by digest, and why.
     #[schema(value_type = BTreeMap<String, shape::Quarantine>)]
     pub quarantine: BTreeMap<String, model::Quarantine>,
+    /// Releases that were revoked, by digest, each as a sentence.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revoked: BTreeMap<String, String>,
+    /// Which of several Releases that came at once may have broken it, where one Promotion of them went back.
+    #[schema(value_type = Option<shape::Bisection>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bisection: Option<model::Bisection>,
 }
 
 /// What serves, and since when.
@@ -78,12 +88,15 @@ impl From<&model::Environment> for Environment {
             fleet,
             traffic,
             waiting,
+            line,
             active,
             next,
             hold,
             // The engine's own memory of what it need not do twice.
             ended: _,
             quarantine,
+            revoked,
+            bisection,
         } = environment;
         let promotion = |promotion: &Option<model::Promotion>| promotion.as_ref().map(Promotion::from);
         Self {
@@ -96,10 +109,13 @@ impl From<&model::Environment> for Environment {
             fleet: fleet.clone(),
             traffic: traffic.clone(),
             waiting: promotion(waiting),
+            line: line.iter().map(Promotion::from).collect(),
             active: promotion(active),
             next: promotion(next),
             hold: hold.as_ref().map(Hold::from),
             quarantine: quarantine.iter().map(|(digest, why)| (digest.to_string(), why.clone())).collect(),
+            revoked: revoked.iter().map(|(digest, why)| (digest.to_string(), why.words())).collect(),
+            bisection: bisection.clone(),
         }
     }
 }
@@ -122,7 +138,7 @@ impl Environment {
     pub fn version_of(&self, digest: &str) -> Option<&str> {
         let deployed = self.current.iter().chain(&self.history).map(|deployment| &deployment.revision);
         let moving = [&self.active, &self.waiting, &self.next];
-        let promoted = moving.into_iter().flatten().map(|promotion| &promotion.revision);
+        let promoted = moving.into_iter().flatten().chain(&self.line).map(|promotion| &promotion.revision);
         deployed.chain(promoted).find(|known| known.digest == digest).map(|known| known.version.as_str())
     }
 }

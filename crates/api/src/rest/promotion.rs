@@ -192,7 +192,7 @@ impl From<&model::Vote> for Vote {
 /// How one Gate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gate {
-    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay` or `upstream`.
+    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay`, `upstream` or `schedule`.
     pub kind: String,
     /// `open`, `waiting` or `expired`.
     #[schema(value_type = String)]

@@ -67,12 +67,16 @@ pub struct Hold {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+    /// The Promotion for whose sake it is: where that comes to nothing, it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<String>,
 }
 
 impl From<&model::Hold> for Hold {
     fn from(hold: &model::Hold) -> Self {
-        let model::Hold { by, at, reason } = hold;
-        Self { by: by.clone(), at: *at, reason: reason.clone() }
+        let model::Hold { by, at, reason, promotion } = hold;
+        let promotion = promotion.map(|promotion| promotion.to_string());
+        Self { by: by.clone(), at: *at, reason: reason.clone(), promotion }
     }
 }
 

@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+pub mod intake;
 pub mod run;
 pub mod verdict;
+
+pub use intake::{Bisection, Intake};
 
 /// Who did it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -276,6 +279,13 @@ pub enum GateRule {
         /// How long it may stay shut.
         expires: String,
     },
+    /// What comes by itself starts at the next of these times.
+    Schedule {
+        /// As cron has it.
+        cron: String,
+        /// An IANA time zone.
+        timezone: String,
+    },
 }
 
 /// What an approval is needed for: any of these.
@@ -504,6 +514,8 @@ pub struct PolicyDocument {
     pub preview: Option<String>,
     /// What may be promoted here at all.
     pub allow: Allow,
+    /// How Releases come in, where that is not the usual way.
+    pub intake: Option<Intake>,
     /// Its Gates.
     pub gates: Vec<GateRule>,
     /// Values of the configuration.

@@ -13,7 +13,6 @@ use super::env::Place;
 use super::status;
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::failure::{Failure, Kind};
 use crate::{output, prompt};
 
 /// Says yes or no to what waits for an environment.
@@ -24,6 +23,9 @@ pub struct Args {
     /// Signs policy change N of the environment instead: a document that loosens its policy.
     #[arg(long, value_name = "N")]
     policy: Option<u64>,
+    /// Of several that wait, the one of this version.
+    #[arg(long, conflicts_with = "policy")]
+    version: Option<String>,
     /// Why, for the timeline.
     #[arg(short = 'm', long, default_value = "")]
     comment: String,
@@ -56,19 +58,16 @@ impl Way {
 /// # Errors
 /// Fails where nothing waits, where it changed since it was shown, or where the server refuses.
 pub async fn run(args: Args, way: Way, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let Args { place, policy, comment, yes } = args;
+    let Args { place, policy, version, comment, yes } = args;
     if let Some(number) = policy {
         return super::policy::decide(&place, number, way, comment, yes, remote).await;
     }
     let client = Client::new(remote)?;
     let found: EnvironmentStatus = client.get(&place.path("")).await?;
-    let Some(waiting) = found.environment.waiting else {
-        let what = format!("nothing waits for {}/{}", place.project, place.environment);
-        return Err(Failure::new(Kind::NotFound, what).hint("`towpath status` shows what does").into());
-    };
-    let serves = found.environment.current.as_ref().map(|current| &current.revision);
+    let serves = found.environment.current.as_ref().map(|current| current.revision.clone());
+    let waiting = super::env::waiting(found.environment, &place, version.as_deref())?;
     if !remote.json {
-        show(&waiting, serves);
+        show(&waiting, serves.as_ref());
     }
     let question = format!("{} {}?", if way == Way::Approve { "Approve" } else { "Reject" }, waiting.title);
     if !prompt::confirm(&question, yes)? {

@@ -10,6 +10,8 @@ use towpath_api::rest::{
     Rollback,
 };
 
+use towpath_model::intake::Queue;
+
 use super::status;
 use super::wait::{self, Subject, on_its_way};
 use crate::client::{Client, part};
@@ -226,13 +228,66 @@ pub async fn promote(
     let client = Client::new(remote)?;
     let environment: Environment = client.send(Method::POST, &place.path("/promote"), new).await?;
     // The newest of them, as it was asked for just now.
-    let mut promotions = [environment.next, environment.active, environment.waiting].into_iter().flatten();
+    let moving = [environment.next, environment.active, environment.waiting].into_iter().flatten();
+    let mut promotions = moving.chain(environment.line);
     let asked = promotions.find(|promotion| promotion.revision.version == new.version);
     let id = match asked {
         Some(promotion) => promotion.id,
         None => on_its_way(&client, place).await?,
     };
     wait::wait(&client, &Subject::Promotion(id), None, remote).await
+}
+
+/// Of what waits for an environment the one that a person means: the one of a version, else the first.
+///
+/// # Errors
+/// Fails where nothing waits, where no such version does, or where several do side by side.
+pub fn waiting(environment: Environment, place: &Place, version: Option<&str>) -> anyhow::Result<Promotion> {
+    let at = format!("{}/{}", place.project, place.environment);
+    let side_by_side = environment.policy.document.intake.queue == Queue::Parallel;
+    let mut all: Vec<Promotion> = environment.waiting.into_iter().chain(environment.line).collect();
+    let versions: Vec<&str> = all.iter().map(|waiting| waiting.revision.version.as_str()).collect();
+    let versions = versions.join(", ");
+    let place = match version {
+        Some(version) => all.iter().position(|waiting| waiting.revision.version == version),
+        None if side_by_side && all.len() > 1 => {
+            let what = format!("{} promotions wait for {at}: {versions}", all.len());
+            return Err(Failure::new(Kind::Usage, what).hint("say which with `--version`").into());
+        }
+        None => (!all.is_empty()).then_some(0),
+    };
+    let Some(place) = place else {
+        let what = match version.filter(|_| !versions.is_empty()) {
+            Some(version) => format!("{version} does not wait for {at}; {versions} does"),
+            None => format!("nothing waits for {at}"),
+        };
+        return Err(Failure::new(Kind::NotFound, what).hint("`towpath status` shows what does").into());
+    };
+    Ok(all.swap_remove(place))
+}
+
+/// Withdraws what waits for an environment.
+///
+/// # Errors
+/// Fails where nothing waits, or where the server refuses.
+pub async fn withdraw(
+    place: &Place,
+    version: Option<&str>,
+    comment: String,
+    remote: &Remote,
+) -> anyhow::Result<ExitCode> {
+    let client = Client::new(remote)?;
+    let found: EnvironmentStatus = client.get(&place.path("")).await?;
+    let waiting = waiting(found.environment, place, version)?;
+    let path = format!("/api/v1/promotions/{}/withdraw", part(&waiting.id));
+    let environment: Environment = client.send(Method::POST, &path, &Comment { comment }).await?;
+    if remote.json {
+        output::json(&environment)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::println!("withdrawn: {}", waiting.title);
+    status::show(&client.get(&place.path("")).await?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Holds an environment.

@@ -9,7 +9,6 @@ use super::env::Place;
 use super::status;
 use crate::client::{Client, part};
 use crate::context::Remote;
-use crate::failure::{Failure, Kind};
 use crate::output;
 
 /// Lifts the holds of what waits for an environment.
@@ -20,6 +19,9 @@ pub struct Args {
     /// The hold's name, as the gate says it; without it every hold that you may lift.
     #[arg(long)]
     name: Option<String>,
+    /// Of several that wait, the one of this version.
+    #[arg(long)]
+    version: Option<String>,
     /// Why, for the timeline.
     #[arg(short = 'm', long, default_value = "")]
     comment: String,
@@ -30,13 +32,10 @@ pub struct Args {
 /// # Errors
 /// Fails where nothing waits, no such hold is left, or somebody else has to lift it.
 pub async fn run(args: Args, remote: &Remote) -> anyhow::Result<ExitCode> {
-    let Args { place, name, comment } = args;
+    let Args { place, name, version, comment } = args;
     let client = Client::new(remote)?;
     let found: EnvironmentStatus = client.get(&place.path("")).await?;
-    let Some(waiting) = found.environment.waiting else {
-        let what = format!("nothing waits for {}/{}", place.project, place.environment);
-        return Err(Failure::new(Kind::NotFound, what).hint("`towpath status` shows what does").into());
-    };
+    let waiting = super::env::waiting(found.environment, &place, version.as_deref())?;
     let path = format!("/api/v1/promotions/{}/lift", part(&waiting.id));
     let environment: Environment = client.send(Method::POST, &path, &Lift { name, comment }).await?;
     if remote.json {

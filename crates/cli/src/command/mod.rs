@@ -33,6 +33,7 @@ pub mod project;
 pub mod queue;
 pub mod releases;
 pub mod resume;
+pub mod revoke;
 pub mod run;
 pub mod runs;
 pub mod schema;

@@ -35,16 +35,27 @@ fn list(page: Page<Release>, remote: &Remote) -> anyhow::Result<()> {
     }
     let row = |release: Release| {
         let commit = release.commit.chars().take(8).collect();
-        [release.version, commit, output::time(release.created_at), release.digest]
+        let revoked =
+            release.revoked.map(|revoked| format!("revoked: {}", revoked.reason)).unwrap_or_default();
+        [release.version, commit, output::time(release.created_at), release.digest, revoked]
     };
     let rows = page.items.into_iter().map(row).collect();
-    output::table(["version", "commit", "sealed", "digest"], rows, "no release was sealed yet");
+    output::table(["version", "commit", "sealed", "digest", ""], rows, "no release was sealed yet");
     Ok(())
 }
 
 fn show(release: &Release, journey: Vec<JourneyStep>) {
-    let Release { version, digest, commit, created_at, executors, artifacts } = release;
+    let Release { version, digest, commit, created_at, executors, artifacts, revoked } = release;
     anstream::println!("{version}, sealed {}", output::time(*created_at));
+    if let Some(revoked) = revoked {
+        let waits = revoked.waits.as_ref().map(|waits| format!("; {waits}")).unwrap_or_default();
+        anstream::println!(
+            "  revoked by {} {}: {}{waits}",
+            revoked.by,
+            output::time(revoked.at),
+            revoked.reason
+        );
+    }
     anstream::println!("  digest  {digest}");
     anstream::println!("  commit  {commit}");
     for (name, manifest) in artifacts {

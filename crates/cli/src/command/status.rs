@@ -85,6 +85,9 @@ pub fn show(status: &EnvironmentStatus) {
             line(label, &moves(promotion));
         }
     }
+    for promotion in &environment.line {
+        line("behind", &moves(promotion));
+    }
     if let Some(hold) = &environment.hold {
         let yellow = bold.fg_color(Some(AnsiColor::Yellow.into()));
         let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };

@@ -189,7 +189,8 @@ async fn look(client: &Client, subject: &Subject) -> anyhow::Result<Found> {
 pub async fn on_its_way(client: &Client, place: &Place) -> anyhow::Result<String> {
     let found: EnvironmentStatus = client.get(&place.path("")).await?;
     let environment = found.environment;
-    let promotion = environment.next.or(environment.waiting).or(environment.active);
+    let last = environment.line.into_iter().next_back();
+    let promotion = environment.next.or(last).or(environment.waiting).or(environment.active);
     promotion.map(|promotion| promotion.id).ok_or_else(|| {
         let what = format!("nothing is on its way into {}/{}", place.project, place.environment);
         Failure::new(Kind::NotFound, what).hint("`towpath env` shows what was promoted there before").into()

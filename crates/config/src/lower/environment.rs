@@ -8,7 +8,7 @@ use towpath_model::policy::{Allow, EnvironmentDocument, REPLACE_AFTER, Target};
 use towpath_model::{EnvironmentName, ProjectName};
 
 use super::listener::{address, further_address, tls};
-use super::{gate, labels, plain_variables, small};
+use super::{gate, intake, labels, plain_variables, small};
 use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::Fields;
 use crate::spec::environment::{ALLOW, ENVIRONMENT, TARGET};
@@ -29,6 +29,7 @@ pub(crate) fn lower(
     let redirect = tls.as_ref().and_then(|tls| tls.redirect);
     let preview = fields.text("preview").and_then(|text| further_address(&text, &[listen, redirect], report));
     let allow = allow(&mut fields);
+    let intake = intake::intake(&mut fields);
     let lowered = gate::lower_all(&mut fields);
     let own = lowered.iter().filter_map(|gate| gate.before.as_ref());
     for before in own.filter(|before| environment.as_ref().is_some_and(|name| name.value == before.value)) {
@@ -56,6 +57,7 @@ pub(crate) fn lower(
         tls,
         preview,
         allow,
+        intake,
         gates,
         values,
         secrets,

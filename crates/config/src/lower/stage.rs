@@ -7,7 +7,8 @@ use towpath_model::pipeline::{
 use towpath_model::{EnvironmentName, StageName};
 
 use super::{
-    DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, reports, request_path, script, small, strategy,
+    DAY, HOUR, MINUTE, Places, SECOND, first_line, gate, intake, reports, request_path, script, small,
+    strategy,
 };
 use crate::diagnostic::{Problem, Report};
 use crate::fields::{Fields, Located};
@@ -21,7 +22,7 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
     let name = fields.name::<StageName>("name");
     let needs = fields.names::<StageName>("needs");
     let environments = environments(&mut fields, name.as_ref());
-    let automatic = fields.boolean("automatic", true);
+    let promote = intake::promote(&mut fields);
     let gates = gate::lower_all(&mut fields);
     let (strategy, before) = strategy::strategy(&mut fields);
     let analysis = Analysis { error_rate: error_rate(&mut fields) };
@@ -48,7 +49,7 @@ pub(super) fn lower(node: &Node, places: &mut Places, report: &Report<'_>) -> Op
         name: name.value,
         needs: needs.into_iter().map(|need| need.value).collect(),
         environments: environments.into_iter().map(|environment| environment.value).collect(),
-        automatic,
+        promote,
         gates: gates.into_iter().map(|gate| gate.gate).collect(),
         strategy,
         analysis,

@@ -8,7 +8,7 @@ use towpath_model::pipeline::{PushTrigger, TagTrigger, Triggers};
 use towpath_model::schedule::ScheduleTrigger;
 
 use super::{neither, patterns};
-use crate::diagnostic::{Problem, quote};
+use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::{Fields, Located, choice, items, parsed, text, wrong_kind};
 use crate::spec::pipeline::{ON, PUSH, TAG};
 use crate::spec::trigger::{INPUT, MANUAL, PULL_REQUEST, RELEASE, SCHEDULE, TYPES, WORDS};
@@ -154,15 +154,25 @@ fn schedule(node: &Node, entry: &Entry, fields: &Fields<'_, '_>) -> Option<Sched
         let (cron, zone) = (schedule.text("cron"), schedule.text("timezone"));
         let branch = schedule.text("branch").map(|branch| branch.value);
         schedule.close();
-        (cron?, zone, branch)
+        (cron, zone, branch)
     } else {
-        (text(node, "schedule", report)?, None, None)
+        (text(node, "schedule", report), None, None)
     };
-    let zone_name = zone.as_ref().map_or("UTC", |zone| &zone.value);
+    let cron = self::cron(&cron?, zone.as_ref(), report)?;
+    Some(ScheduleTrigger { cron, branch })
+}
+
+/// A schedule and the zone whose clock it means.
+pub(super) fn cron(
+    cron: &Located<String>,
+    zone: Option<&Located<String>>,
+    report: &Report<'_>,
+) -> Option<Cron> {
+    let zone_name = zone.map_or("UTC", |zone| &zone.value);
     match Cron::parse(&cron.value, zone_name) {
-        Ok(cron) => Some(ScheduleTrigger { cron, branch }),
+        Ok(cron) => Some(cron),
         Err(error) => {
-            let at = match (&error, &zone) {
+            let at = match (&error, zone) {
                 (InvalidCron::Zone { .. }, Some(Located { span, .. })) => span,
                 _ => &cron.span,
             };

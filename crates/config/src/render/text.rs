@@ -90,6 +90,9 @@ fn promotion_text(page: &mut String, promotion: &PlannedPromotion) {
     if !promotion.admitted {
         return;
     }
+    for words in &promotion.intake {
+        let _ = writeln!(page, "    {words}");
+    }
     for gate in &promotion.gates {
         let origin = match gate.origin {
             GateOrigin::Environment => "the environment",

@@ -1,5 +1,6 @@
 //! The keys of an environment document.
 
+use super::intake::{AFTER_ROLLBACK, PROMOTE, QUEUE, UNREVOKE};
 use super::pipeline::GATE;
 use super::{Key, Kind, Object, Presence, one_or_many};
 use Presence::{Default, Required};
@@ -62,6 +63,10 @@ pub(crate) static ENVIRONMENT: Object = Object {
             "What may be promoted here at all.",
             "{ refs: [refs/tags/v*] }",
         ),
+        PROMOTE,
+        QUEUE,
+        AFTER_ROLLBACK,
+        UNREVOKE,
         key(
             "gates",
             Kind::List(&Kind::Object(&GATE)),
@@ -99,6 +104,8 @@ pub(crate) static ENVIRONMENT: Object = Object {
         ("hosts", "write `target: { hosts: { role: web } }`"),
         ("approval", "write `gates: [{ approval: { by: [...] } }]`"),
         ("port", "write `listen`"),
+        ("automatic", "write `promote: automatic` or `promote: manual`"),
+        ("concurrency", "one Rollout runs at a time; `queue` says what becomes of those that wait"),
         ("https", "write `tls`"),
         ("certificates", "write `tls: { certificates: [...] }`"),
     ],

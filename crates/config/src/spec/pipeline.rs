@@ -4,6 +4,7 @@ use super::cache::{CACHE, INPUTS};
 use super::container::{IMAGE, IMAGE_BUILD, SERVICE};
 use super::demand::EVIDENCE;
 use super::gate::{DELAY, EXPRESSION, HOLD, METRIC, UPSTREAM, WEBHOOK, WHEN};
+use super::intake::PROMOTE;
 use super::limits::JOB_LIMITS;
 use super::need::{CONCURRENCY, NEED};
 use super::reports::{CHECK_REPORTS, REPORTS};
@@ -696,13 +697,7 @@ pub(crate) static STAGE: Object = Object {
             "Where it deploys; one Promotion each.",
             "[production]",
         ),
-        key(
-            "automatic",
-            Kind::Boolean,
-            Default("true"),
-            "Whether a Release comes here by itself once `needs` have passed.",
-            "false",
-        ),
+        PROMOTE,
         key(
             "gates",
             Kind::List(&Kind::Object(&GATE)),
@@ -756,7 +751,9 @@ pub(crate) static STAGE: Object = Object {
         ("strategy", "write `deploy: { strategy: canary, steps: [...] }`"),
         ("depends_on", "write `needs`"),
         ("approval", "write `gates: [{ approval: { by: [...] } }]`"),
-        ("when", "write `automatic: false` for a Stage that a person starts"),
+        ("automatic", "write `promote: automatic` or `promote: manual`"),
+        ("when", "write `promote: manual` for a Stage that a person starts"),
+        ("queue", "what becomes of those that wait, the environment document says"),
         ("if", "a Stage has no condition; `allow` in the environment document says which refs may come"),
     ],
 };

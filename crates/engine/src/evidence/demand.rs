@@ -22,15 +22,15 @@ impl Engine {
         asked: Option<&NewPromotion>,
     ) -> Result<BTreeMap<Digest, ReleaseEvidence>, EngineError> {
         let demands = |gates: &[Gate]| gates.iter().any(asks_for_evidence);
-        let waiting = environment.waiting.as_ref().filter(|waiting| demands(&waiting.plan.gates));
+        let waiting = environment.in_line().filter(|waiting| demands(&waiting.plan.gates));
+        let waiting: Vec<Digest> = waiting.map(|waiting| waiting.revision.release).collect();
         let asked = asked.filter(|new| demands(&new.plan.gates));
-        if asked.is_none() && waiting.is_none() {
+        if asked.is_none() && waiting.is_empty() {
             return Ok(BTreeMap::new());
         }
         let current = environment.current.as_ref().map(|current| current.revision.release);
-        let waiting = waiting.map(|waiting| waiting.revision.release);
         let asked = asked.map(|new| new.revision.release);
-        let releases: BTreeSet<Digest> = [asked, waiting, current].into_iter().flatten().collect();
+        let releases: BTreeSet<Digest> = waiting.into_iter().chain(asked).chain(current).collect();
         let mut found = BTreeMap::new();
         for digest in releases {
             let Some(release) = releases::find(db, digest).await? else { continue };

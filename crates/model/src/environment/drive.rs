@@ -53,6 +53,10 @@ impl Environment {
                     }
                 }
                 Look::Ended(outcome) => {
+                    if outcome == Outcome::Succeeded {
+                        self.end_overtaken(&active, change, now);
+                    }
+                    self.learn_of_suspects(&active, &outcome, change);
                     settle(active, outcome, Actor::Towpath, change, now);
                     self.look_at_gates(facts, change, now);
                 }
@@ -142,7 +146,7 @@ pub(super) fn hold(active: &mut Promotion, reason: String, change: &mut Change, 
     let text = format!("{} holds: {reason}", active.title());
     change.handled.entry(about(active, "rollout-held", Actor::Towpath, text));
     if let Some(rollout) = &mut active.rollout {
-        rollout.held = Some(Hold { by: Actor::Towpath, at: now, reason });
+        rollout.held = Some(Hold { by: Actor::Towpath, at: now, reason, promotion: None });
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{Digest, EnvironmentName};
 /// How one Gate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateStatus {
-    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay`, `upstream`.
+    /// `approval`, `window`, `freeze`, `soak`, `evidence`, `webhook`, `metric`, `expression`, `hold`, `delay`, `upstream`, `schedule`.
     pub kind: String,
     /// Whether it lets the Promotion through.
     pub state: GateState,
@@ -74,6 +74,7 @@ pub(super) fn evaluate(promotion: &mut Promotion, around: &Around<'_>, now: Time
             Gate::Hold(gate) => outside::hold(index, gate, promotion, now),
             Gate::Delay(gate) => outside::delay(gate, promotion, now),
             Gate::Upstream(gate) => outside::upstream(gate, promotion, around, now),
+            Gate::Schedule(cron) => outside::schedule(cron, promotion, now),
             Gate::Window(_) | Gate::Freeze(_) => continue,
         });
     }

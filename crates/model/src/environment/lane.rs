@@ -3,56 +3,83 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::gates::{self, Around, GateState};
+use super::line::came_by_itself;
 use super::promotion::{Outcome, Promotion, PromotionKind, Revision};
 use super::requests::{about, settle};
 use super::rollout::{Phase, Return, Rollout};
 use super::{Change, Environment, EnvironmentEffect, Facts, judging};
 use crate::PromotionId;
+use crate::intake::Queue;
 use crate::pipeline::Strategy;
 use crate::timeline::Actor;
 
 impl Environment {
     pub(super) fn look_at_gates(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
-        let Some(waiting) = &mut self.waiting else { return };
-        let current = self.current.as_ref().map(|current| &current.revision);
-        ask(waiting, current, change, now);
-        let around = Around { editors: &self.policy.editors, facts, current };
-        waiting.gates = gates::evaluate(waiting, &around, now);
-        call_people(waiting, change);
-        let expired = waiting.gates.iter().find(|gate| gate.state == GateState::Expired);
-        if let Some(reason) = expired.map(|gate| gate.reason.clone())
-            && let Some(waiting) = self.waiting.take()
-        {
-            settle(waiting, Outcome::Expired { reason }, Actor::Towpath, change, now);
+        // One that has expired leaves its turn to the next.
+        while let Some((id, reason)) = self.look_at_line(facts, change, now) {
+            if let Some(expired) = self.take_out(|waiting| waiting.id == id, now) {
+                settle(expired, Outcome::Expired { reason }, Actor::Towpath, change, now);
+            }
         }
+    }
+
+    /// Looks at the Gates of those whose turn it is. Says which of them has expired, and why.
+    fn look_at_line(
+        &mut self,
+        facts: &Facts,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Option<(PromotionId, String)> {
+        let side_by_side = self.queue() == Queue::Parallel;
+        let Self { waiting, line, policy, current, .. } = self;
+        let current = current.as_ref().map(|current| &current.revision);
+        let around = Around { editors: &policy.editors, facts, current };
+        let behind = line.iter_mut().filter(|_| side_by_side);
+        let mut expired = None;
+        for waiting in waiting.iter_mut().chain(behind) {
+            ask(waiting, current, change, now);
+            waiting.gates = gates::evaluate(waiting, &around, now);
+            call_people(waiting, change);
+            let ended = waiting.gates.iter().find(|gate| gate.state == GateState::Expired);
+            expired = expired.or(ended.map(|gate| (waiting.id, gate.reason.clone())));
+        }
+        expired
     }
 
     /// Starts the manual rollback that waits for the lane, else the Promotion whose Gates are open.
     pub(super) fn start_what_may(&mut self, facts: &Facts, change: &mut Change, now: Timestamp) {
         // One that need not start any more leaves the lane free for the next.
         while self.active.is_none() {
-            let Some(promotion) = self.next_in_line() else { return };
+            let Some(promotion) = self.next_in_line(now) else { return };
             self.start(promotion, facts, change, now);
+            // Whoever is first in line now has not been looked at yet.
+            self.look_at_gates(facts, change, now);
         }
     }
 
-    fn next_in_line(&mut self) -> Option<Promotion> {
+    fn next_in_line(&mut self, now: Timestamp) -> Option<Promotion> {
         if let Some(next) = self.next.take() {
             return Some(next);
         }
-        let by_itself = |promotion: &Promotion| promotion.requested_by == Actor::Towpath;
         let held = self.hold.is_some();
-        self.waiting.take_if(|waiting| {
+        let may = |waiting: &Promotion| {
             waiting.gates.iter().all(|gate| gate.state == GateState::Open)
                 && waiting.gates.len() >= waiting.plan.gates.len().min(1)
-                && !(held && by_itself(waiting))
-        })
+                && !(held && came_by_itself(waiting))
+        };
+        let first = self.waiting.as_ref().map(|waiting| waiting.id);
+        let side_by_side = self.queue() == Queue::Parallel;
+        self.take_out(|waiting| (side_by_side || first == Some(waiting.id)) && may(waiting), now)
     }
 
     fn start(&mut self, mut promotion: Promotion, facts: &Facts, change: &mut Change, now: Timestamp) {
         let digest = promotion.revision.digest;
         if self.current.as_ref().is_some_and(|current| current.revision.digest == digest) {
             let reason = "it runs already".to_owned();
+            return settle(promotion, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
+        }
+        if let Some(revoked) = self.revoked.get(&promotion.revision.release) {
+            let reason = revoked.words();
             return settle(promotion, Outcome::Cancelled { reason }, Actor::Towpath, change, now);
         }
         if promotion.kind != PromotionKind::Rollback

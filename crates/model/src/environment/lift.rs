@@ -29,7 +29,7 @@ impl Environment {
         change: &mut Change,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        let Some(promotion) = self.waiting.as_mut().filter(|waiting| waiting.id == id) else {
+        let Some(promotion) = self.waiting_as(id) else {
             let reason = "this Promotion does not wait any more; look at its page for what became of it";
             return Err(Refused::because(reason));
         };

@@ -5,6 +5,7 @@
 //! facts of the moment; what it returns is stored in the same transaction as the new value.
 
 mod back;
+mod bisect;
 mod checks;
 mod drive;
 mod fleet;
@@ -12,11 +13,13 @@ mod gates;
 mod judging;
 mod lane;
 mod lift;
+mod line;
 mod lost;
 mod outside;
 mod phases;
 mod promotion;
 mod requests;
+mod revoke;
 mod rolling;
 mod rollout;
 mod steps;
@@ -29,9 +32,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use bisect::{Bisection, Suspect};
 pub use checks::check_attempt;
 pub use fleet::{Fleet, Host, Instance, InstanceHealth, Observed, REPLACE_AFTER};
 pub use gates::{GateState, GateStatus, Neighbour, human, may_vote};
+pub use line::LINE;
 pub use outside::{Answer, ChangeRead, Expressions, Lift, Probe, Subject, Upstream, may_lift};
 pub use promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 pub use requests::{NewPromotion, Voter};
@@ -43,6 +48,7 @@ pub use waiting::Wakeup;
 use crate::attempt::AttemptReport;
 use crate::evidence::ReleaseEvidence;
 use crate::policy::EnvironmentDocument;
+use crate::revocation::{OnRevocation, Revocation};
 use crate::run::Handled;
 use crate::timeline::Actor;
 use crate::{AgentId, AttemptId, Digest, EnvironmentKey, EnvironmentName, PromotionId};
@@ -75,8 +81,11 @@ pub struct Environment {
     pub fleet: Fleet,
     /// Who gets which requests.
     pub traffic: Traffic,
-    /// The Promotion that waits for its Gates. A newer one takes its place.
+    /// The Promotion that waits for its Gates; of several the first.
     pub waiting: Option<Promotion>,
+    /// Those that wait behind it, where a newer one does not take its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub line: Vec<Promotion>,
     /// The Promotion whose Rollout runs.
     pub active: Option<Promotion>,
     /// A manual rollback that starts when the active Rollout has gone back.
@@ -88,6 +97,12 @@ pub struct Environment {
     pub hold: Option<Hold>,
     /// Revisions that were rolled back, and why.
     pub quarantine: BTreeMap<Digest, Quarantine>,
+    /// Releases that were taken back, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revoked: BTreeMap<Digest, Revocation>,
+    /// Which of several Releases that came at once may have broken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bisection: Option<Bisection>,
 }
 
 /// A version of an Environment's document.
@@ -312,6 +327,33 @@ pub enum EnvironmentEvent {
         /// What is known.
         message: String,
     },
+    /// A Release starts no more.
+    ReleaseRevoked {
+        /// Which.
+        release: Digest,
+        /// By whom, and why.
+        revocation: Box<Revocation>,
+        /// What a running Rollout of it does.
+        then: OnRevocation,
+    },
+    /// A revoked Release may start again.
+    RevocationLifted {
+        /// Which.
+        release: Digest,
+        /// Who let it.
+        actor: Actor,
+    },
+    /// A Promotion that went back had brought these Releases at once, oldest first; it is the last of them.
+    SuspectsFound {
+        /// Which.
+        promotion: PromotionId,
+        /// What ran before.
+        good: String,
+        /// Why it went back.
+        reason: String,
+        /// They.
+        suspects: Vec<Suspect>,
+    },
     /// Time has passed, or the facts have changed.
     Looked,
 }
@@ -448,6 +490,9 @@ impl Environment {
             ended: Vec::new(),
             hold: None,
             quarantine: BTreeMap::new(),
+            line: Vec::new(),
+            revoked: BTreeMap::new(),
+            bisection: None,
         }
     }
 
@@ -464,6 +509,9 @@ impl Environment {
         let mut change = Change::default();
         self.apply(event, &mut change, now)?;
         self.drive(facts, &mut change, now);
+        if self.ends_hold(&mut change) {
+            self.drive(facts, &mut change, now);
+        }
         self.ended.extend(change.ended.iter().map(|promotion| promotion.id));
         let surplus = self.ended.len().saturating_sub(ENDED);
         self.ended.drain(..surplus);
@@ -504,7 +552,7 @@ impl Environment {
             }
             EnvironmentEvent::AbortRequested { actor, reason } => {
                 self.abort(&actor, &reason, change, now)?;
-                self.hold.get_or_insert(Hold { by: actor, at: now, reason });
+                self.hold.get_or_insert(Hold { by: actor, at: now, reason, promotion: None });
             }
             EnvironmentEvent::Withdrawn { promotion, actor, reason } => {
                 self.withdraw(promotion, &actor, &reason, change, now)?;
@@ -538,26 +586,33 @@ impl Environment {
             EnvironmentEvent::AttemptLost { attempt, fence, message } => {
                 self.attempt_lost(attempt, fence, &message, change, now);
             }
+            EnvironmentEvent::ReleaseRevoked { release, revocation, then } => {
+                self.revoke(release, *revocation, then, change, now);
+            }
+            EnvironmentEvent::RevocationLifted { release, actor } => {
+                self.unrevoke(release, &actor, change);
+            }
+            EnvironmentEvent::SuspectsFound { promotion, good, reason, suspects } => {
+                self.name_suspects(promotion, Bisection { good, suspects, reason, since: now }, change);
+            }
             EnvironmentEvent::Looked => {}
         }
         Ok(())
     }
 
-    fn waiting_as(&mut self, id: PromotionId) -> Option<&mut Promotion> {
-        self.waiting.as_mut().filter(|waiting| waiting.id == id)
-    }
-
     /// Finds a Promotion that has not ended.
     #[must_use]
     pub fn promotion(&self, id: PromotionId) -> Option<&Promotion> {
-        [&self.active, &self.waiting, &self.next].into_iter().flatten().find(|promotion| promotion.id == id)
+        let moving = [&self.active, &self.next].into_iter().flatten();
+        moving.chain(self.in_line()).find(|promotion| promotion.id == id)
     }
 
     /// A Revision that ran here, by digest.
     #[must_use]
     pub fn known_revision(&self, digest: Digest) -> Option<&Revision> {
         let past = self.current.iter().chain(&self.history).map(|deployment| &deployment.revision);
-        let coming = [&self.active, &self.waiting, &self.next].into_iter().flatten().map(|p| &p.revision);
+        let coming =
+            [&self.active, &self.next].into_iter().flatten().chain(self.in_line()).map(|p| &p.revision);
         past.chain(coming).find(|revision| revision.digest == digest)
     }
 }

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::gates::{Around, GateState, GateStatus, human, named};
 use super::promotion::{Promotion, PromotionKind, Revision};
+use crate::cron::Cron;
 use crate::evidence::ReleaseEvidence;
 use crate::gate::{
     self, Changed, DelayGate, ExpressionGate, HoldGate, MetricGate, UpstreamGate, WebhookGate, When,
 };
 use crate::pipeline::Gate;
+use crate::timeline::Actor;
 use crate::{EnvironmentKey, ProjectName};
 
 /// The first pause between two questions to a webhook; each is twice as long as the one before.
@@ -308,6 +310,27 @@ pub(super) fn delay(gate: &DelayGate, promotion: &Promotion, now: Timestamp) -> 
             next: Some(at),
         },
         Err(error) => shut("delay", error.to_string(), None, (promotion, gate::PATIENCE), now),
+    }
+}
+
+/// What comes by itself waits for its time; who asks by hand has chosen theirs.
+pub(super) fn schedule(cron: &Cron, promotion: &Promotion, now: Timestamp) -> GateStatus {
+    if promotion.requested_by != Actor::Towpath {
+        let who = promotion.requested_by.name();
+        return open("schedule", format!("{who} asked for it, so it does not wait for its time"), None);
+    }
+    match cron.due_after(promotion.requested_at) {
+        Some(at) if now >= at => open("schedule", format!("its time came {at:.0}"), None),
+        Some(at) => GateStatus {
+            kind: "schedule".to_owned(),
+            state: GateState::Waiting,
+            reason: format!("it starts at its next time, {at:.0} ({cron})"),
+            next: Some(at),
+        },
+        None => {
+            let reason = format!("{cron} is never due again");
+            shut("schedule", reason, None, (promotion, gate::PATIENCE), now)
+        }
     }
 }
 

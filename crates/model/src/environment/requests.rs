@@ -10,6 +10,7 @@ use super::gates::may_vote;
 use super::promotion::{Outcome, Promotion, PromotionKind, PromotionPlan, Revision, Vote};
 use super::rollout::{Hold, Phase};
 use super::{Change, Environment, Policy, Refused, judging};
+use crate::intake::Promote;
 use crate::pipeline::{Comment, Gate};
 use crate::policy::EnvironmentDocument;
 use crate::timeline::{Actor, Entry};
@@ -34,6 +35,9 @@ pub struct NewPromotion {
     pub comment: String,
     /// Whether a person takes a Revision out of quarantine with this.
     pub override_quarantine: bool,
+    /// The version that runs, where a person wants one that was sealed before it: what is newer shall not come by itself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
 }
 
 /// Somebody who says yes or no.
@@ -64,18 +68,25 @@ impl Environment {
             return Ok(());
         }
         self.check_request(&new)?;
+        let taken_over = self.is_taken_over(&new, change);
+        if !taken_over {
+            self.check_line(&new)?;
+        }
         if new.override_quarantine {
             self.quarantine.remove(&new.revision.digest);
         }
-        if self.is_taken_over(&new, change) {
+        if taken_over {
             return Ok(());
         }
+        let older_than = new.older_than.clone();
         let promotion = self.promote(new, now);
         let text = format!("{} was proposed for {}", promotion.revision.version, self.key);
         change.handled.entry(about(&promotion, "promotion-requested", promotion.requested_by.clone(), text));
-        if let Some(older) = self.waiting.replace(promotion) {
-            let by = self.waiting.as_ref().map(|newer| newer.revision.version.clone()).unwrap_or_default();
-            settle(older, Outcome::Superseded { by }, Actor::Towpath, change, now);
+        let (id, actor) = (promotion.id, promotion.requested_by.clone());
+        let version = promotion.revision.version.clone();
+        self.stand_in_line(promotion, change, now);
+        if let Some(runs) = older_than {
+            self.hold_for_older(id, (&actor, &version, &runs), change, now);
         }
         Ok(())
     }
@@ -85,23 +96,8 @@ impl Environment {
         self.promotion(id).is_some() || self.ended.contains(&id)
     }
 
-    /// A request for what waits already keeps what people said of it. Asked for by a person, it no longer moves by
-    /// itself alone, so a hold does not keep it.
-    fn is_taken_over(&mut self, new: &NewPromotion, change: &mut Change) -> bool {
-        let Some(waiting) = &mut self.waiting else { return false };
-        if waiting.revision.digest != new.revision.digest || waiting.plan != new.plan {
-            return false;
-        }
-        if waiting.requested_by == Actor::Towpath && new.actor != Actor::Towpath {
-            waiting.requested_by = new.actor.clone();
-            waiting.makers.extend(new.makers.iter().cloned());
-            let text = format!("{} asks for {}, which waits already", new.actor.name(), waiting.title());
-            change.handled.entry(about(waiting, "promotion-requested", new.actor.clone(), text));
-        }
-        true
-    }
-
     fn check_request(&self, new: &NewPromotion) -> Result<(), Refused> {
+        self.check_revoked(&new.revision)?;
         let version = &new.revision.version;
         let runs =
             self.current.as_ref().is_some_and(|current| current.revision.digest == new.revision.digest);
@@ -126,8 +122,17 @@ impl Environment {
     }
 
     fn promote(&self, new: NewPromotion, now: Timestamp) -> Promotion {
-        let NewPromotion { id, revision, kind, plan, makers, actor, comment: _, override_quarantine: _ } =
-            new;
+        let NewPromotion {
+            id,
+            revision,
+            kind,
+            plan,
+            makers,
+            actor,
+            comment: _,
+            override_quarantine: _,
+            older_than: _,
+        } = new;
         Promotion {
             id,
             environment: self.key.clone(),
@@ -165,6 +170,10 @@ impl Environment {
         }
         let current = self.current.as_ref().map(|current| current.revision.digest);
         let same = current == Some(new.revision.digest);
+        // What serves takes its requests back, revoked or not: nothing else runs.
+        if !same {
+            self.check_revoked(&new.revision)?;
+        }
         if same && self.active.is_none() {
             let reason =
                 format!("{} already runs in {}; name another Revision", new.revision.version, self.key);
@@ -173,7 +182,7 @@ impl Environment {
         let (actor, version) = (new.actor.clone(), new.revision.version.clone());
         let because = if new.comment.is_empty() { String::new() } else { format!(": {}", new.comment) };
         let reason = format!("{} asked to go back to {version}{because}", actor.name());
-        self.hold = Some(Hold { by: actor.clone(), at: now, reason: reason.clone() });
+        self.hold = Some(Hold { by: actor.clone(), at: now, reason: reason.clone(), promotion: None });
         if same {
             if let Some(older) = self.next.take() {
                 settle(older, Outcome::Superseded { by: version }, Actor::Towpath, change, now);
@@ -203,7 +212,7 @@ impl Environment {
         now: Timestamp,
     ) -> Result<(), Refused> {
         let editors = self.policy.editors.clone();
-        let Some(promotion) = self.waiting.as_mut().filter(|waiting| waiting.id == id) else {
+        let Some(promotion) = self.waiting_as(id) else {
             let reason = "this Promotion does not wait any more; look at its page for what became of it";
             return Err(Refused::because(reason));
         };
@@ -253,7 +262,7 @@ impl Environment {
         promotion.votes.retain(|vote| vote.user != voter.user);
         let Voter { user, login, roles } = voter;
         promotion.votes.push(Vote { user, login, roles, approve, comment, at: now, binding: now_bound });
-        if !approve && let Some(rejected) = self.waiting.take() {
+        if !approve && let Some(rejected) = self.take_out(|waiting| waiting.id == id, now) {
             settle(rejected, Outcome::Rejected { reason: text }, actor, change, now);
         }
         Ok(())
@@ -285,9 +294,18 @@ impl Environment {
         let text =
             format!("{} changed the document of {} to version {}", actor.name(), self.key, policy.version);
         change.handled.entry(Entry::new("policy-applied", actor, text).fact("version", policy.version));
-        if let Some(waiting) = &mut self.waiting {
-            // The Environment's own Gates come first in the plan; the Stage's follow.
-            let stage_gates = waiting.plan.gates.split_off(old_gates.min(waiting.plan.gates.len()));
+        let old_schedule = matches!(self.policy.document.intake.promote, Promote::Scheduled(_));
+        for waiting in self.in_line_mut() {
+            // The Environment's own Gates come first in the plan; the Stage's follow, and a schedule is the last.
+            let mut stage_gates = waiting.plan.gates.split_off(old_gates.min(waiting.plan.gates.len()));
+            let schedule = match &policy.document.intake.promote {
+                Promote::Scheduled(cron) => Some(Gate::Schedule(cron.clone())),
+                Promote::Automatic | Promote::Manual => None,
+            };
+            if old_schedule || schedule.is_some() {
+                stage_gates.retain(|gate| !matches!(gate, Gate::Schedule(_)));
+            }
+            let stage_gates = stage_gates.into_iter().chain(schedule);
             waiting.plan.gates = policy.document.gates.iter().cloned().chain(stage_gates).collect();
             waiting.policy = policy.version;
             waiting.asked_at = now;
@@ -303,6 +321,7 @@ impl Environment {
             }
         }
         self.policy = policy;
+        self.shorten_line(change, now);
     }
 
     pub(super) fn request_hold(
@@ -320,7 +339,7 @@ impl Environment {
         if let Some(hold) = self.hold.as_ref().filter(|_| !moves) {
             return Err(Refused::because(format!("{} is already on hold: {}", self.key, hold.reason)));
         }
-        let hold = Hold { by: actor.clone(), at: now, reason: reason.clone() };
+        let hold = Hold { by: actor.clone(), at: now, reason: reason.clone(), promotion: None };
         if let Some(rollout) = rollout.filter(|_| moves) {
             rollout.held = Some(hold.clone());
         }
@@ -341,6 +360,9 @@ impl Environment {
             self.active.as_ref().and_then(|active| active.rollout.as_ref()).and_then(|r| r.held.clone());
         if self.hold.is_none() && held.is_none() {
             return Err(Refused::because(format!("nothing is on hold in {}", self.key)));
+        }
+        if let Some(active) = self.active.as_ref().filter(|_| held.is_some()) {
+            self.check_revoked(&active.revision)?;
         }
         // What Towpath holds in a Rollout is let go alone; a person's hold of the Environment stays until it is meant.
         if held.is_none() || held == self.hold {
@@ -414,7 +436,7 @@ impl Environment {
         if self.active.as_ref().is_some_and(|active| active.id == id) {
             return Err(Refused::because("its Rollout runs already; roll it back instead"));
         }
-        let waiting = self.waiting.take_if(|waiting| waiting.id == id);
+        let waiting = self.take_out(|waiting| waiting.id == id, now);
         let Some(waiting) = waiting.or_else(|| self.next.take_if(|next| next.id == id)) else {
             return Err(Refused::because("this Promotion does not wait any more"));
         };

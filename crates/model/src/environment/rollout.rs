@@ -18,7 +18,7 @@ use towpath_judge::{Assessment, Judge};
 use super::promotion::Revision;
 use crate::attempt::Attempt;
 use crate::timeline::Actor;
-use crate::{Digest, InstanceId, Weight};
+use crate::{Digest, InstanceId, PromotionId, Weight};
 
 /// How long a gateway may take to confirm a split before the Rollout gives up.
 ///
@@ -148,6 +148,9 @@ pub struct Hold {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+    /// The Promotion for whose sake it is: where that comes to nothing, it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<PromotionId>,
 }
 
 /// The way back.

@@ -8,6 +8,7 @@ use super::gates::{GateState, human};
 use super::promotion::{Promotion, Revision};
 use super::rollout::{CONFIRM_WITHIN, Phase, Rollout};
 use super::{Environment, Facts};
+use crate::intake::Queue;
 use crate::timeline::Actor;
 
 /// Why an Environment has to be looked at again at a certain time.
@@ -30,7 +31,7 @@ impl Environment {
         if let Some(warm) = &self.warm {
             times.push((warm.until, "what ran before is kept warm no longer".to_owned()));
         }
-        if let Some(waiting) = &self.waiting {
+        for waiting in self.in_line() {
             let gates = waiting.gates.iter().filter(|gate| gate.state == GateState::Waiting);
             times.extend(gates.filter_map(|gate| gate.next.map(|at| (at, gate.reason.clone()))));
         }
@@ -114,7 +115,9 @@ impl Environment {
             let (version, before) = (&next.revision.version, &active.revision.version);
             reasons.push(format!("the rollback to {version} starts when {before} has gone back"));
         }
-        if let Some(waiting) = &self.waiting {
+        let side_by_side = self.queue() == Queue::Parallel;
+        let behind = self.line.iter().filter(|_| side_by_side);
+        for waiting in self.waiting.iter().chain(behind) {
             let version = &waiting.revision.version;
             if let Some(active) = &self.active {
                 reasons.push(format!(
@@ -134,6 +137,9 @@ impl Environment {
             let closed = waiting.gates.iter().filter(|gate| gate.state != GateState::Open);
             reasons.extend(closed.map(|gate| format!("{version} waits: {}", gate.reason)));
         }
+        reasons.extend(self.revoked_waits());
+        reasons.extend(self.line_waits());
+        reasons.extend(self.bisection.iter().map(|bisection| bisection.words(self.after_rollback())));
         reasons.extend(self.moving_waits(facts));
         reasons.extend(
             self.traffic.problems.iter().map(|(gateway, problem)| format!("gateway {gateway}: {problem}")),

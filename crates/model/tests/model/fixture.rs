@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use towpath_model::environment::{
     Environment, NewPromotion, Policy, PromotionKind, PromotionPlan, Revision, Voter,
 };
+use towpath_model::intake::Intake;
 use towpath_model::pipeline::{
     Amount, Analysis, ApprovalGate, BlueGreen, Canary, CanaryStep, Comment, Gate, Health, Limits, OnFailure,
     Rolling, SelfApproval, Stop, Strategy, Verification, WebhookGate, When, Workload,
@@ -153,6 +154,7 @@ pub fn document(gates: Vec<Gate>, instances: u32) -> EnvironmentDocument {
         tls: None,
         preview: None,
         allow: Allow::default(),
+        intake: Intake::default(),
         gates,
         values: BTreeMap::new(),
         secrets: Vec::new(),
@@ -178,5 +180,6 @@ pub fn new_promotion(number: u128, revision: Revision, plan: PromotionPlan, acto
         actor,
         comment: String::new(),
         override_quarantine: false,
+        older_than: None,
     }
 }

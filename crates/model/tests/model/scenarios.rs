@@ -7,11 +7,12 @@
 //! instances 2 | gate approval 2 | gate window mon-thu 09:00-16:00 | gate freeze FROM UNTIL | gate soak staging 600
 //! strategy canary 10:30 50:30:pause | strategy recreate | strategy rolling SURGE UNAVAILABLE SECONDS
 //! strategy blue-green SECONDS | on-failure hold | before http | verify http | verify run | deadline 600
-//! preview | guided | guide
-//! push 1.0.0 [by LOGIN] [config c2] [override] | approve LOGIN | reject LOGIN | approve-seen LOGIN | look LOGIN
+//! preview | guided | guide | queue queued | scheduled @daily | bisect | suspects GOOD VERSION ...
+//! push 1.0.0 [by LOGIN] [config c2] [override] [older-than VERSION] | approve LOGIN [VERSION] | reject LOGIN [VERSION] | approve-seen LOGIN | look LOGIN
 //! checked | broken TEXT | instances ready | instance failed | confirm | advance 10 | measure candidate 100/3 stable 900/20
 //! passed | failed TEXT | lost | errored | hold | resume | abort | rollback 1.0.0 | withdraw | apply | no-host | host
 //! second-host | host-lost | host-back | instances-of 2 | fleet | no-gateway | gateway | staging 1.0.0
+//! apply [queue superseded]
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +22,13 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
+use towpath_model::cron::Cron;
 use towpath_model::environment::{
     Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host, InstanceHealth, Neighbour, Observed,
-    Phase, PromotionKind, Sample,
+    Phase, Promotion, PromotionKind, Sample, Suspect,
 };
 use towpath_model::gate::LONG_PATIENCE;
+use towpath_model::intake::{AfterRollback, Promote, Queue};
 use towpath_model::pipeline::{
     FreezeGate, Gate, HttpVerification, OnFailure, Route, RouteField, RunVerification, Side, SoakGate,
     Sticky, Strategy, Verification, WindowGate,
@@ -141,11 +144,20 @@ impl Script {
             "guided" => self.guided(),
             "guide" => self.show_guide(),
             "push" => self.push(&words[1..]),
-            "approve" | "reject" => self.vote(words[1], words[0] == "approve", None),
+            "queue" => self.env.policy.document.intake.queue = queue(words[1]),
+            "scheduled" => {
+                let cron = Cron::parse(&rest(), "UTC").expect("a schedule");
+                self.env.policy.document.intake.promote = Promote::Scheduled(cron);
+            }
+            "bisect" => self.env.policy.document.intake.after_rollback = AfterRollback::Bisect,
+            "suspects" => self.suspects(&words[1..]),
+            "approve" | "reject" => {
+                self.vote(words[1], words[0] == "approve", None, words.get(2).copied());
+            }
             "look" => self.seen = self.env.waiting.as_ref().map(|waiting| (waiting.id, waiting.binding())),
             "approve-seen" => {
                 let binding = self.seen.map(|(_, binding)| binding);
-                self.vote(words[1], true, binding);
+                self.vote(words[1], true, binding, None);
             }
             "checked" => self.checked(None),
             "broken" => self.checked(Some(rest())),
@@ -164,7 +176,7 @@ impl Script {
                 let promotion = self.env.waiting.as_ref().expect("one waits").id;
                 self.send(EnvironmentEvent::Withdrawn { promotion, actor, reason: "no need".to_owned() });
             }
-            "apply" => self.apply(),
+            "apply" => self.apply(words.get(2).map(|word| queue(word))),
             "no-host" => self.facts.hosts.clear(),
             "host" => {
                 self.facts.hosts.push(host(1, self.now));
@@ -228,7 +240,10 @@ impl Script {
     fn push(&mut self, words: &[&str]) {
         let after = |word: &str| words.iter().position(|w| *w == word).map(|at| words[at + 1]);
         let candidate = revision(words[0], after("config").unwrap_or("c1"));
-        let gates = self.env.policy.document.gates.clone();
+        let mut gates = self.env.policy.document.gates.clone();
+        if let Promote::Scheduled(cron) = &self.env.policy.document.intake.promote {
+            gates.push(Gate::Schedule(cron.clone()));
+        }
         let mut plan = plan(self.strategy.clone(), gates, self.verify.clone());
         plan.before = self.before;
         plan.on_failure = self.on_failure;
@@ -237,6 +252,7 @@ impl Script {
         let actor = after("by").map_or(Actor::Towpath, user);
         let mut new = new_promotion(self.promotions, candidate, plan, actor);
         new.override_quarantine = words.contains(&"override");
+        new.older_than = after("older-than").map(str::to_owned);
         if after("config").is_some() {
             new.kind = PromotionKind::Configuration;
         }
@@ -277,17 +293,32 @@ impl Script {
         self.send(EnvironmentEvent::RollbackRequested(Box::new(new)));
     }
 
-    fn vote(&mut self, login: &str, approve: bool, binding: Option<Digest>) {
-        let promotion = self.env.waiting.as_ref().map_or(promotion_id(0), |waiting| waiting.id);
+    fn suspects(&mut self, words: &[&str]) {
+        let suspect = |version: &&str| Suspect {
+            release: Digest::of(version.as_bytes()),
+            version: (*version).to_owned(),
+        };
+        self.send(EnvironmentEvent::SuspectsFound {
+            promotion: promotion_id(self.promotions),
+            good: words[0].to_owned(),
+            reason: "it fails".to_owned(),
+            suspects: words[1..].iter().map(suspect).collect(),
+        });
+    }
+
+    fn vote(&mut self, login: &str, approve: bool, binding: Option<Digest>, version: Option<&str>) {
+        let meant = |waiting: &&Promotion| version.is_none_or(|version| waiting.revision.version == version);
+        let promotion = self.env.in_line().find(meant).map_or(promotion_id(0), |waiting| waiting.id);
         let voter = voter(login, if login == "dave" { "developer" } else { "release-manager" });
         let comment = String::new();
         self.send(EnvironmentEvent::Voted { promotion, voter, approve, comment, binding });
     }
 
-    fn apply(&mut self) {
+    fn apply(&mut self, queue: Option<Queue>) {
         let mut policy = self.env.policy.clone();
         policy.version += 1;
         policy.editors.insert("carol".to_owned());
+        policy.document.intake.queue = queue.unwrap_or(policy.document.intake.queue);
         let config = self.env.config;
         self.send(EnvironmentEvent::PolicyApplied { policy: Box::new(policy), config, actor: user("carol") });
     }
@@ -472,6 +503,15 @@ fn strategy(words: &[&str]) -> Strategy {
         (percent * 10, parts[1].parse().expect("seconds"), parts.len() > 2)
     };
     canary(&words[1..].iter().map(step).collect::<Vec<_>>())
+}
+
+fn queue(word: &str) -> Queue {
+    match word {
+        "superseded" => Queue::Superseded,
+        "queued" => Queue::Queued,
+        "parallel" => Queue::Parallel,
+        other => panic!("`{other}` is no queue"),
+    }
 }
 
 fn gate(words: &[&str]) -> Gate {

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use towpath_model::attempt::{AttemptReport, AttemptState, Finished};
 use towpath_model::environment::{
     CONFIRM_WITHIN, Change, ChangeRead, Environment, EnvironmentEffect, EnvironmentEvent, Facts, Host,
-    Instance, InstanceHealth, NewPromotion, Observed, Outcome, Phase, PromotionKind, Rollout, Sample,
-    TrafficArm,
+    Instance, InstanceHealth, LINE, NewPromotion, Observed, Outcome, Phase, Promotion, PromotionKind,
+    Rollout, Sample, TrafficArm,
 };
 use towpath_model::gate::Changed;
+use towpath_model::intake::Queue;
 use towpath_model::pipeline::{HttpVerification, OnFailure, RunVerification, Strategy, Verification};
 use towpath_model::{AgentId, AttemptId, Digest, InstanceId, PromotionId, Weight};
 
@@ -115,6 +116,7 @@ impl World {
         let instances = 1 + u32::try_from(chance.below(2)).expect("small");
         let mut env = environment(gates, instances, now);
         env.policy.document.preview = Some(SocketAddr::from(([127, 0, 0, 1], 8081)));
+        env.policy.document.intake.queue = queue(&mut chance);
         let machine = |number| Machine {
             id: agent(number),
             silent_until: now,
@@ -219,10 +221,12 @@ impl World {
             }
             None => env.traffic.arms.is_empty() && env.fleet.instances.is_empty(),
         };
-        let gates_wait = env
-            .waiting
-            .as_ref()
-            .is_none_or(|waiting| env.hold.is_some() || waiting.gates.iter().any(|gate| gate.next.is_some()));
+        let still =
+            |waiting: &Promotion| env.hold.is_some() || waiting.gates.iter().any(|gate| gate.next.is_some());
+        let gates_wait = match env.policy.document.intake.queue {
+            Queue::Parallel => env.in_line().all(still),
+            Queue::Superseded | Queue::Queued => env.waiting.iter().all(still),
+        };
         let in_force = env.traffic.in_force(&self.facts().gateways);
         env.active.is_none() && env.next.is_none() && gates_wait && only_current && in_force
     }
@@ -335,7 +339,9 @@ impl World {
     }
 
     fn approve(&mut self) {
-        let Some(promotion) = self.env.waiting.as_ref().map(|waiting| waiting.id) else { return };
+        let all: Vec<PromotionId> = self.env.in_line().map(|waiting| waiting.id).collect();
+        let some = self.chance.below(all.len().max(1) as u64);
+        let Some(promotion) = all.get(usize::try_from(some).expect("few")).copied() else { return };
         let approve = !self.chance.once_in(8);
         let voter = voter("alice", "release-manager");
         self.handle(EnvironmentEvent::Voted {
@@ -367,6 +373,7 @@ impl World {
         let instances = 1 + u32::try_from(self.chance.below(4)).expect("small");
         self.largest = self.largest.max(instances);
         policy.document = document(gates, instances);
+        policy.document.intake.queue = queue(&mut self.chance);
         let config = self.env.config;
         self.handle(EnvironmentEvent::PolicyApplied {
             policy: Box::new(policy),
@@ -708,7 +715,7 @@ impl World {
                 self.env = next;
                 self.committed(&before, change, &facts);
             }
-            Err(_) => assert_eq!(self.env.waiting, next.waiting, "a refused request changed something"),
+            Err(_) => assert!(self.env.in_line().eq(next.in_line()), "a refused request changed something"),
         }
     }
 
@@ -900,12 +907,20 @@ impl World {
     fn check_waits(&self, facts: &Facts) {
         let env = &self.env;
         let waits = env.waits(facts, self.now);
-        let open = [&env.active, &env.waiting, &env.next].into_iter().flatten();
-        for promotion in open {
+        let open = [&env.active, &env.next].into_iter().flatten();
+        for promotion in open.chain(env.in_line()) {
             let told = waits.iter().any(|reason| reason.contains(&promotion.revision.version));
             assert!(told, "{} waits in silence: {waits:?}", promotion.title());
         }
         let rollout = env.active.as_ref().and_then(|active| active.rollout.as_ref());
+        let line = env.in_line().count();
+        match env.policy.document.intake.queue {
+            Queue::Superseded => {
+                assert!(line <= 1, "{line} wait where a newer one takes the place of older ones")
+            }
+            Queue::Queued | Queue::Parallel => assert!(line <= LINE, "{line} wait"),
+        }
+        assert!(env.waiting.is_some() || env.line.is_empty(), "nobody is first in line");
         if rollout.is_some_and(|rollout| rollout.held.is_none()) {
             assert!(env.next_wakeup(self.now).is_some(), "nobody looks at the Rollout again: {waits:?}");
         }
@@ -920,6 +935,14 @@ impl World {
         if !matches!(rollout.phase, Phase::Preparing | Phase::Returning) {
             assert!(self.way_back.contains(&active.id), "a change before its way back was known");
         }
+    }
+}
+
+fn queue(chance: &mut Prng) -> Queue {
+    match chance.below(4) {
+        0 => Queue::Queued,
+        1 => Queue::Parallel,
+        _ => Queue::Superseded,
     }
 }
 

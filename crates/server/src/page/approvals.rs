@@ -22,7 +22,8 @@ pub(super) async fn show(State(app): State<App>, Reader(principal): Reader, Said
     let page = async {
         let mut requests = Vec::new();
         for environment in pending(&app, &principal).await? {
-            if let Some(waiting) = &environment.waiting {
+            let asked = environment.in_line().filter(|waiting| asks_for(&principal, &environment, waiting));
+            for waiting in asked {
                 requests.push(request(&app, &principal, &environment, waiting).await?);
             }
         }
@@ -40,9 +41,12 @@ pub(super) async fn pending(app: &App, principal: &Principal) -> Result<Vec<Envi
     Ok(all.into_iter().filter(|environment| asks(principal, environment)).collect())
 }
 
-/// Whether a Gate of what waits is still shut, this person's word would count, and they have not said it.
 fn asks(principal: &Principal, environment: &Environment) -> bool {
-    let Some(waiting) = &environment.waiting else { return false };
+    environment.in_line().any(|waiting| asks_for(principal, environment, waiting))
+}
+
+/// Whether a Gate of what waits is still shut, this person's word would count, and they have not said it.
+fn asks_for(principal: &Principal, environment: &Environment, waiting: &Promotion) -> bool {
     let project = &environment.key.project;
     if waiting.holds_left().next().is_some() && cannot_lift(principal, environment, waiting).is_none() {
         return true;

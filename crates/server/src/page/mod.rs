@@ -97,6 +97,8 @@ fn work() -> Router<App> {
         .route("/p/{project}/imported/{number}/remove", form(post(imported::remove)))
         .route("/p/{project}/releases/{version}", get(release::show))
         .route("/p/{project}/releases/{version}/promote", form(post(release::promote)))
+        .route("/p/{project}/releases/{version}/revoke", form(post(release::revoke)))
+        .route("/p/{project}/releases/{version}/unrevoke", form(post(release::unrevoke)))
         .route("/p/{project}/env/{environment}", get(environment::show))
         .route("/p/{project}/env/{environment}/hold", form(post(environment::hold)))
         .route("/p/{project}/env/{environment}/resume", form(post(environment::resume)))

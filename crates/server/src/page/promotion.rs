@@ -185,7 +185,7 @@ async fn history(app: &App, promotion: &Promotion) -> Result<Vec<DecisionRow>, P
 fn actions(principal: &Principal, environment: &Environment, promotion: &Promotion) -> Vec<Action> {
     let page = routes::promotion(&promotion.id.to_string());
     let is = |held: &Option<Promotion>| held.as_ref().is_some_and(|held| held.id == promotion.id);
-    if is(&environment.waiting) {
+    if environment.in_line().any(|waiting| waiting.id == promotion.id) {
         return approvals::words_of(principal, environment, promotion);
     }
     let Some(rollout) = promotion.rollout.as_ref().filter(|_| is(&environment.active)) else {

@@ -4,8 +4,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use towpath_artifact::{ReleaseManifest, release::MAX_BYTES, verify_release};
-use towpath_engine::{Engine, Journey, JourneyStep, PromoteRequest};
+use towpath_engine::{Engine, Journey, JourneyStep, PromoteRequest, RevokedPlace};
 use towpath_model::environment::{Outcome, Promotion};
+use towpath_model::revocation::{OnRevocation, Revocation};
 use towpath_model::run::Run;
 use towpath_model::{EnvironmentKey, EnvironmentName, ProjectName};
 use towpath_store::core::runs;
@@ -34,6 +35,14 @@ pub(super) struct Wish {
     environment: EnvironmentName,
 }
 
+/// What to take back.
+#[derive(Debug, Deserialize)]
+pub(super) struct Taken {
+    #[serde(default)]
+    comment: String,
+    rollback: Option<String>,
+}
+
 /// Shows a Release.
 pub(super) async fn show(
     State(app): State<App>,
@@ -57,6 +66,7 @@ async fn render(
     let journey = app.engine.journey(&project, version).await?;
     let run = runs::find(&mut *app.db.reader().await?, journey.release.run).await?;
     let (artifacts, signature) = stored(&app.engine, &journey).await?;
+    let revocation = app.engine.revocation(journey.release.digest).await?;
     let Journey { release, manifest, steps } = &journey;
     let bare = || Commit { sha: release.commit.clone(), subject: String::new(), author: String::new() };
     let view = ReleaseView {
@@ -67,11 +77,12 @@ async fn render(
         run: run.as_ref().map(|run| run.number),
         sealed: release.created_at,
         signature,
+        revoked: revocation.as_ref().map(|revoked| revoked_words(revoked, jiff::Timestamp::now())),
         artifacts,
         workloads: workloads(manifest),
         evidence: evidence(&journey, run.as_ref()),
         journey: stages(steps),
-        actions: actions(principal, &project, &journey),
+        actions: actions(principal, &project, &journey, revocation.as_ref()),
         project: project.into(),
     };
     Ok(html(page::release(&view)))
@@ -203,8 +214,48 @@ fn own_waits(promotion: &Promotion, waits: &[String]) -> String {
     waits.iter().filter(own).cloned().collect::<Vec<_>>().join("; ")
 }
 
+/// Why it starts nowhere any more, and what is under way against that.
+fn revoked_words(revoked: &Revocation, now: jiff::Timestamp) -> String {
+    let waits = revoked.waits(now).map(|waits| format!("; {waits}")).unwrap_or_default();
+    format!("{}{waits}", revoked.words())
+}
+
+/// Promote and revoke. What is revoked can only be let start again.
+fn actions(
+    principal: &Principal,
+    project: &ProjectName,
+    journey: &Journey,
+    revocation: Option<&Revocation>,
+) -> Vec<Action> {
+    let release = &journey.release;
+    let page = routes::release(project.as_str(), &release.version);
+    if revocation.is_some() {
+        let consequence = format!(
+            "{} may be promoted and gone back to again. Nothing of it starts by itself. Where a document says `unrevoke: together`, a \
+             second person has to agree.",
+            release.version
+        );
+        let action = Action::on(&page, ActionKind::Unrevoke, "Let it start again", consequence);
+        return vec![action.unless(act::refused(principal, Deed::Resume, project))];
+    }
+    let refused = act::refused(principal, Deed::RollBack, project);
+    let stays = format!(
+        "{} starts nowhere any more: what of it waits ends, and a rollout of it stays at its share. Where it serves, it serves on.",
+        release.version
+    );
+    let goes = format!(
+        "{} starts nowhere any more, and every environment that it serves in or moves to goes back to the newest release that is not \
+         revoked.",
+        release.version
+    );
+    let revoke = Action::on(&page, ActionKind::Revoke, "Revoke", stays).unless(refused.clone());
+    let back = Action::on(&page, ActionKind::Revoke, "Revoke and roll back", goes);
+    let back = back.sending("rollback", "yes").unless(refused);
+    promotions(principal, project, journey).into_iter().chain([revoke, back]).collect()
+}
+
 /// Promote, for every Environment in which it is not, and is not on its way to.
-fn actions(principal: &Principal, project: &ProjectName, journey: &Journey) -> Vec<Action> {
+fn promotions(principal: &Principal, project: &ProjectName, journey: &Journey) -> Vec<Action> {
     let version = &journey.release.version;
     let page = routes::release(project.as_str(), version);
     let refused = act::refused(principal, Deed::Promote, project);
@@ -222,6 +273,47 @@ fn actions(principal: &Principal, project: &ProjectName, journey: &Journey) -> V
             .unless(refused.clone())
     };
     journey.steps.iter().filter(open).map(action).collect()
+}
+
+/// Takes a Release back.
+pub(super) async fn revoke(
+    State(app): State<App>,
+    Path((project, version)): Path<(String, String)>,
+    form: CheckedForm<Taken>,
+) -> Response {
+    let CheckedForm { principal, fields: Taken { comment, rollback } } = form;
+    let done = async {
+        let name = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::RollBack, Some(&name))?;
+        let person = act::person(&principal, &name);
+        let then = if rollback.is_some() { OnRevocation::RollBack } else { OnRevocation::Hold };
+        let revoked = app.engine.revoke(&name, &version, &comment, then, &person).await?;
+        let place = |place: &RevokedPlace| format!("{}: {}", place.environment.environment, place.text);
+        let places: Vec<String> = revoked.places.iter().map(place).collect();
+        let places = if places.is_empty() { "It serves nowhere.".to_owned() } else { places.join("; ") };
+        Ok(format!("{version} is revoked. {places}"))
+    };
+    finish(&app, &principal, (&project, &version), done.await).await
+}
+
+/// Lets a revoked Release start again, or asks a second person to.
+pub(super) async fn unrevoke(
+    State(app): State<App>,
+    Path((project, version)): Path<(String, String)>,
+    form: CheckedForm<act::Comment>,
+) -> Response {
+    let CheckedForm { principal, fields } = form;
+    let done = async {
+        let name = act::project(&principal, &project)?;
+        let _permit = principal.may(Deed::Resume, Some(&name))?;
+        let person = act::person(&principal, &name);
+        let revoked = app.engine.unrevoke(&name, &version, fields.comment.trim(), &person).await?;
+        Ok(match revoked.revocation {
+            None => format!("{version} may start again."),
+            Some(_) => format!("{version} stays revoked until a second person agrees."),
+        })
+    };
+    finish(&app, &principal, (&project, &version), done.await).await
 }
 
 /// Proposes a Release for an Environment.
@@ -242,12 +334,21 @@ pub(super) async fn promote(
         app.engine.promote(&request, &person).await?;
         Ok(format!("{} is proposed for {}.", request.version, request.environment))
     };
-    match done.await {
-        Ok(said) => act::done(&app, &routes::release(&project, &version), &said),
-        Err(Refusal::Instead(problem)) => or_error(&app, &principal, Err(problem)),
+    finish(&app, &principal, (&project, &version), done.await).await
+}
+
+async fn finish(
+    app: &App,
+    principal: &Principal,
+    (project, version): (&str, &str),
+    done: Result<String, Refusal>,
+) -> Response {
+    match done {
+        Ok(said) => act::done(app, &routes::release(project, version), &said),
+        Err(Refusal::Instead(problem)) => or_error(app, principal, Err(problem)),
         Err(Refusal::OnPage(reason)) => {
-            let page = render(&app, &principal, &project, &version, act::not_done(reason)).await;
-            act::conflict(&app, &principal, page)
+            let page = render(app, principal, project, version, act::not_done(reason)).await;
+            act::conflict(app, principal, page)
         }
     }
 }

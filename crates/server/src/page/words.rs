@@ -257,7 +257,7 @@ pub(super) fn waiting(environment: &Environment) -> Vec<WaitingPromotion> {
     };
     let next =
         environment.next.iter().map(|next| row(next, "the Rollout before it has to go back".to_owned()));
-    let waiting = environment.waiting.iter().map(|waiting| row(waiting, waits(environment, waiting)));
+    let waiting = environment.in_line().map(|waiting| row(waiting, waits(environment, waiting)));
     next.chain(waiting).collect()
 }
 
@@ -345,5 +345,6 @@ const fn kind(gate: &Gate) -> GateKind {
         Gate::Hold(_) => GateKind::Hold,
         Gate::Delay(_) => GateKind::Delay,
         Gate::Upstream(_) => GateKind::Upstream,
+        Gate::Schedule(_) => GateKind::Schedule,
     }
 }

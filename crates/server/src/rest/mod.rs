@@ -103,6 +103,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))
         .routes(routes!(releases::sealed))
+        .routes(routes!(releases::revoke))
+        .routes(routes!(releases::unrevoke))
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::history))

@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use towpath_api::rest::{JourneyStep, Page, Release};
+use jiff::Timestamp;
+use towpath_api::rest::{Comment, JourneyStep, Page, Release, Revocation, Revoke, Revoked, RevokedPlace};
 use towpath_model::ProjectName;
+use towpath_model::revocation::OnRevocation;
 use towpath_store::core::releases::Release as Sealed;
 
 use super::page_of::Paging;
@@ -54,7 +56,52 @@ async fn wire(app: &App, release: Sealed) -> Result<Release, Problem> {
         created_at: release.created_at,
         executors,
         artifacts: artifacts.map(|(name, digest)| (name.to_string(), digest.to_string())).collect(),
+        revoked: app
+            .engine
+            .revocation(release.digest)
+            .await?
+            .map(|known| Revocation::of(&known, Timestamp::now())),
     })
+}
+
+/// Revokes a Release: it starts nowhere any more, and what of it waits ends.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/releases/{version}/revoke", params(ReleaseAt), request_body = Revoke, responses((status = 200, body = Revoked)))]
+pub(super) async fn revoke(
+    State(app): State<App>,
+    principal: Principal,
+    Path(ReleaseAt { project, version }): Path<ReleaseAt>,
+    Json(Revoke { reason, rollback }): Json<Revoke>,
+) -> Result<Json<Revoked>, Problem> {
+    let _permit = principal.may(Action::RollBack, Some(&project))?;
+    let person = principal.person(Some(&project));
+    let then = if rollback { OnRevocation::RollBack } else { OnRevocation::Hold };
+    Ok(Json(told(app.engine.revoke(&project, &version, &reason, then, &person).await?)))
+}
+
+/// Lets a revoked Release start again. Where a document says `unrevoke: together`, the first caller asks, and a second agrees.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/releases/{version}/unrevoke", params(ReleaseAt), request_body = Comment, responses((status = 200, body = Revoked)))]
+pub(super) async fn unrevoke(
+    State(app): State<App>,
+    principal: Principal,
+    Path(ReleaseAt { project, version }): Path<ReleaseAt>,
+    Json(Comment { comment }): Json<Comment>,
+) -> Result<Json<Revoked>, Problem> {
+    let _permit = principal.may(Action::Resume, Some(&project))?;
+    let person = principal.person(Some(&project));
+    Ok(Json(told(app.engine.unrevoke(&project, &version, &comment, &person).await?)))
+}
+
+fn told(revoked: towpath_engine::Revoked) -> Revoked {
+    let towpath_engine::Revoked { release, revocation, places } = revoked;
+    let place = |place: towpath_engine::RevokedPlace| RevokedPlace {
+        environment: place.environment.environment.to_string(),
+        text: place.text,
+    };
+    Revoked {
+        release: release.to_string(),
+        revocation: revocation.map(|known| Revocation::of(&known, Timestamp::now())),
+        places: places.into_iter().map(place).collect(),
+    }
 }
 
 /// Shows where a Release is on its way, and what it waits for.

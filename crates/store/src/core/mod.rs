@@ -22,6 +22,7 @@ pub mod projects;
 pub mod promotions;
 pub mod releases;
 pub mod retries;
+pub mod revocations;
 pub mod runs;
 pub mod secrets;
 pub mod sources;

@@ -38,6 +38,7 @@ fn header(view: &ReleaseView) -> Markup {
     html! {
         div #head data-region {
             div.title { h1 { "Release " (view.version) } (buttons(&view.shell, "release", &view.actions)) }
+            @if let Some(revoked) = &view.revoked { p.why { (icon::state(State::Rejected)) " Revoked: " (prose(revoked)) } }
             p.lead { (commit(&view.commit)) span.muted { " by " (view.commit.author) } }
             dl.facts {
                 div { dt { "Digest" } dd { (digest(&view.digest)) } }

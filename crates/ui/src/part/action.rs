@@ -63,7 +63,7 @@ const fn look(kind: ActionKind) -> &'static str {
         | ActionKind::Cancel
         | ActionKind::Revoke
         | ActionKind::Remove => "danger",
-        ActionKind::Hold | ActionKind::Rerun | ActionKind::Release => "plain",
+        ActionKind::Hold | ActionKind::Rerun | ActionKind::Release | ActionKind::Unrevoke => "plain",
     }
 }
 
@@ -79,6 +79,7 @@ const fn comment_needed(kind: ActionKind) -> bool {
         | ActionKind::Cancel
         | ActionKind::Allow
         | ActionKind::Rerun
-        | ActionKind::Remove => false,
+        | ActionKind::Remove
+        | ActionKind::Unrevoke => false,
     }
 }

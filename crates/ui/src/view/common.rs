@@ -201,6 +201,8 @@ pub enum GateKind {
     Delay,
     /// Another Environment is far enough.
     Upstream,
+    /// A time at which what waits goes.
+    Schedule,
 }
 
 impl GateKind {
@@ -219,6 +221,7 @@ impl GateKind {
             Self::Hold => "hold",
             Self::Delay => "delay",
             Self::Upstream => "upstream",
+            Self::Schedule => "schedule",
         }
     }
 }
@@ -265,6 +268,8 @@ pub enum ActionKind {
     Release,
     /// Takes trust away.
     Revoke,
+    /// Gives it back.
+    Unrevoke,
     /// Forgets something.
     Remove,
 }
@@ -286,6 +291,7 @@ impl ActionKind {
             Self::Rerun => "rerun",
             Self::Release => "release",
             Self::Revoke => "revoke",
+            Self::Unrevoke => "unrevoke",
             Self::Remove => "remove",
         }
     }

@@ -23,6 +23,8 @@ pub struct ReleaseView {
     pub sealed: Timestamp,
     /// Whether its signature holds, and in words.
     pub signature: (State, String),
+    /// Why it starts nowhere any more, if so.
+    pub revoked: Option<String>,
     /// What it consists of.
     pub artifacts: Vec<ArtifactRow>,
     /// What it runs as.

@@ -2,10 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
+use towpath_model::cron::Cron;
 use towpath_model::environment as model;
 use towpath_model::evidence;
+use towpath_model::intake;
 use towpath_model::pipeline as pipe;
 use towpath_model::policy;
+use towpath_model::revocation;
 use towpath_model::timeline;
 use towpath_model::{AgentId, Digest, InstanceId, UserId, Weight};
 
@@ -86,6 +89,7 @@ fn gates() -> Vec<pipe::Gate> {
             same_commit: true,
             expires: SignedDuration::from_hours(24),
         }),
+        pipe::Gate::Schedule(Cron::parse("@daily", "UTC").unwrap()),
         pipe::Gate::Evidence(evidence::EvidenceGate {
             tests: Some(evidence::TestsDemand {
                 max_failed: 0,
@@ -206,6 +210,12 @@ fn the_description_says_what_the_model_writes() {
             }),
             preview: Some("127.0.0.1:8081".parse().unwrap()),
             allow: policy::Allow::default(),
+            intake: intake::Intake {
+                promote: intake::Promote::Scheduled(Cron::parse("@daily", "UTC").unwrap()),
+                queue: intake::Queue::Queued,
+                after_rollback: intake::AfterRollback::Bisect,
+                unrevoke: revocation::Unrevoke::Together,
+            },
             gates: gates(),
             values: BTreeMap::new(),
             secrets: Vec::new(),
