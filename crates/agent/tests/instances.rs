@@ -24,7 +24,9 @@ fn order(server: &Server, key: &ReleaseKey, text: &str) -> InstanceOrder {
     let workload = Workload {
         name: "shop".parse().unwrap(),
         artifact: "shop".parse().unwrap(),
-        command: format!("exec '{}' http answer", helper().display()),
+        image: None,
+        command: Some(format!("exec '{}' http answer", helper().display())),
+        port: None,
         env: BTreeMap::new(),
         health: Health {
             ready: Some("/ready".to_owned()),
@@ -61,6 +63,7 @@ fn order(server: &Server, key: &ReleaseKey, text: &str) -> InstanceOrder {
         signature: server.put(envelope),
         values: BTreeMap::new(),
         secrets: BTreeMap::from([("TOKEN".to_owned(), Secret::new("hunter2-hunter2".to_owned()))]),
+        container: None,
     }
 }
 
@@ -71,7 +74,9 @@ fn trusted(server: &Server) -> ReleaseKey {
 }
 
 fn want(server: &Server, generation: u64, instances: Vec<InstanceOrder>) {
-    server.with(|world| world.desired = Some(DesiredInstances { generation, instances }));
+    server.with(|world| {
+        world.desired = Some(DesiredInstances { generation, instances, keep: Default::default() })
+    });
 }
 
 fn phase(server: &Server, instance: InstanceId) -> Option<InstancePhase> {

@@ -15,7 +15,7 @@
 //! A call about an Attempt carries its fence; `409` with a [`Fenced`] body means that the lease
 //! was given to another, and the agent kills what it runs for it and says no more about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ use towpath_model::{
 };
 use uuid::Uuid;
 
-use crate::containers::{Containers, ImageOrder};
+use crate::containers::{ContainerOrder, Containers, ImageOrder};
 
 /// What an agent names among the protocols of its TLS handshake (ALPN), so that it is shown the certificate of the
 /// authority that it pinned, whatever other certificate the server has for people. It is never chosen.
@@ -414,6 +414,9 @@ pub struct DesiredInstances {
     pub generation: u64,
     /// The Instances.
     pub instances: Vec<InstanceOrder>,
+    /// Releases that may be started here again at any moment: their images stay.
+    #[serde(default)]
+    pub keep: BTreeSet<Digest>,
 }
 
 /// One Instance that shall run.
@@ -438,6 +441,9 @@ pub struct InstanceOrder {
     pub values: BTreeMap<String, String>,
     /// Secrets granted to the Environment; masked in logs.
     pub secrets: BTreeMap<String, Secret>,
+    /// Set where it is a container; without it, a process of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerOrder>,
 }
 
 /// What runs on one agent.

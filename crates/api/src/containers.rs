@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use towpath_model::Digest;
 use towpath_model::container::{HealthCheck, Image, ImageBuild, ServiceSource};
 use towpath_model::pipeline::{Limits, SecretName};
+use towpath_model::policy::Docker;
 
 use crate::agent::Secret;
 
@@ -52,6 +53,16 @@ pub struct ServiceOrder {
     pub ports: Vec<u16>,
     /// How to know that it can be used.
     pub health: HealthCheck,
+}
+
+/// How an Instance's container is made, from the Environment's document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerOrder {
+    /// What the document says.
+    pub docker: Docker,
+    /// The passwords of its registries.
+    #[serde(default)]
+    pub passwords: BTreeMap<SecretName, Secret>,
 }
 
 /// An image that an Attempt shall leave as an Artifact.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use towpath_model::container::is_pinned;
 use towpath_model::migration::Database;
 use towpath_model::pipeline::{SecretName, Workload};
 use towpath_model::{ArtifactName, Digest, EnvironmentKey, JobName, ProjectName, RunId};
@@ -95,11 +96,12 @@ impl ReleaseManifest {
             if !names.insert(&workload.name) {
                 return invalid(format!("the workload `{}` is there twice", workload.name));
             }
-            if !self.artifacts.contains_key(&workload.artifact) {
-                return invalid(format!(
-                    "the artifact `{}` of `{}` is missing",
-                    workload.artifact, workload.name
-                ));
+            let missing = workload.needed_artifact().filter(|needed| !self.artifacts.contains_key(needed));
+            if let Some(artifact) = missing {
+                return invalid(format!("the artifact `{artifact}` of `{}` is missing", workload.name));
+            }
+            if workload.image.as_deref().is_some_and(|image| !is_pinned(image)) {
+                return invalid(format!("the image of `{}` is not named by its digest", workload.name));
             }
         }
         Ok(())
@@ -239,7 +241,9 @@ pub(crate) mod tests {
         let workload = Workload {
             name: "shop".parse().unwrap(),
             artifact: artifact.clone(),
-            command: "./shop --port $PORT".into(),
+            image: None,
+            command: Some("./shop --port $PORT".into()),
+            port: None,
             env: BTreeMap::from([("LOG_LEVEL".into(), "info".into())]),
             health: Health { ready: Some("/health/ready".into()), ..Health::default() },
             stop: Stop::default(),

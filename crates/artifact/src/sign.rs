@@ -264,7 +264,7 @@ mod tests {
         check(&bytes, &vec![b' '; 5 << 20], root, "more than the allowed");
         check(&bytes, &envelope, ReleaseKey::generate().public(), "and the trusted key is");
         let mut other = manifest.clone();
-        other.workloads[0].command = "./evil".into();
+        other.workloads[0].command = Some("./evil".into());
         check(&other.to_bytes(), &envelope, root, "the signature is for");
         let mut damaged = bytes.clone();
         damaged[20] ^= 1;

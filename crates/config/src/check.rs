@@ -23,16 +23,13 @@ pub(crate) fn check(places: &Places, report: &Report<'_>) {
 
 /// Checks the lowered pipeline, once every name in it exists.
 pub(crate) fn check_route(pipeline: &Pipeline, places: &Places, report: &Report<'_>) {
-    for (workload, artifact) in &places.workloads {
-        let made = pipeline.jobs.iter().flat_map(|job| &job.artifacts);
-        if made.clone().any(|made| made.name == artifact.value && made.image.is_some()) {
-            let message = format!(
-                "workload `{}` starts files, and artifact `{}` is an image",
-                workload.value, artifact.value
-            );
-            let problem = Problem::error("image-workload", message)
-                .hint("an Environment on hosts starts what an artifact of `files` holds; give it one");
-            report.at(&artifact.span, problem);
+    for (place, _) in &places.workloads {
+        let declared = pipeline.workload(&place.value).filter(|workload| workload.command.is_none());
+        if declared.is_some_and(|workload| !pipeline.is_image(workload)) {
+            let message = format!("workload `{}` starts files, and says with no `command` how", place.value);
+            let problem = Problem::error("missing-key", message)
+                .hint("for example `command: ./shop --port $PORT`; only an image says itself what it runs");
+            report.at(&place.span, problem);
         }
     }
     let no_workloads = pipeline.workloads.is_empty();

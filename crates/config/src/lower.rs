@@ -18,6 +18,7 @@ mod cache;
 mod container;
 mod database;
 mod demand;
+mod docker;
 pub(crate) mod environment;
 mod gate;
 mod intake;

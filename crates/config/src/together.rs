@@ -2,7 +2,7 @@
 
 use towpath_model::EnvironmentName;
 use towpath_model::pipeline::{Gate, Pipeline};
-use towpath_model::policy::EnvironmentDocument;
+use towpath_model::policy::{EnvironmentDocument, registry_host};
 
 use crate::diagnostic::{Diagnostic, Problem, Report};
 
@@ -68,6 +68,9 @@ fn check_against(pipeline: &Pipeline, document: &EnvironmentDocument, report: &R
                 .hint(format!("add a stage with `environments: [{}]`", document.environment)),
         );
     }
+    if pipeline.stage_of(&document.environment).is_some() {
+        check_target(pipeline, document, report);
+    }
     for before in document.gates.iter().filter_map(gone_through) {
         if pipeline.stage_of(before).is_none() {
             let message = format!(
@@ -77,6 +80,41 @@ fn check_against(pipeline: &Pipeline, document: &EnvironmentDocument, report: &R
             report.file_wide(
                 Problem::error("impossible-gate", message)
                     .hint("name an Environment that comes before on the route"),
+            );
+        }
+    }
+}
+
+/// Hosts start files, Docker starts images.
+fn check_target(pipeline: &Pipeline, document: &EnvironmentDocument, report: &Report<'_>) {
+    for workload in &pipeline.workloads {
+        let environment = &document.environment;
+        let problem = match (&document.target.docker, pipeline.is_image(workload)) {
+            (Some(_), false) => Problem::error(
+                "files-workload",
+                format!("`{environment}` starts containers, and workload `{}` is made of files", workload.name),
+            )
+            .hint(format!(
+                "let a Job make an image of it (`artifacts: {{ {}: {{ image: . }} }}`), or name `hosts` in place of `docker`",
+                workload.artifact
+            )),
+            (None, true) => Problem::error(
+                "image-workload",
+                format!("`{environment}` starts processes on hosts, and workload `{}` is an image", workload.name),
+            )
+            .hint("write `target: { docker: {} }` in its document, or start an artifact of `files`"),
+            (Some(_), true) | (None, false) => continue,
+        };
+        report.file_wide(problem);
+    }
+    if let Some(docker) = &document.target.docker {
+        let images = pipeline.workloads.iter().filter_map(|workload| workload.image.as_deref());
+        let hosts: Vec<&str> = images.map(registry_host).collect();
+        for registry in docker.registries.iter().filter(|registry| !hosts.contains(&registry.host.as_str())) {
+            let message = format!("no workload has an image of registry `{}`", registry.host);
+            report.file_wide(
+                Problem::warning("unused-registry", message)
+                    .hint("take it out of the document, or spell it as the images begin"),
             );
         }
     }
@@ -98,6 +136,33 @@ mod tests {
 
     fn filed(file: &str, text: &str) -> Vec<Filed> {
         parse_environments(file, text).0.into_iter().map(|document| (file.to_owned(), document)).collect()
+    }
+
+    #[test]
+    fn hosts_start_files_and_docker_starts_images() {
+        let check = |artifact: &str, workload: &str, target: &str| {
+            let pipeline = format!(
+                "name: shop\njobs: {{ a: {{ steps: [make], artifacts: {{ shop: {artifact} }} }} }}\nworkloads: {{ shop: {workload} }}\n\
+                 stages: [{{ name: dev }}]\n"
+            );
+            let (pipeline, found) = parse_pipeline("towpath.yaml", &pipeline);
+            assert!(pipeline.is_some(), "{found:?}");
+            let document = format!("environment: dev\nproject: shop\nlisten: 8080\ntarget: {target}\n");
+            let found = check_together(pipeline.as_ref(), &filed("dev.yaml", &document));
+            found.iter().map(|diagnostic| diagnostic.code.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let pinned = format!("{{ image: 'r.example.com/shop@sha256:{}' }}", "0".repeat(64));
+        assert!(check("out", "{ command: ./shop }", "{ hosts: {} }").is_empty());
+        assert!(check("{ image: . }", "{}", "{ docker: {} }").is_empty());
+        assert!(check("out", &pinned, "{ docker: {} }").is_empty());
+        assert_eq!(check("out", "{ command: ./shop }", "{ docker: {} }"), ["files-workload"]);
+        assert_eq!(check("{ image: . }", "{}", "{ hosts: {} }"), ["image-workload"]);
+        assert_eq!(check("out", &pinned, "{ instances: 2 }"), ["image-workload"]);
+        let registry = |host: &str| {
+            format!("{{ docker: {{ registries: [{{ host: {host}, username: robot, password: TOKEN }}] }} }}")
+        };
+        assert!(check("out", &pinned, &registry("r.example.com")).is_empty());
+        assert_eq!(check("out", &pinned, &registry("s.example.com")), ["unused-registry"]);
     }
 
     #[test]

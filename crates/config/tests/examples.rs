@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
 use towpath_config::diagnostic::{Colour, render_all};
-use towpath_config::{parse_environments, parse_pipeline, plan, render};
+use towpath_config::{check_together, parse_environments, parse_pipeline, plan, render};
 use towpath_model::pipeline::Pipeline;
 use towpath_model::plan::{Occasion, PlanReport};
 use towpath_model::plan_lint;
@@ -53,6 +53,21 @@ fn planned(name: &str, event: &str, reference: &str, trust: Trust) -> PlanReport
 
 fn golden(name: &str) -> expect_test::ExpectFile {
     expect_file![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan").join(name)]
+}
+
+#[test]
+fn the_containers_fit_their_environments() {
+    let (pipeline, documents) = example("docker");
+    let filed: Vec<_> =
+        documents.iter().map(|document| ("environments.yaml".to_owned(), document.clone())).collect();
+    let found = check_together(Some(&pipeline), &filed);
+    assert!(found.is_empty(), "{}", render_all(&found, Colour::No));
+    let report = planned("docker", "push", "refs/heads/main", Trust::Protected);
+    assert!(report.seal.seals, "{}", report.seal.reason);
+    let dockerfile = fs::read_to_string(root().join("examples/docker/Dockerfile")).expect("it is there");
+    let ignore = fs::read_to_string(root().join("examples/docker/.dockerignore")).ok();
+    let facts = towpath_config::dockerfile::ContextFacts { has_git: true, ignore };
+    assert_eq!(towpath_config::dockerfile::lint_dockerfile("Dockerfile", &dockerfile, &facts), []);
 }
 
 #[test]

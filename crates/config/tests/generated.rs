@@ -129,6 +129,7 @@ workloads:
     health: { ready: /r, live: /l, start_within: 1m, period: 5s, timeout: 1s, failures: 3 }
     stop: { signal: INT, grace: 5s }
     limits: { memory: 1GB, cpu: 2, processes: 50 }
+  proxy: { image: "r.example.com/proxy@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", port: 3128 }
 stages:
   - { name: dev, environments: [dev] }
   - { name: many, needs: [dev], deploy: { strategy: rolling, max_surge: 1, max_unavailable: 25%, for: 1m, max: 5m } }
@@ -201,6 +202,15 @@ secrets: DATABASE_URL
 const NAMED_ENVIRONMENT: &str = r#"
 environment: dev
 project: shop
+target:
+  docker:
+    hosts: { role: web }
+    network: shop
+    read_only: false
+    tmpfs: [/run, /tmp]
+    capabilities: [CHOWN]
+    ulimits: { nofile: 65536, nproc: 100, core: 0, memlock: 1, stack: 2 }
+    registries: [{ host: "r.example.com:5000", username: robot, password: REGISTRY_TOKEN }]
 listen: 8443
 tls: { names: [shop.internal] }
 "#;

@@ -8,7 +8,7 @@ use towpath_artifact::release::SCHEMA;
 use towpath_config::{Colour, diagnostic, has_errors, parse_environments};
 use towpath_model::environment::{Environment, Policy, human};
 use towpath_model::pipeline::Gate;
-use towpath_model::policy::{Certificates, EnvironmentDocument};
+use towpath_model::policy::{Certificates, Docker, EnvironmentDocument};
 use towpath_model::policy_change::{loosenings, may_loosen_alone};
 use towpath_model::timeline::Entry;
 use towpath_model::{Digest, EnvironmentKey, ProjectName};
@@ -319,6 +319,10 @@ fn differences(old: &EnvironmentDocument, new: &EnvironmentDocument) -> Vec<Stri
     let labels = |labels: &BTreeMap<String, String>| format!("{labels:?}");
     differ("target.hosts", labels(&old.target.hosts), labels(&new.target.hosts));
     differ("target.instances", old.target.instances.to_string(), new.target.instances.to_string());
+    let docker = |document: &EnvironmentDocument| {
+        document.target.docker.as_ref().map_or_else(|| "none".to_owned(), Docker::words)
+    };
+    differ("target.docker", docker(old), docker(new));
     let replace_after = |document: &EnvironmentDocument| human(document.target.replace_after);
     differ("target.replace_after", replace_after(old), replace_after(new));
     differ("listen", old.listen.to_string(), new.listen.to_string());

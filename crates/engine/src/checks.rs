@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use towpath_artifact::{ContentStore, PublicKeyRoot, verify_release};
+use towpath_artifact::image::image_manifest;
+use towpath_artifact::{ContentStore, PublicKeyRoot, ReleaseManifest, verify_release};
 use towpath_model::environment::{Environment, EnvironmentEvent, Promotion, PromotionPlan, Revision};
 use towpath_model::pipeline::{HttpVerification, Verification};
 use towpath_model::policy::EnvironmentDocument;
@@ -16,6 +17,15 @@ use crate::{Engine, EngineError, instances};
 
 /// The most bytes of an answer that an HTTP check reads.
 const MAX_BODY: usize = 1 << 20;
+
+/// What a Revision is to a Rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// What it brings.
+    Candidate,
+    /// What it goes back to.
+    WayBack,
+}
 
 /// The pause between two tries of an HTTP check.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -94,10 +104,10 @@ impl Engine {
         let shown = active.plan.before == 0 || environment.policy.document.preview.is_some();
         let mut problem = (!shown).then(|| no_preview(&environment));
         if problem.is_none() {
-            problem = self.cannot_start(&mut db, key, &active.revision).await?;
+            problem = self.cannot_start(&mut db, &environment, &active.revision, Role::Candidate).await?;
         }
         if let (None, Some(stable)) = (&problem, &stable) {
-            let broken = self.cannot_start(&mut db, key, stable).await?;
+            let broken = self.cannot_start(&mut db, &environment, stable, Role::WayBack).await?;
             problem = broken.map(|why| format!("the way back to {} is broken: {why}", stable.version));
         }
         drop(db);
@@ -112,9 +122,11 @@ impl Engine {
     async fn cannot_start(
         &self,
         db: &mut Connection,
-        key: &EnvironmentKey,
+        environment: &Environment,
         revision: &Revision,
+        role: Role,
     ) -> Result<Option<String>, EngineError> {
+        let key = &environment.key;
         let config = instances::config(db, revision.config).await?;
         for (name, version) in &config.secrets {
             if let Err(error) = self.secret(db, &key.project, key.environment.as_str(), name, *version).await
@@ -122,10 +134,23 @@ impl Engine {
                 return Ok(Some(chain(&error)));
             }
         }
+        let docker = environment.policy.document.target.docker.as_ref();
+        for workload in &revision.workloads {
+            let registry =
+                docker.zip(workload.image.as_deref()).and_then(|(docker, image)| docker.registry_of(image));
+            if let Some(registry) = registry
+                && let Err(error) = self.password(db, key, registry).await
+            {
+                return Ok(Some(chain(&error)));
+            }
+        }
+        let in_docker = docker.is_some();
         let (content, trusted, revision) =
             (self.content().clone(), self.release_key().clone(), revision.clone());
-        blocking("checking a Release", move || Ok::<_, EngineError>(broken(&content, &trusted, &revision)))
-            .await
+        blocking("checking a Release", move || {
+            Ok::<_, EngineError>(broken(&content, &trusted, &revision, in_docker, role))
+        })
+        .await
     }
 
     /// Makes an HTTP check through the Environment's listener.
@@ -196,17 +221,59 @@ fn http_check(active: &Promotion, index: usize) -> Option<&HttpVerification> {
 }
 
 /// What is wrong with the bytes or the signature of a Revision's Release, if anything.
-fn broken(content: &ContentStore, trusted: &PublicKeyRoot, revision: &Revision) -> Option<String> {
+fn broken(
+    content: &ContentStore,
+    trusted: &PublicKeyRoot,
+    revision: &Revision,
+    in_docker: bool,
+    role: Role,
+) -> Option<String> {
     let read = |digest: Digest| {
         content.read(digest, towpath_artifact::release::MAX_BYTES as u64).map_err(|error| chain(&error))
     };
     let check = || {
         let (manifest, envelope) = (read(revision.release)?, read(revision.signature)?);
         let verified = verify_release(&manifest, &envelope, trusted).map_err(|error| chain(&error))?;
-        match verified.manifest().artifacts.values().find(|digest| !content.contains(**digest)) {
+        let manifest = verified.manifest();
+        match manifest.artifacts.values().find(|digest| !content.contains(**digest)) {
             Some(missing) => Err(format!("artifact {missing} is not in the content store")),
-            None => Ok(()),
+            None => check_origins(content, manifest, in_docker, role),
         }
     };
     check().err()
+}
+
+/// Docker starts images, hosts start files. Where an Environment has just become one of containers, what it goes back to may
+/// be files: its agents start them as before.
+fn check_origins(
+    content: &ContentStore,
+    manifest: &ReleaseManifest,
+    in_docker: bool,
+    role: Role,
+) -> Result<(), String> {
+    for workload in &manifest.workloads {
+        let artifact = workload.needed_artifact().and_then(|name| manifest.artifacts.get(name));
+        let is_image = match artifact {
+            Some(artifact) => image_manifest(*artifact, content).map_err(|error| chain(&error))?.is_some(),
+            None => true,
+        };
+        let name = &workload.name;
+        match (in_docker, is_image) {
+            (true, true) | (false, false) => {}
+            (true, false) if role == Role::WayBack => {}
+            (true, false) => {
+                return Err(format!(
+                    "workload `{name}` is made of files, and this Environment starts containers: let a Job make an image of it, \
+                     or name `hosts` in place of `docker` in the document"
+                ));
+            }
+            (false, true) => {
+                return Err(format!(
+                    "workload `{name}` is an image, and this Environment starts processes on hosts: write \
+                     `target: {{ docker: {{}} }}` in its document (`towpath apply`)"
+                ));
+            }
+        }
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use towpath_api::containers::Containers;
 use towpath_artifact::ReleaseManifest;
 use towpath_model::container::ServiceSource;
 use towpath_model::pipeline::{Job, SecretName};
+use towpath_model::policy::ENGINE_LABEL;
 use towpath_model::run::Trust;
 use towpath_store::core::releases;
 
@@ -46,9 +47,6 @@ impl Engine {
 /// The longest Release manifest.
 const MAX_RELEASE: u64 = 4 << 20;
 
-/// The label that an agent with a container engine has.
-const CONTAINERS: &str = "containers";
-
 /// The label that says which engine it is.
 const ENGINE: &str = "container_engine";
 
@@ -80,7 +78,7 @@ pub(crate) fn required(job: &Job) -> BTreeMap<String, String> {
     let by_image = job.services.iter().any(|service| matches!(service.source, ServiceSource::Image { .. }));
     let builds = job.artifacts.iter().any(|artifact| artifact.image.is_some());
     if job.image.is_some() || by_image || builds {
-        labels.insert(CONTAINERS.to_owned(), "true".to_owned());
+        labels.insert(ENGINE_LABEL.to_owned(), "true".to_owned());
     }
     labels
 }
@@ -89,10 +87,10 @@ pub(crate) fn required(job: &Job) -> BTreeMap<String, String> {
 pub(crate) fn labels(poll: &Poll) -> BTreeMap<String, String> {
     let mut labels = poll.labels.clone();
     // What it says of its engine counts; a label of that name does not.
-    labels.remove(CONTAINERS);
+    labels.remove(ENGINE_LABEL);
     labels.remove(ENGINE);
     if let Some(engine) = &poll.engine {
-        labels.insert(CONTAINERS.to_owned(), "true".to_owned());
+        labels.insert(ENGINE_LABEL.to_owned(), "true".to_owned());
         labels.insert(ENGINE.to_owned(), engine.split(' ').next().unwrap_or_default().to_owned());
     }
     labels

@@ -149,16 +149,28 @@ fn hosts(
     agents: &[(towpath_store::core::agents::Agent, bool)],
     findings: &mut Vec<Finding>,
 ) {
-    let labels = &environment.policy.document.target.hosts;
-    let found = agents.iter().any(|(agent, connected)| *connected && agent.deployer && agent.has(labels));
-    if !found {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        findings.push(problem(
-            &format!("hosts of {}", environment.key),
-            &format!("no connected deploy agent has the labels {}", labels.join(", ")),
-            "start an agent with these labels, or change `target.hosts` in the document",
-        ));
+    let target = &environment.policy.document.target;
+    let there = |labels: &BTreeMap<String, String>| {
+        agents.iter().any(|(agent, connected)| *connected && agent.deployer && agent.has(labels))
+    };
+    if there(&target.labels()) {
+        return;
     }
+    let labels: Vec<String> = target.hosts.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let subject = format!("hosts of {}", environment.key);
+    findings.push(if target.docker.is_some() && there(&target.hosts) {
+        problem(
+            &subject,
+            "no connected deploy agent for it has a container engine, and its Instances are containers",
+            "install Docker on its hosts (`apt install docker.io`), let the agent's user use the socket, and start the agent anew",
+        )
+    } else {
+        problem(
+            &subject,
+            &format!("no connected deploy agent has the labels {}", labels.join(", ")),
+            "start an agent with these labels, or change `target` in the document",
+        )
+    });
 }
 
 /// What an agent confines Jobs with, from the labels that it gives itself, and what it lacks.

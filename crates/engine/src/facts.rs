@@ -21,9 +21,9 @@ impl Engine {
         asked: Option<&NewPromotion>,
     ) -> Result<Facts, EngineError> {
         let now = self.now();
-        let labels = &environment.policy.document.target.hosts;
+        let labels = environment.policy.document.target.labels();
         let hosts =
-            agents::all(db).await?.into_iter().filter(|agent| agent.deployer && agent.has(labels)).map(
+            agents::all(db).await?.into_iter().filter(|agent| agent.deployer && agent.has(&labels)).map(
                 |agent| {
                     let connected = self.0.live.is_connected(agent.id, agent.seen_at, now);
                     let heard_at = self.0.live.last_heard(agent.id);

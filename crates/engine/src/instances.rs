@@ -1,26 +1,40 @@
 //! Which Instances an agent shall run, and how they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_api::agent::{DesiredInstances, InstanceOrder, InstancePhase, InstanceReport, Secret};
+use towpath_api::containers::ContainerOrder;
 use towpath_artifact::ConfigRevision;
 use towpath_model::environment::{Environment, Instance, InstanceHealth, Observed};
+use towpath_model::policy::{Docker, Registry};
 use towpath_model::{AgentId, Digest, EnvironmentKey};
 use towpath_store::core::{agents, documents, environments};
 
+use crate::secrets::newest_versions;
 use crate::{Engine, EngineError};
 
 /// Everything that shall run on one agent.
 pub(crate) async fn desired(engine: &Engine, agent: AgentId) -> Result<DesiredInstances, EngineError> {
     let mut db = engine.db().snapshot().await?;
     let generation = agents::find(&mut db, agent).await?.map_or(0, |agent| agent.generation);
-    let mut instances = Vec::new();
+    let (mut instances, mut keep) = (Vec::new(), BTreeSet::new());
     for environment in environments::all(&mut db, None).await? {
+        if environment.policy.document.target.docker.is_some() {
+            keep.extend(ways_back(&environment));
+        }
         for instance in environment.fleet.instances.iter().filter(|i| i.wanted && i.host == agent) {
             instances.extend(order(engine, &mut db, &environment, instance).await?);
         }
     }
-    Ok(DesiredInstances { generation, instances })
+    Ok(DesiredInstances { generation, instances, keep })
+}
+
+/// Releases that an Environment may go back to without asking anybody: what runs, and what ran before it.
+fn ways_back(environment: &Environment) -> impl Iterator<Item = Digest> {
+    let rollout = environment.active.as_ref().and_then(|active| active.rollout.as_ref());
+    let stable = rollout.and_then(|rollout| rollout.stable.as_ref());
+    let past = environment.current.iter().chain(environment.history.iter().take(1));
+    past.map(|deployment| &deployment.revision).chain(stable).map(|revision| revision.release)
 }
 
 async fn order(
@@ -43,6 +57,10 @@ async fn order(
             Err(error) => return Err(error),
         }
     }
+    let container = match &environment.policy.document.target.docker {
+        Some(docker) => Some(container(engine, db, key, docker).await?),
+        None => None,
+    };
     Ok(Some(InstanceOrder {
         instance: instance.id,
         environment: key.clone(),
@@ -52,7 +70,42 @@ async fn order(
         signature: revision.signature,
         values: config.values,
         secrets,
+        container,
     }))
+}
+
+/// How the container of an Instance is made. A password that is missing is told by the registry, in the Instance's own words.
+async fn container(
+    engine: &Engine,
+    db: &mut towpath_store::core::Connection,
+    key: &EnvironmentKey,
+    docker: &Docker,
+) -> Result<ContainerOrder, EngineError> {
+    let mut passwords = BTreeMap::new();
+    for registry in &docker.registries {
+        match engine.password(db, key, registry).await {
+            Ok(password) => drop(passwords.insert(registry.password.clone(), Secret::new(password))),
+            Err(EngineError::Refused { reason }) => {
+                tracing::warn!(environment = %key, registry = registry.host, reason, "a registry's password is missing");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ContainerOrder { docker: docker.clone(), passwords })
+}
+
+impl Engine {
+    /// The newest password of a registry.
+    pub(crate) async fn password(
+        &self,
+        db: &mut towpath_store::core::Connection,
+        key: &EnvironmentKey,
+        registry: &Registry,
+    ) -> Result<String, EngineError> {
+        let newest = newest_versions(db, &key.project, key.environment.as_str()).await?;
+        let version = newest.get(&registry.password).copied().unwrap_or(0);
+        self.secret(db, &key.project, key.environment.as_str(), &registry.password, version).await
+    }
 }
 
 /// Finds a configuration.

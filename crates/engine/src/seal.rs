@@ -52,10 +52,11 @@ impl Engine {
         let version = version::version(run, newest.as_deref());
         let artifacts = artifacts(run);
         for workload in &pipeline.workloads {
-            if !artifacts.contains_key(&workload.artifact) {
+            let missing = workload.needed_artifact().filter(|needed| !artifacts.contains_key(needed));
+            if let Some(artifact) = missing {
                 return Err(EngineError::invalid(format!(
-                    "artifact `{}` of workload `{}` was not made: its job did not pass",
-                    workload.artifact, workload.name
+                    "artifact `{artifact}` of workload `{}` was not made: its job did not pass",
+                    workload.name
                 )));
             }
         }

@@ -166,6 +166,15 @@ impl Unit<'_> {
     /// Refuses to take away what must be there to start again what runs.
     async fn check_unused(&mut self, key: &EnvironmentKey, name: &SecretName) -> Result<(), EngineError> {
         let Some(environment) = environments::find(&mut self.tx, key).await? else { return Ok(()) };
+        let docker = environment.policy.document.target.docker.as_ref();
+        let registry = docker.and_then(|docker| docker.registries.iter().find(|each| each.password == *name));
+        if let Some(registry) = registry {
+            return Err(EngineError::refused(format!(
+                "images of {key} are fetched from {} with secret {name}; take it out of the document (`towpath apply`), or set a \
+                 new value",
+                registry.host
+            )));
+        }
         let current = environment.current.iter().map(|current| &current.revision);
         for revision in current.chain(environment.active.iter().map(|active| &active.revision)) {
             let config = crate::instances::config(&mut self.tx, revision.config).await?;

@@ -45,6 +45,7 @@ pub mod strategy;
 pub mod test_history;
 pub mod timeline;
 pub mod weight;
+pub mod workload;
 
 pub use digest::Digest;
 pub use ids::*;

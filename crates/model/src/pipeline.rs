@@ -25,6 +25,7 @@ use crate::schedule::ScheduleTrigger;
 pub use crate::strategy::{
     Amount, BlueGreen, Canary, CanaryStep, Rolling, Route, RouteField, Side, Sticky, Strategy,
 };
+pub use crate::workload::{Health, Limits, Origin, Stop, Workload};
 use crate::{ArtifactName, EnvironmentName, JobLimits, JobName, ProjectName, StageName, WorkloadName};
 
 /// The checked pipeline file.
@@ -54,6 +55,19 @@ impl Pipeline {
     #[must_use]
     pub fn job(&self, name: &JobName) -> Option<&Job> {
         self.jobs.iter().find(|job| job.name == *name)
+    }
+
+    /// Whether a Workload is an image, made by a Job or of a registry.
+    #[must_use]
+    pub fn is_image(&self, workload: &Workload) -> bool {
+        let built = |name: &ArtifactName| {
+            let mut made = self.jobs.iter().flat_map(|job| &job.artifacts);
+            made.any(|artifact| artifact.name == *name && artifact.image.is_some())
+        };
+        match workload.origin() {
+            Origin::Artifact(artifact) => built(artifact),
+            Origin::Image(_) => true,
+        }
     }
 
     /// Finds a Workload.
@@ -349,85 +363,6 @@ impl From<SecretName> for String {
 pub struct InvalidSecretName {
     /// What was given, cut to 100 characters.
     pub text: String,
-}
-
-/// Something that runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Workload {
-    /// Its name.
-    pub name: WorkloadName,
-    /// The Artifact it is started from.
-    pub artifact: ArtifactName,
-    /// A command for `sh -c`, in the directory where the Artifact was unpacked. `HOST` and `PORT` are in its environment.
-    pub command: String,
-    /// Defaults under the Environment's values.
-    pub env: BTreeMap<String, String>,
-    /// Probes.
-    pub health: Health,
-    /// How it ends.
-    pub stop: Stop,
-    /// What one Instance may use.
-    pub limits: Limits,
-}
-
-/// The probes of a Workload. A probe is an HTTP GET that passes with 2xx.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// Path of the readiness probe; without one, an Instance is ready when its port accepts.
-    pub ready: Option<String>,
-    /// Path of the liveness probe; without one, an Instance lives as long as its process.
-    pub live: Option<String>,
-    /// How long an Instance may take to become ready.
-    pub start_within: SignedDuration,
-    /// Time between probes.
-    pub period: SignedDuration,
-    /// Time of one probe.
-    pub timeout: SignedDuration,
-    /// Failed liveness probes in a row until the Instance is started again.
-    pub failures: u32,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            ready: None,
-            live: None,
-            start_within: SignedDuration::from_secs(60),
-            period: SignedDuration::from_secs(5),
-            timeout: SignedDuration::from_secs(1),
-            failures: 3,
-        }
-    }
-}
-
-/// How an Instance ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stop {
-    /// The first signal: `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`.
-    pub signal: String,
-    /// Time until KILL.
-    pub grace: SignedDuration,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(20) }
-    }
-}
-
-/// What one Instance may use; enforced where the host has cgroups.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Thousandths of a core.
-    pub cpu: Option<u32>,
-    /// Processes and threads.
-    pub processes: Option<u32>,
 }
 
 /// A step of the route to production.

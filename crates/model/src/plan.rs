@@ -459,10 +459,10 @@ pub(crate) fn list<T: std::fmt::Display>(names: &[T]) -> String {
 
 fn plan_seal(pipeline: &Pipeline, occasion: &Occasion, jobs: &[PlannedJob]) -> PlannedSeal {
     let maker = |artifact: &ArtifactName| jobs.iter().find(|job| job.artifacts.contains(artifact));
-    let missing = pipeline
-        .workloads
-        .iter()
-        .find(|workload| maker(&workload.artifact).is_none_or(|job| job.fate == Fate::Skipped));
+    let missing = pipeline.workloads.iter().find(|workload| {
+        let lacks = |artifact| maker(artifact).is_none_or(|job: &PlannedJob| job.fate == Fate::Skipped);
+        workload.needed_artifact().is_some_and(lacks)
+    });
     let (seals, reason) = match (occasion.trust, missing) {
         _ if pipeline.workloads.is_empty() => (false, "there are no workloads to release".to_owned()),
         (Trust::Internal | Trust::Fork, _) => (false, "only a protected ref seals a Release".to_owned()),
@@ -619,8 +619,9 @@ fn warnings(pipeline: &Pipeline, jobs: &[PlannedJob], documents: &[&EnvironmentD
     {
         warnings.push(format!("no stage deploys to `{}`", document.environment));
     }
-    let used =
-        |artifact: &ArtifactName| pipeline.workloads.iter().any(|workload| workload.artifact == *artifact);
+    let used = |artifact: &ArtifactName| {
+        pipeline.workloads.iter().any(|workload| workload.needed_artifact() == Some(artifact))
+    };
     for artifact in jobs
         .iter()
         .flat_map(|job| &job.artifacts)

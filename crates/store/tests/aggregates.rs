@@ -202,7 +202,12 @@ fn environment(key: &EnvironmentKey) -> Environment {
     let document = EnvironmentDocument {
         environment: key.environment.clone(),
         project: key.project.clone(),
-        target: Target { hosts: BTreeMap::new(), instances: 1, replace_after: SignedDuration::from_mins(5) },
+        target: Target {
+            hosts: BTreeMap::new(),
+            instances: 1,
+            replace_after: SignedDuration::from_mins(5),
+            docker: None,
+        },
         listen: "127.0.0.1:8080".parse().unwrap(),
         tls: None,
         preview: None,

@@ -16,6 +16,7 @@ use towpath_model::{ArtifactName, Digest};
 use super::engine::{Engine, EngineError, encoded, text};
 use super::http::{Body, Wait};
 use super::image;
+use super::instance_image::transfer;
 use super::room::{ContainerHost, Refusal};
 use super::{context, dockerfile};
 use crate::executor::chain;
@@ -139,34 +140,14 @@ impl Build<'_> {
         if here.is_some_and(|here| here.id() == last.config.digest.to_string()) {
             return true;
         }
-        let loaded = self.load(engine, manifest, tag);
+        let wait = self.wait.at_most(TRANSFER);
+        let loaded = transfer(engine, manifest, self.store, self.scratch, tag, wait);
         match &loaded {
             Ok(()) => say("layers of the last release are here"),
             // Slower, and as right.
             Err(why) => say(&format!("layers of the last release cannot be used: {why}")),
         }
         loaded.is_ok()
-    }
-
-    fn load(&self, engine: &Engine, manifest: Digest, tag: &str) -> Result<(), String> {
-        let words = |error: &dyn std::error::Error| chain(error);
-        let mut archive = tempfile::tempfile_in(self.scratch).map_err(|error| words(&error))?;
-        oci::write_archive(manifest, self.store, tag, &mut archive).map_err(|error| words(&error))?;
-        archive.rewind().map_err(|error| words(&error))?;
-        let wait = self.wait.at_most(TRANSFER);
-        let answer = engine.open(
-            "load an image",
-            "POST",
-            "/images/load?quiet=true",
-            Vec::new(),
-            Body::Tar(&mut archive),
-            wait,
-        );
-        let answer = answer.map_err(|error| words(&error))?.whole().map_err(|error| words(&error))?;
-        match serde_json::from_slice::<Value>(&answer) {
-            Ok(said) if said["error"].is_string() => Err(text(&said["error"]).to_owned()),
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 
     fn build(

@@ -15,6 +15,9 @@ use crate::executor::Cancel;
 /// The longest head of an answer.
 const HEAD: usize = 64 * 1024;
 
+/// As much as is read at once where less was asked for.
+const AHEAD: usize = 8 * 1024;
+
 /// The longest answer that is read as a whole.
 const WHOLE: u64 = 64 << 20;
 
@@ -27,7 +30,7 @@ pub(crate) struct Wait<'a> {
 
 impl Wait<'static> {
     /// Waits for that long, whatever happens to the Attempt: for what has to be cleared away.
-    pub(super) fn patiently(time: Duration) -> Self {
+    pub(crate) fn patiently(time: Duration) -> Self {
         Self { until: Instant::now() + time, cancel: None }
     }
 }
@@ -254,10 +257,17 @@ impl Connection<'_> {
 
 impl Read for Connection<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let ahead = &self.read_ahead[self.taken..];
-        if ahead.is_empty() {
-            return self.read_more(buffer);
+        if self.read_ahead[self.taken..].is_empty() {
+            if buffer.len() >= AHEAD {
+                return self.read_more(buffer);
+            }
+            // The lengths of chunks are read byte by byte, and not by a system call each.
+            let mut ahead = vec![0; AHEAD];
+            let count = self.read_more(&mut ahead)?;
+            ahead.truncate(count);
+            (self.read_ahead, self.taken) = (ahead, 0);
         }
+        let ahead = &self.read_ahead[self.taken..];
         let count = ahead.len().min(buffer.len());
         buffer[..count].copy_from_slice(&ahead[..count]);
         self.taken += count;

@@ -2,7 +2,7 @@
 //!
 //! One container serves all Steps of an Attempt, each as a command in it, so that what one installs the next one finds. It
 //! has a network of its own, no right that reaches the host, and no way to the engine. `room::Room` is what an Attempt
-//! has; `engine` and `http` are the way to the engine; `build` makes images; `sweep` clears away what a
+//! has; `engine` and `http` are the way to the engine; `instance` and `instance_image` are what Environments run; `build` makes images; `sweep` clears away what a
 //! killed agent left. `agents` is about whole agents in containers.
 
 mod agents;
@@ -15,6 +15,8 @@ mod frames;
 mod health;
 mod http;
 mod image;
+pub(crate) mod instance;
+pub(crate) mod instance_image;
 mod process;
 mod room;
 mod service;

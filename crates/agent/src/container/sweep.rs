@@ -43,6 +43,11 @@ impl Owner {
         Self { name: format!("local runs on {}", host()), shared: true }
     }
 
+    /// Whose they are, for labels.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn labels(&self, attempt: &str, role: &str) -> BTreeMap<String, String> {
         let labels = [
             (OWNER, self.name.clone()),

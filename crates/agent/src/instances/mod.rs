@@ -5,6 +5,8 @@
 //! nothing before the server has said in this session what shall run.
 
 mod cgroup;
+mod contained;
+mod containers;
 mod log;
 mod probe;
 mod release;
@@ -25,13 +27,18 @@ use towpath_api::agent::{DesiredInstances, InstanceOrder, InstancePhase, Instanc
 use towpath_artifact::ContentStore;
 use towpath_model::{Digest, EnvironmentKey, InstanceId};
 
+use self::containers::{Containers, Wanted};
 use self::release::Installer;
 pub(crate) use self::release::fetch_artifact;
 pub(crate) use self::spec::write_json;
-pub use self::spec::{ChildState, InstanceDirectory, InstanceSpec, SupervisorStatus};
+pub use self::spec::{ChildState, ContainerSpec, InstanceDirectory, InstanceSpec, SupervisorStatus};
 pub use self::supervise::{ALREADY_SUPERVISED, supervise_main};
 use self::watch::Watch;
+use crate::container::Engine;
 use crate::process::Client;
+
+/// How often it is looked for what containers have left.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// How many stopped Instances' logs are kept.
 const KEPT_LOGS: usize = 5;
@@ -48,6 +55,9 @@ struct Shared {
     program: PathBuf,
     address: IpAddr,
     installer: Installer,
+    containers: Arc<Containers>,
+    /// What the server wants, once it has said so in this session; nothing is cleared away before.
+    wanted: channel::Sender<Option<Wanted>>,
     statuses: Mutex<BTreeMap<InstanceId, InstanceStatus>>,
     changed: Notify,
 }
@@ -109,6 +119,8 @@ pub struct InstancesOptions {
     pub store: ContentStore,
     /// The way to the server.
     pub client: Client,
+    /// The container engine, where one answered when the agent was started.
+    pub engine: Option<Engine>,
 }
 
 /// All Instances of this agent.
@@ -128,17 +140,37 @@ impl Instances {
     ///
     /// Fails when the directories cannot be made or read.
     pub fn open(options: InstancesOptions) -> std::io::Result<Self> {
-        let InstancesOptions { directory, release_key, program, address, store, client } = options;
+        let InstancesOptions { directory, release_key, program, address, store, client, engine } = options;
         let below = |name: &str| directory.join(name);
         for name in ["instances", "artifacts", "stopped"] {
             fs::create_dir_all(below(name))?;
         }
         let artifacts = below("artifacts");
         let unpacking = tokio::sync::Mutex::new(());
-        let installer = Installer { client, store, artifacts, release_key, unpacking };
-        let (statuses, changed) = Default::default();
         let (instances, stopped) = (below("instances"), below("stopped"));
-        let shared = Arc::new(Shared { instances, stopped, program, address, installer, statuses, changed });
+        let containers = Arc::new(Containers::new(directory, store.clone(), engine));
+        let installer = Installer {
+            client,
+            store,
+            artifacts,
+            release_key,
+            unpacking,
+            containers: Arc::clone(&containers),
+        };
+        let (statuses, changed) = Default::default();
+        let (wanted, told) = channel::channel(None);
+        let shared = Arc::new(Shared {
+            instances,
+            stopped,
+            program,
+            address,
+            installer,
+            containers: Arc::clone(&containers),
+            wanted,
+            statuses,
+            changed,
+        });
+        tokio::spawn(keep_clear(containers, told));
         let mut adopted = Self { shared, stops: HashMap::new(), generation: 0 };
         adopted.adopt()?;
         Ok(adopted)
@@ -154,6 +186,7 @@ impl Instances {
                 && !directory.is_supervised();
             match directory.spec() {
                 // The agent that stopped it was ended before it could put it away.
+                // Its container, where it was one, goes with the first word of the server.
                 Ok(_) if was_ending => retire(&self.shared, &directory, instance)?,
                 Ok(spec) => {
                     self.watch(instance, |shared, stop| Watch::adopted(shared, directory, spec, stop))
@@ -176,7 +209,7 @@ impl Instances {
 
     /// Starts what is wanted and missing, and stops what is not wanted. An old generation changes nothing.
     pub fn apply(&mut self, desired: DesiredInstances) {
-        let DesiredInstances { generation, instances } = desired;
+        let DesiredInstances { generation, instances, keep } = desired;
         if generation <= self.generation {
             return;
         }
@@ -195,6 +228,8 @@ impl Instances {
                 self.watch(instance, |shared, stop| Watch::ordered(shared, directory, order, stop));
             }
         }
+        let instances = self.stops.keys().map(ToString::to_string).collect();
+        self.shared.wanted.send_replace(Some(Wanted { instances, keep }));
         if let Err(error) = remove_unused(&self.shared) {
             tracing::warn!("unused artifacts could not be removed: {error}");
         }
@@ -233,6 +268,25 @@ impl Instances {
     pub fn changed(&self) -> impl Future<Output = ()> + use<> {
         let shared = Arc::clone(&self.shared);
         async move { shared.changed.notified().await }
+    }
+}
+
+/// Clears away what containers have left, after each word of the server and from time to time.
+async fn keep_clear(containers: Arc<Containers>, mut told: channel::Receiver<Option<Wanted>>) {
+    loop {
+        let wanted = told.borrow_and_update().clone();
+        if let Some(wanted) = wanted {
+            let own = Arc::clone(&containers);
+            match tokio::task::spawn_blocking(move || own.sweep(&wanted)).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(removed)) => tracing::info!(removed, "containers, networks and images were removed"),
+                failed => tracing::warn!("what containers have left could not be removed: {failed:?}"),
+            }
+        }
+        // An error only where nobody can tell anything any more: the agent ends.
+        if let Ok(Err(_)) = tokio::time::timeout(SWEEP, told.changed()).await {
+            return;
+        }
     }
 }
 

@@ -3,13 +3,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use towpath_api::agent::InstanceOrder;
+use towpath_api::containers::ContainerOrder;
 use towpath_artifact::release::MAX_BYTES;
 use towpath_artifact::{ContentStore, Limits, PublicKeyRoot, oci, verify_release};
 use towpath_model::Digest;
-use towpath_model::pipeline::Workload;
+use towpath_model::pipeline::{Origin, Workload};
 
+use super::containers::Containers;
+use super::spec::{ContainerSpec, InstanceSpec};
 use crate::executor::chain;
 use crate::process::{CallError, Client};
 
@@ -39,12 +43,21 @@ impl From<CallError> for Obstacle {
     }
 }
 
-/// A Workload of a Release whose signature was checked, unpacked.
+/// A Workload of a Release whose signature was checked, ready to be started.
 #[derive(Debug)]
 pub(super) struct Installed {
     pub(super) workload: Workload,
     pub(super) artifact: Digest,
-    pub(super) directory: PathBuf,
+    pub(super) place: Place,
+}
+
+/// Where it is started.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In the directory that it was unpacked into.
+    Directory(PathBuf),
+    /// In a container of its image.
+    Container(Box<ContainerSpec>),
 }
 
 /// Where Releases are brought to.
@@ -57,6 +70,7 @@ pub(super) struct Installer {
     pub(super) release_key: PathBuf,
     /// One at a time: Instances of one Release share the unpacked files.
     pub(super) unpacking: tokio::sync::Mutex<()>,
+    pub(super) containers: Arc<Containers>,
 }
 
 impl Installer {
@@ -64,8 +78,68 @@ impl Installer {
         self.client.fetch(order.release, &self.store).await?;
         self.client.fetch(order.signature, &self.store).await?;
         let (workload, artifact) = self.verified_workload(order)?;
-        let directory = self.unpacked(artifact).await?;
-        Ok(Installed { workload, artifact, directory })
+        let place = match (&order.container, self.is_image(&workload, artifact).await?) {
+            (Some(containers), true) => self.in_container(order, containers, &workload, artifact).await?,
+            (None, true) => {
+                return Err(Obstacle::Lasting(format!(
+                    "workload `{}` is an image, and its environment starts processes on hosts; `target: {{ docker: {{}} }}` in \
+                     its document starts containers",
+                    workload.name
+                )));
+            }
+            // Where an Environment has just become one of containers, what ran before is the way back.
+            (Some(_) | None, false) if workload.command.is_some() => {
+                Place::Directory(self.unpacked(artifact).await?)
+            }
+            (Some(_) | None, false) => {
+                return Err(Obstacle::Lasting(format!(
+                    "workload `{}` is made of files, and says with no `command` how they are started",
+                    workload.name
+                )));
+            }
+        };
+        Ok(Installed { workload, artifact, place })
+    }
+
+    /// Whether a Workload is an image; its Artifact's manifest says so.
+    async fn is_image(&self, workload: &Workload, artifact: Digest) -> Result<bool, Obstacle> {
+        if workload.image.is_some() {
+            return Ok(true);
+        }
+        self.client.fetch(artifact, &self.store).await?;
+        let manifest = towpath_artifact::image::image_manifest(artifact, &self.store);
+        let unreadable =
+            |error| Obstacle::Lasting(format!("artifact {}: {}", artifact.short(), chain(&error)));
+        Ok(manifest.map_err(unreadable)?.is_some())
+    }
+
+    async fn in_container(
+        &self,
+        order: &InstanceOrder,
+        containers: &ContainerOrder,
+        workload: &Workload,
+        artifact: Digest,
+    ) -> Result<Place, Obstacle> {
+        if workload.image.is_none() {
+            fetch_artifact(&self.client, artifact, &self.store).await?;
+        }
+        let own = Arc::clone(&self.containers);
+        let (order, containers, workload) = (order.clone(), containers.clone(), workload.clone());
+        let installed =
+            tokio::task::spawn_blocking(move || own.install(&order, &containers, &workload, artifact));
+        let failed = |error| Obstacle::Passing(format!("bringing the image failed: {error}"));
+        Ok(Place::Container(Box::new(installed.await.map_err(failed)??)))
+    }
+
+    /// Brings the image of an Instance again, which the engine has lost.
+    pub(super) async fn bring_again(&self, spec: &InstanceSpec) -> Result<(), Obstacle> {
+        let Some(container) = spec.container.clone() else { return Ok(()) };
+        if container.reference.is_none() {
+            fetch_artifact(&self.client, spec.artifact, &self.store).await?;
+        }
+        let (own, spec) = (Arc::clone(&self.containers), spec.clone());
+        let brought = tokio::task::spawn_blocking(move || own.bring_again(&spec, &container));
+        brought.await.map_err(|error| Obstacle::Passing(format!("bringing the image failed: {error}")))?
     }
 
     fn verified_workload(&self, order: &InstanceOrder) -> Result<(Workload, Digest), Obstacle> {
@@ -98,14 +172,17 @@ impl Installer {
                 release.short()
             )));
         };
-        let Some(artifact) = manifest.artifacts.get(&found.artifact) else {
-            return Err(Obstacle::Lasting(format!(
-                "release {} has no artifact `{}`",
-                release.short(),
-                found.artifact
-            )));
+        let artifact = match found.origin() {
+            Origin::Artifact(name) => manifest.artifacts.get(name).copied().ok_or_else(|| {
+                Obstacle::Lasting(format!("release {} has no artifact `{name}`", release.short()))
+            })?,
+            Origin::Image(image) => {
+                let digest = image.rsplit_once('@').and_then(|(_, digest)| digest.parse().ok());
+                digest
+                    .ok_or_else(|| Obstacle::Lasting(format!("image {image} is not named by its digest")))?
+            }
         };
-        Ok((found.clone(), *artifact))
+        Ok((found.clone(), artifact))
     }
 
     async fn unpacked(&self, artifact: Digest) -> Result<PathBuf, Obstacle> {

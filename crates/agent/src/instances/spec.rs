@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use towpath_api::agent::Secret;
+use towpath_api::containers::ContainerOrder;
 use towpath_artifact::LockFile;
 use towpath_model::pipeline::{Health, Limits, Stop};
 use towpath_model::{Digest, EnvironmentKey, InstanceId, WorkloadName};
@@ -30,10 +31,13 @@ pub struct InstanceSpec {
     pub revision: Digest,
     /// The Artifact's manifest; names the directory that it was unpacked into.
     pub artifact: Digest,
-    /// Where the Artifact was unpacked; the command starts there.
+    /// Where the Artifact was unpacked; the command starts there. Empty for a container.
     pub directory: PathBuf,
-    /// For `sh -c`.
-    pub command: String,
+    /// For `sh -c`; without one, an image says what it runs.
+    pub command: Option<String>,
+    /// Set where it is a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
     /// The Workload's defaults and the Environment's values.
     pub env: BTreeMap<String, String>,
     /// Granted secrets; they go to the process's environment and nowhere else.
@@ -50,6 +54,31 @@ pub struct InstanceSpec {
     pub limits: Limits,
 }
 
+/// What a supervisor needs to make an Instance's container, and the agent to bring its image again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The socket of the engine.
+    pub socket: PathBuf,
+    /// Which agent it belongs to.
+    pub deployer: String,
+    /// The image, by the engine's id.
+    pub image: String,
+    /// The name that keeps the image.
+    pub tag: String,
+    /// The image's own name, where it is one of a registry and not an Artifact.
+    pub reference: Option<String>,
+    /// Whether the image has a HEALTHCHECK of its own.
+    pub has_healthcheck: bool,
+    /// The port that the program listens on inside.
+    pub port: u16,
+    /// The network that it joins.
+    pub network: String,
+    /// The Release that it is of; keeps the image.
+    pub release: Digest,
+    /// What the Environment's document says, and the passwords of its registries.
+    pub order: ContainerOrder,
+}
+
 /// What a supervisor says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorStatus {
@@ -61,6 +90,9 @@ pub struct SupervisorStatus {
     pub restarts: u32,
     /// How the command ended the last time.
     pub last_exit: Option<String>,
+    /// Whether the engine has lost its image, so that the agent must bring it again.
+    #[serde(default)]
+    pub lacks_image: bool,
 }
 
 /// What an Instance's command does.
@@ -92,6 +124,14 @@ pub enum ChildState {
 pub struct InstanceDirectory {
     /// The directory.
     pub path: PathBuf,
+}
+
+impl InstanceSpec {
+    /// The name of its container, where it is one.
+    #[must_use]
+    pub fn container_name(&self) -> String {
+        crate::container::instance::name(&self.environment, &self.workload, self.instance)
+    }
 }
 
 impl InstanceDirectory {

@@ -2,7 +2,7 @@
 //!
 //! It starts the command, keeps its output, starts it again when it ends, and ends it when asked. It
 //! decides nothing else: which bytes, which port, whether it is healthy, is the agent's business.
-//! TERM stops the Instance, HUP starts the command anew.
+//! TERM stops the Instance, HUP starts the command anew. An Instance that is a container is in `contained`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,7 +22,7 @@ use towpath_artifact::LockFile;
 use towpath_model::pipeline::Limits;
 
 use super::cgroup::Cgroup;
-use super::log::RotatingLog;
+use super::log::SharedLog;
 use super::spec::{ChildState, InstanceDirectory, InstanceSpec, SupervisorStatus};
 use crate::executor::{Lines, Masker, SHARED_VARIABLES};
 use crate::processes::{INSTANCE_MARKER, Marker};
@@ -123,13 +123,13 @@ fn patient_lock(directory: &InstanceDirectory) -> io::Result<Option<LockFile>> {
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
     Stop,
     Restart,
 }
 
 /// Signals as readable descriptors.
-struct Signals {
+pub(super) struct Signals {
     term: UnixStream,
     hup: UnixStream,
 }
@@ -145,7 +145,7 @@ impl Signals {
         Ok(Self { term: listen(signal_hook::consts::SIGTERM)?, hup: listen(signal_hook::consts::SIGHUP)? })
     }
 
-    fn wish(&mut self) -> Option<Wish> {
+    pub(super) fn wish(&mut self) -> Option<Wish> {
         let mut buffer = [0; 64];
         let mut came = |mut stream: &UnixStream| matches!(stream.read(&mut buffer), Ok(count) if count > 0);
         let (term, hup) = (came(&self.term), came(&self.hup));
@@ -153,27 +153,33 @@ impl Signals {
     }
 }
 
-struct Supervisor {
-    directory: InstanceDirectory,
-    log: RotatingLog,
-    signals: Signals,
+pub(super) struct Supervisor {
+    pub(super) directory: InstanceDirectory,
+    pub(super) log: SharedLog,
+    pub(super) signals: Signals,
     program: PathBuf,
-    restarts: u32,
-    last_exit: Option<String>,
+    pub(super) restarts: u32,
+    pub(super) last_exit: Option<String>,
     pause: Duration,
     cgroup: Option<Cgroup>,
+    /// Whether this supervisor has started something, or taken it over.
+    pub(super) began: bool,
+    /// Whether the engine has lost the image.
+    pub(super) lacks_image: bool,
 }
 
 impl Supervisor {
     fn new(directory: InstanceDirectory) -> io::Result<Self> {
         Ok(Self {
-            log: RotatingLog::open(directory.log())?,
+            log: SharedLog::open(directory.log())?,
             signals: Signals::new()?,
             program: std::env::current_exe()?,
             restarts: 0,
             last_exit: None,
             pause: FIRST_PAUSE,
             cgroup: None,
+            began: false,
+            lacks_image: false,
             directory,
         })
     }
@@ -183,16 +189,13 @@ impl Supervisor {
         loop {
             // Read anew at each start: the agent may have chosen another port.
             let spec = self.directory.spec()?;
-            let marker =
-                marker.get_or_insert_with(|| Marker::new(INSTANCE_MARKER, &spec.instance.to_string()));
-            // What an earlier supervisor of this Instance may have left.
-            marker.kill_all();
             let begun = Instant::now();
-            let wish = match self.start(&spec) {
-                Ok(child) => self.attend(child, &spec, marker)?,
-                Err(error) => {
-                    self.last_exit = Some(format!("could not be started: {error}"));
-                    None
+            let wish = match &spec.container {
+                Some(container) => self.run_container(&spec, container)?,
+                None => {
+                    let name = spec.instance.to_string();
+                    let marker = marker.get_or_insert_with(|| Marker::new(INSTANCE_MARKER, &name));
+                    self.run_command(&spec, marker)?
                 }
             };
             if begun.elapsed() >= HEALTHY_AFTER || wish == Some(Wish::Restart) {
@@ -200,6 +203,9 @@ impl Supervisor {
             }
             let wish = if wish.is_none() { self.wait()? } else { wish };
             if wish == Some(Wish::Stop) {
+                if spec.container.is_some() {
+                    self.remove_container(&spec);
+                }
                 self.log.line("towpath", "stopped");
                 return self.say(ChildState::Stopped);
             }
@@ -207,25 +213,39 @@ impl Supervisor {
         }
     }
 
-    fn say(&self, state: ChildState) -> io::Result<()> {
+    fn run_command(&mut self, spec: &InstanceSpec, marker: &Marker) -> io::Result<Option<Wish>> {
+        // What an earlier supervisor of this Instance may have left.
+        marker.kill_all();
+        match self.start(spec) {
+            Ok(child) => self.attend(child, spec, marker),
+            Err(error) => {
+                self.last_exit = Some(format!("could not be started: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn say(&self, state: ChildState) -> io::Result<()> {
         let supervisor = rustix::process::getpid().as_raw_nonzero().get();
-        let Self { restarts, last_exit, .. } = self;
+        let Self { restarts, last_exit, lacks_image, .. } = self;
         self.directory.write_status(&SupervisorStatus {
             supervisor,
             state,
             restarts: *restarts,
             last_exit: last_exit.clone(),
+            lacks_image: *lacks_image,
         })
     }
 
     fn start(&mut self, spec: &InstanceSpec) -> io::Result<Child> {
         self.confine(spec);
         let entrance = self.cgroup.as_ref().map(Cgroup::entrance).unwrap_or_default();
+        let text = spec.command.as_deref().unwrap_or_default();
         let mut command = Command::new(&self.program);
         command
             .args(["supervise", "--child", &std::process::id().to_string()])
             .arg(entrance)
-            .args(["--", "sh", "-c", &spec.command])
+            .args(["--", "sh", "-c", text])
             .env_clear()
             .envs(SHARED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(&spec.env)
@@ -242,7 +262,7 @@ impl Supervisor {
             .stderr(Stdio::piped())
             .process_group(0);
         let child = command.spawn()?;
-        self.log.line("towpath", &format!("started `{}` on {}:{}", spec.command, spec.host, spec.port));
+        self.log.line("towpath", &format!("started `{text}` on {}:{}", spec.host, spec.port));
         let pid = Pid::from_child(&child).as_raw_nonzero().get();
         self.say(ChildState::Running { pid, port: spec.port, since: Timestamp::now() })?;
         Ok(child)
@@ -315,7 +335,7 @@ impl Supervisor {
             self.wait_for(None, &mut outputs, until.saturating_duration_since(Instant::now()))?;
         }
         for output in &mut outputs {
-            output.finish(&mut self.log);
+            output.finish(&self.log);
         }
         let ended = describe(status);
         self.log.line("towpath", &ended);
@@ -338,7 +358,7 @@ impl Supervisor {
     }
 
     /// Waits for output, a signal or the exit, and takes the output. Says whether the exit has come.
-    fn wait_for(
+    pub(super) fn wait_for(
         &mut self,
         exit: Option<&OwnedFd>,
         outputs: &mut [Output<'_>],
@@ -362,7 +382,7 @@ impl Supervisor {
         let first_pipe = usize::from(exit.is_some());
         for (position, index) in open.into_iter().enumerate() {
             if ready[first_pipe + position] {
-                outputs[index].read(&mut self.log);
+                outputs[index].read(&self.log);
             }
         }
         Ok(exit.is_some() && ready[0])
@@ -370,7 +390,7 @@ impl Supervisor {
 }
 
 /// One output of the command, cut into lines.
-struct Output<'a> {
+pub(super) struct Output<'a> {
     name: &'static str,
     pipe: Option<File>,
     lines: Lines<'a>,
@@ -381,7 +401,7 @@ impl<'a> Output<'a> {
         Self { name, pipe: pipe.map(File::from), lines: Lines::resume(masker, Vec::new()) }
     }
 
-    fn read(&mut self, log: &mut RotatingLog) {
+    fn read(&mut self, log: &SharedLog) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut buffer = [0; 16 * 1024];
         match pipe.read(&mut buffer) {
@@ -392,7 +412,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn finish(&mut self, log: &mut RotatingLog) {
+    fn finish(&mut self, log: &SharedLog) {
         self.lines.finish(&mut |text| log.line(self.name, text));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use tokio::sync::watch::Receiver;
 use towpath_api::agent::{InstanceOrder, InstancePhase};
 use towpath_model::InstanceId;
 
-use super::probe::probe;
-use super::release::{Installed, Obstacle};
+use super::probe::{Door, probe};
+use super::release::{Installed, Obstacle, Place};
 use super::spec::{ChildState, InstanceDirectory, InstanceSpec, SupervisorStatus};
 use super::{About, Shared, retire};
 use crate::processes::{INSTANCE_MARKER, Marker};
@@ -34,6 +35,9 @@ const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(5);
 /// flight ends in this time even where the program drops its connections at the signal.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How often a container is tried to be removed whose engine does not answer.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Time between attempts to fetch.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -47,6 +51,8 @@ pub(super) struct Watch {
     stop: Receiver<bool>,
     supervisor: Option<Child>,
     about: About,
+    /// When an image that the engine has lost is brought again.
+    bring_at: Instant,
 }
 
 /// What probing has shown since the command was started.
@@ -83,6 +89,7 @@ impl Watch {
             stop,
             supervisor: None,
             about,
+            bring_at: Instant::now(),
         }
     }
 
@@ -99,7 +106,8 @@ impl Watch {
             port: Some(spec.port),
             restarts: 0,
         };
-        Self { shared, instance: spec.instance, directory, order: None, stop, supervisor: None, about }
+        let (instance, bring_at) = (spec.instance, Instant::now());
+        Self { shared, instance, directory, order: None, stop, supervisor: None, about, bring_at }
     }
 
     /// Runs until the Instance was stopped.
@@ -237,6 +245,9 @@ impl Watch {
             ChildState::Waiting { until } => {
                 self.say(InstancePhase::Restarting, format!("{why}; it is started again at {until:.0}"));
                 self.change_taken_port(spec)?;
+                if status.lacks_image && Instant::now() >= self.bring_at {
+                    self.bring_again(spec).await?;
+                }
             }
             ChildState::Stopping => self.say(InstancePhase::Restarting, "it is ended and started again"),
             ChildState::Stopped => self.say(InstancePhase::Restarting, why),
@@ -253,10 +264,39 @@ impl Watch {
         self.directory.write_spec(spec).map_err(|error| format!("its spec cannot be written: {error}"))
     }
 
+    /// Brings the image again that somebody has removed from the engine.
+    async fn bring_again(&mut self, spec: &InstanceSpec) -> Result<(), String> {
+        self.bring_at = Instant::now() + LONGEST_RETRY;
+        match self.shared.installer.bring_again(spec).await {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Lasting(reason)) => Err(reason),
+            Err(Obstacle::Passing(reason)) => {
+                self.say(InstancePhase::Restarting, format!("{reason}; it is tried again"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks the program, and its image's own HEALTHCHECK where there is one.
+    async fn ask(&self, spec: &InstanceSpec, address: SocketAddr, path: Option<&str>) -> Result<(), String> {
+        let door = if spec.container.is_some() { Door::Engine } else { Door::Program };
+        probe(address, path, spec.health.timeout.unsigned_abs(), door).await?;
+        if !spec.container.as_ref().is_some_and(|container| container.has_healthcheck) {
+            return Ok(());
+        }
+        let (containers, spec) = (Arc::clone(&self.shared.containers), spec.clone());
+        let looked = tokio::task::spawn_blocking(move || containers.look(&spec)).await;
+        match looked {
+            Ok(Ok(Some(state))) => state.health.unwrap_or(Ok(())),
+            Ok(Ok(None)) => Err("its container is gone".to_owned()),
+            // The engine may be restarting while its containers go on, and the program has just answered.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
     async fn probe(&self, spec: &InstanceSpec, port: u16, supervisor: i32, health: &mut Health) {
         let address = SocketAddr::new(spec.host, port);
-        let time = spec.health.timeout.unsigned_abs();
-        let ready = probe(address, spec.health.ready.as_deref(), time).await;
+        let ready = self.ask(spec, address, spec.health.ready.as_deref()).await;
         health.ready = Some(ready.is_ok());
         match &ready {
             Ok(()) => self.say(InstancePhase::Ready, "the readiness probe passes"),
@@ -281,8 +321,12 @@ impl Watch {
             let limit = spec.health.start_within.unsigned_abs();
             return (health.begun.elapsed() > limit).then(|| format!("it was not ready within {limit:?}"));
         }
-        let path = spec.health.live.as_deref()?;
-        match probe(address, Some(path), spec.health.timeout.unsigned_abs()).await {
+        let has_healthcheck = spec.container.as_ref().is_some_and(|container| container.has_healthcheck);
+        let path = spec.health.live.as_deref();
+        if path.is_none() && !has_healthcheck {
+            return None;
+        }
+        match self.ask(spec, address, path).await {
             Ok(()) => health.failures = 0,
             Err(reason) => {
                 health.failures += 1;
@@ -299,11 +343,30 @@ impl Watch {
         if let Ok(spec) = self.directory.spec() {
             self.stop_supervisor(&spec).await;
             self.marker().kill_all();
+            self.remove_container(&spec).await;
             if let Err(error) = retire(&self.shared, &self.directory, self.instance) {
                 tracing::warn!(instance = %self.instance, "its directory could not be put away: {error}");
             }
         }
         self.say(InstancePhase::Stopped, "stopped, as wanted");
+    }
+
+    /// Sees to it that the container is gone, whatever became of its supervisor.
+    async fn remove_container(&self, spec: &InstanceSpec) {
+        if spec.container.is_none() {
+            return;
+        }
+        loop {
+            let (containers, own) = (Arc::clone(&self.shared.containers), spec.clone());
+            let removed = tokio::task::spawn_blocking(move || containers.remove(&own)).await;
+            let why = match removed {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => why,
+                Err(error) => error.to_string(),
+            };
+            self.say(InstancePhase::Stopping, format!("its container is not removed yet: {why}"));
+            tokio::time::sleep(REMOVE_AGAIN).await;
+        }
     }
 
     async fn stop_supervisor(&mut self, spec: &InstanceSpec) {
@@ -355,10 +418,23 @@ fn spec_of(order: InstanceOrder, installed: Installed, host: IpAddr) -> Result<I
         signature: _,
         values,
         secrets,
+        container: _,
     } = order;
-    let Installed { workload: what, artifact, directory } = installed;
+    let Installed { workload: what, artifact, place } = installed;
     let mut env = what.env;
     env.extend(values);
+    let (directory, container) = match place {
+        Place::Directory(directory) => (directory, None),
+        Place::Container(container) => (PathBuf::new(), Some(*container)),
+    };
+    if let Some(container) = &container {
+        // Inside, it listens for whoever reaches its network; outside, only the published port is there.
+        env.insert("HOST".to_owned(), "0.0.0.0".to_owned());
+        env.insert("PORT".to_owned(), container.port.to_string());
+        env.insert("TOWPATH_ENVIRONMENT".to_owned(), environment.to_string());
+        env.insert("TOWPATH_WORKLOAD".to_owned(), workload.to_string());
+        env.insert("TOWPATH_REVISION".to_owned(), revision.to_string());
+    }
     let (health, stop, limits) = (what.health, what.stop, what.limits);
     let port = free_port(host)?;
     let command = what.command;
@@ -370,6 +446,7 @@ fn spec_of(order: InstanceOrder, installed: Installed, host: IpAddr) -> Result<I
         artifact,
         directory,
         command,
+        container,
         env,
         secrets,
         host,

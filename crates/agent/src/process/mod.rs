@@ -32,7 +32,7 @@ use self::attempt::Runner;
 pub use self::client::{CallError, Client, Credentials};
 use self::enrol::Renewal;
 pub use self::enrol::{JoinError, join};
-use crate::container::{ContainerHost, Owner};
+use crate::container::{ContainerHost, Engine, Owner};
 use crate::executor::{Cancel, CancelReason, Limits};
 use crate::instances::{Instances, InstancesOptions};
 use crate::processes::{ATTEMPT_MARKER, Marker, SERVICE_MARKER};
@@ -203,9 +203,10 @@ impl Agent {
             Err(error) => return Err(error.into()),
         };
         let owner = Owner::agent(&options.directory);
-        let containers = if options.runner { ContainerHost::find(owner) } else { ContainerHost::none(owner) };
-        let engine = containers.engine.as_ref().ok();
-        let engine = engine.map(|engine| format!("{} {}", engine.kind().word(), engine.version()));
+        let wants_engine = options.runner || options.deployer;
+        let containers = if wants_engine { ContainerHost::find(owner) } else { ContainerHost::none(owner) };
+        let found = containers.engine.as_ref().ok().cloned();
+        let engine = found.as_ref().map(|engine| format!("{} {}", engine.kind().word(), engine.version()));
         let store = ContentStore::open(&options.directory.join("blobs"))?;
         let kept = ContentStore::open_replaceable(&reuse::kept(&options.directory))?;
         if let Some(sandbox) = &sandbox {
@@ -229,7 +230,7 @@ impl Agent {
             allow_fork_containers: options.allow_fork_containers,
         });
         let instances =
-            options.deployer.then(|| open_instances(&options, store, client.clone())).transpose()?;
+            options.deployer.then(|| open_instances(&options, store, client.clone(), found)).transpose()?;
         let id = identity(&options)?;
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let now = Instant::now();
@@ -516,10 +517,11 @@ fn open_instances(
     options: &AgentOptions,
     store: ContentStore,
     client: Client,
+    engine: Option<Engine>,
 ) -> Result<Instances, AgentError> {
     let AgentOptions { directory, release_key, program, address, .. } = options.clone();
     let opened =
-        Instances::open(InstancesOptions { directory, release_key, program, address, store, client });
+        Instances::open(InstancesOptions { directory, release_key, program, address, store, client, engine });
     opened.map_err(|source| AgentError::Directory { path: options.directory.clone(), source })
 }
 

@@ -564,6 +564,38 @@ pub struct Target {
     pub instances: u32,
     /// How long a host may be lost until its Instances get successors.
     pub replace_after: String,
+    /// Set where Instances are containers.
+    pub docker: Option<Docker>,
+}
+
+/// How the containers of an Environment are made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Docker {
+    /// The network that they join; one of the Environment's own where nothing is said.
+    pub network: Option<String>,
+    /// Whether a program may write outside of `tmpfs`.
+    pub writable: bool,
+    /// Directories in memory that it may write to.
+    pub tmpfs: Vec<String>,
+    /// Capabilities of Linux that it keeps.
+    pub capabilities: Vec<String>,
+    /// Limits of its processes.
+    pub ulimits: BTreeMap<String, u64>,
+    /// Who asks which registry for images.
+    pub registries: Vec<Registry>,
+}
+
+/// A registry that wants to know who asks.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// Its host, with the port where there is one.
+    pub host: String,
+    /// The name.
+    pub username: String,
+    /// The secret that holds the password.
+    pub password: String,
 }
 
 /// What may be promoted.

@@ -57,6 +57,21 @@ pub(super) fn image(fields: &mut Fields<'_, '_>) -> Option<Image> {
 
 /// A reference of an image, and a hint where it may mean other bytes tomorrow.
 fn reference(name: Located<String>, report: &Report<'_>) -> Option<String> {
+    let span = name.span.clone();
+    let value = plain_reference(name, report)?;
+    if !towpath_model::container::is_pinned(&value) {
+        let problem = Problem::warning(
+            "unpinned-image",
+            format!("`{value}` may be other bytes tomorrow: its tag can move"),
+        )
+        .hint("pin it: the Run shows the digest that it used, `name@sha256:…`");
+        report.at(&span, problem);
+    }
+    Some(value)
+}
+
+/// A reference of an image.
+pub(super) fn plain_reference(name: Located<String>, report: &Report<'_>) -> Option<String> {
     let Located { value, span } = name;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
     let starts_well = value.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -66,14 +81,6 @@ fn reference(name: Located<String>, report: &Report<'_>) -> Option<String> {
             .hint("write it as `debian:bookworm` or `registry.example.com/team/tool@sha256:…`");
         report.at(&span, problem);
         return None;
-    }
-    if !towpath_model::container::is_pinned(&value) {
-        let problem = Problem::warning(
-            "unpinned-image",
-            format!("`{value}` may be other bytes tomorrow: its tag can move"),
-        )
-        .hint("pin it: the Run shows the digest that it used, `name@sha256:…`");
-        report.at(&span, problem);
     }
     Some(value)
 }

@@ -8,7 +8,7 @@ use towpath_model::policy::{Allow, EnvironmentDocument, REPLACE_AFTER, Target};
 use towpath_model::{EnvironmentName, ProjectName};
 
 use super::listener::{address, further_address, tls};
-use super::{gate, intake, labels, plain_variables, small};
+use super::{docker, gate, intake, labels, plain_variables, small};
 use crate::diagnostic::{Problem, Report, quote};
 use crate::fields::Fields;
 use crate::spec::environment::{ALLOW, ENVIRONMENT, TARGET};
@@ -71,16 +71,27 @@ const REPLACE_BOUNDS: (SignedDuration, SignedDuration) =
 
 fn target(fields: &mut Fields<'_, '_>) -> Target {
     let report = fields.report;
-    let default = Target { hosts: BTreeMap::new(), instances: 1, replace_after: REPLACE_AFTER };
+    let default = Target { hosts: BTreeMap::new(), instances: 1, replace_after: REPLACE_AFTER, docker: None };
     let Some(entry) = fields.entry("target") else { return default };
     let Some(mut target) = Fields::open(&entry.value, &entry.key_span, &TARGET, report) else {
         return default;
     };
-    let hosts = target.node("hosts").map(|node| labels(node, "hosts", report)).unwrap_or_default();
+    let mut hosts = target.node("hosts").map(|node| labels(node, "hosts", report)).unwrap_or_default();
+    let has_hosts = target.has("hosts");
+    let docker = target.entry("docker").and_then(|entry| {
+        let (docker, labels) = docker::lower(entry, report)?;
+        if has_hosts {
+            let problem = Problem::error("two-targets", "Instances run on `hosts` or in `docker`, not both")
+                .hint("say which agents within `docker`: `docker: { hosts: { role: web } }`");
+            report.at(&entry.key_span, problem);
+        }
+        hosts = labels;
+        Some(docker)
+    });
     let instances = small(target.integer("instances"), 1);
     let replace_after = target.duration("replace_after", REPLACE_BOUNDS).unwrap_or(REPLACE_AFTER);
     target.close();
-    Target { hosts, instances, replace_after }
+    Target { hosts, instances, replace_after, docker }
 }
 
 fn allow(fields: &mut Fields<'_, '_>) -> Allow {

@@ -10,6 +10,7 @@ use crate::fields::{Fields, Located, wrong_kind};
 use crate::spec::pipeline::{HEALTH, LIMITS, STOP, WORKLOAD};
 use crate::tree::{Entry, Value};
 use crate::values;
+use towpath_model::container::is_pinned;
 
 /// Lowers one Workload.
 pub(super) fn lower(
@@ -24,18 +25,44 @@ pub(super) fn lower(
         None if fields.has("artifact") => None,
         None => name.as_str().parse().ok().map(|value| Located { value, span: entry.key_span.clone() }),
     };
-    if let Some(artifact) = &artifact {
+    let image = image(&mut fields);
+    if let (Some(artifact), false) = (&artifact, fields.has("image")) {
         let workload = Located { value: name.clone(), span: entry.key_span.clone() };
         places.workloads.push((workload, artifact.clone()));
     }
     let command = command(&mut fields);
+    let port = fields.integer("port").and_then(|port| u16::try_from(port).ok());
     let env =
         plain_variables(&mut fields, "env", "set it per Environment: `values` in the environment document");
     let health = health(&mut fields);
     let stop = stop(&mut fields);
     let limits = limits(&mut fields);
     fields.close();
-    Some(Workload { name, artifact: artifact?.value, command: command?, env, health, stop, limits })
+    let artifact = artifact?.value;
+    Some(Workload { name, artifact, image, command, port, env, health, stop, limits })
+}
+
+/// An image of a registry. It is sealed by its digest, so that a Release means the same bytes tomorrow.
+fn image(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let both = fields.has("artifact");
+    let image = fields.text("image")?;
+    if both {
+        let problem =
+            Problem::error("two-origins", "a Workload is started from `artifact` or from `image`, not both")
+                .hint("keep `artifact` where a Job of this file makes it");
+        fields.report.at(&image.span, problem);
+    }
+    let span = image.span.clone();
+    let name = super::container::plain_reference(image, fields.report)?;
+    if !is_pinned(&name) {
+        let problem = Problem::error(
+            "unpinned-image",
+            format!("`{name}` may be other bytes tomorrow, and what is released cannot change"),
+        )
+        .hint("name its digest: `registry.example.com/team/shop@sha256:…`; `docker buildx imagetools inspect NAME` shows it");
+        fields.report.at(&span, problem);
+    }
+    Some(name)
 }
 
 fn command(fields: &mut Fields<'_, '_>) -> Option<String> {

@@ -171,8 +171,15 @@ pub(crate) static TARGET: Object = Object {
             "hosts",
             Kind::Map(&Kind::Scalar),
             Default("{}"),
-            "Deploy agents that have all of these labels; empty means every deploy agent.",
+            "Deploy agents that have all of these labels; empty means every deploy agent. Instances are processes of these hosts.",
             "{ role: web }",
+        ),
+        key(
+            "docker",
+            Kind::Object(&DOCKER),
+            Default("processes on `hosts`"),
+            "In place of `hosts`: Instances are containers, started through the engines of deploy agents. Their Workloads are images.",
+            "{ hosts: { role: web }, network: shop }",
         ),
         key(
             "instances",
@@ -190,10 +197,143 @@ pub(crate) static TARGET: Object = Object {
         ),
     ],
     foreign: &[
-        ("docker", "Docker targets are not here yet; name `hosts`"),
         ("kubernetes", "Kubernetes targets are not here yet; name `hosts`"),
         ("ecs", "ECS targets are not here yet; name `hosts`"),
         ("replicas", "write `instances`"),
+    ],
+};
+
+pub(crate) static DOCKER: Object = Object {
+    name: "docker",
+    doc: "How the containers of an Environment are made. They start with no rights but those that are named here: no capability, a root \
+          that cannot be written to, no way to get more.",
+    keys: &[
+        key(
+            "hosts",
+            Kind::Map(&Kind::Scalar),
+            Default("{}"),
+            "Deploy agents that have all of these labels, and a container engine; empty means every one with an engine.",
+            "{ role: web }",
+        ),
+        key(
+            "network",
+            Kind::Text,
+            Default("one of the Environment's own"),
+            "The engine's network that they join; made where there is none. In it they reach each other by the names of their Workloads.",
+            "shop",
+        ),
+        key(
+            "read_only",
+            Kind::Boolean,
+            Default("true"),
+            "Whether the image's files cannot be changed. What a program writes elsewhere goes with its container in any case.",
+            "false",
+        ),
+        key(
+            "tmpfs",
+            one_or_many!(Kind::Text),
+            Default("[/tmp]"),
+            "Directories in memory that a program may write to.",
+            "[/tmp, /run]",
+        ),
+        key(
+            "capabilities",
+            one_or_many!(Kind::OneOf(CAPABILITIES)),
+            Default("[]"),
+            "Capabilities of Linux that they keep. A server that starts as root to become somebody else needs `[CHOWN, SETGID, SETUID]`.",
+            "[CHOWN, SETGID, SETUID]",
+        ),
+        key(
+            "ulimits",
+            Kind::Object(&ULIMITS),
+            Default("the engine's"),
+            "Limits of each process.",
+            "{ nofile: 65536 }",
+        ),
+        key(
+            "registries",
+            Kind::List(&Kind::Object(&REGISTRY)),
+            Default("[]"),
+            "Who asks which registry for images. Only the registry that is named gets the password.",
+            "[{ host: registry.example.com, username: robot, password: REGISTRY_TOKEN }]",
+        ),
+    ],
+    foreign: &[
+        ("labels", "write `hosts`"),
+        ("role", "write `hosts: { role: web }`"),
+        ("image", "a Workload of towpath.yaml says what runs: `artifact`, or `image` with a digest"),
+        ("ports", "the Workload's `port` is published by itself; `listen` is what clients see"),
+        ("privileged", "a container never gets the rights of its host"),
+        (
+            "volumes",
+            "an Instance keeps nothing: it is stopped and replaced at any time. Data belongs into a database or an object store",
+        ),
+        ("memory", "write `limits` of the Workload in towpath.yaml"),
+        ("cpus", "write `limits` of the Workload in towpath.yaml"),
+        ("cap_add", "write `capabilities`"),
+        ("environment", "write `values` beside `target`"),
+        ("restart", "an Instance that ends is started again by its agent"),
+    ],
+};
+
+/// What Docker gives a container where nobody says otherwise. More than this is a right over the host.
+pub(crate) const CAPABILITIES: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+pub(crate) static ULIMITS: Object = Object {
+    name: "ulimits",
+    doc: "Limits of each process of a container.",
+    keys: &[
+        key("nofile", MANY, Default("the engine's"), "Open files.", "65536"),
+        key("nproc", MANY, Default("the engine's"), "Processes of the same user on the whole host.", "4096"),
+        key("core", MANY, Default("the engine's"), "Bytes of a core dump; `0` for none.", "0"),
+        key("memlock", MANY, Default("the engine's"), "Bytes that it may lock in memory.", "67108864"),
+        key("stack", MANY, Default("the engine's"), "Bytes of its stack.", "8388608"),
+    ],
+    foreign: &[("pids", "write `limits: { processes: 200 }` of the Workload in towpath.yaml")],
+};
+
+const MANY: Kind = Kind::Integer { min: 0, max: 1 << 40 };
+
+pub(crate) static REGISTRY: Object = Object {
+    name: "registry",
+    doc: "A registry that wants to know who asks.",
+    keys: &[
+        key(
+            "host",
+            Kind::Text,
+            Required,
+            "Its host, as references of images begin, with the port where there is one.",
+            "registry.example.com:5000",
+        ),
+        key("username", Kind::Text, Required, "The name.", "robot"),
+        key(
+            "password",
+            Kind::SecretName,
+            Required,
+            "The Environment's secret that holds the password or token. It reaches the engine, and no container.",
+            "REGISTRY_TOKEN",
+        ),
+    ],
+    foreign: &[
+        ("registry", "write `host`"),
+        ("server", "write `host`"),
+        ("user", "write `username`"),
+        ("token", "write `password`, the name of a secret"),
     ],
 };
 

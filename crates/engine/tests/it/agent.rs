@@ -48,6 +48,10 @@ pub struct SimAgent {
     /// How many Attempts it takes at once.
     pub capacity: u32,
     pub version: String,
+    /// The container engine of its host.
+    pub container_engine: Option<String>,
+    /// Releases that it was told to keep.
+    pub kept: BTreeSet<towpath_model::Digest>,
     /// Artifacts that it names, whatever it was told to make.
     pub claims: Option<BTreeMap<String, towpath_model::Digest>>,
     generation: u64,
@@ -73,6 +77,8 @@ impl SimAgent {
             reports: BTreeMap::new(),
             capacity: 4,
             version: "0.1.0".to_owned(),
+            container_engine: None,
+            kept: BTreeSet::new(),
             claims: None,
             generation: 0,
             content,
@@ -89,7 +95,7 @@ impl SimAgent {
             labels: self.labels.clone(),
             runner: true,
             deployer: true,
-            engine: None,
+            engine: self.container_engine.clone(),
             address: [127, 0, 0, 1].into(),
             capacity: self.capacity.saturating_sub(u32::try_from(self.held.len()).unwrap()),
             held: self.held.clone(),
@@ -112,6 +118,7 @@ impl SimAgent {
         }
         if let Some(desired) = orders.instances {
             self.take_orders(desired.instances, now);
+            self.kept = desired.keep;
             self.generation = desired.generation;
         }
         for assignment in orders.assignments {

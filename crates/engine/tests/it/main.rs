@@ -7,6 +7,7 @@ mod agent;
 mod bad_luck;
 mod crashes;
 mod delivery;
+mod docker;
 mod documents;
 mod evidence;
 mod forge;

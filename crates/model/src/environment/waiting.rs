@@ -199,10 +199,8 @@ impl Environment {
     fn starting_waits(&self, active: &Promotion, facts: &Facts) -> String {
         let wanted: Vec<_> = self.fleet.counted(active.revision.digest).collect();
         if wanted.is_empty() && !facts.hosts.iter().any(|host| host.connected) {
-            let labels = &self.policy.document.target.hosts;
-            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let labels = if labels.is_empty() { "any labels".to_owned() } else { labels.join(", ") };
-            return format!("a deploy agent with {labels}; none is connected (`towpath agent list`)");
+            let wanted = self.policy.document.target.hosts_in_words();
+            return format!("a deploy agent with {wanted}; none is connected (`towpath agent list`)");
         }
         let ready = wanted.iter().filter(|instance| instance.health == InstanceHealth::Ready).count();
         let slow = wanted.iter().find(|instance| instance.health != InstanceHealth::Ready);

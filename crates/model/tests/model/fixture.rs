@@ -45,7 +45,9 @@ pub fn revision(version: &str, config: &str) -> Revision {
     let workload = Workload {
         name: "web".parse().expect("a name"),
         artifact: "web".parse().expect("a name"),
-        command: "./web --port $PORT".to_owned(),
+        image: None,
+        command: Some("./web --port $PORT".to_owned()),
+        port: None,
         env: BTreeMap::new(),
         health: Health::default(),
         stop: Stop::default(),
@@ -149,6 +151,7 @@ pub fn document(gates: Vec<Gate>, instances: u32) -> EnvironmentDocument {
             hosts: BTreeMap::from([("role".to_owned(), "web".to_owned())]),
             instances,
             replace_after: seconds(60),
+            docker: None,
         },
         listen: "127.0.0.1:8080".parse().expect("an address"),
         tls: None,

@@ -104,7 +104,12 @@ async fn render(
 fn target(environment: &Environment) -> String {
     let target = &environment.policy.document.target;
     let labels: Vec<String> = target.hosts.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let noun = if target.instances == 1 { "instance" } else { "instances" };
+    let noun = match (&target.docker, target.instances) {
+        (None, 1) => "instance",
+        (None, _) => "instances",
+        (Some(_), 1) => "container",
+        (Some(_), _) => "containers",
+    };
     let hosts = if labels.is_empty() {
         "any deploy agent".to_owned()
     } else {

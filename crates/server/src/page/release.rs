@@ -6,6 +6,7 @@ use serde::Deserialize;
 use towpath_artifact::{ReleaseManifest, release::MAX_BYTES, verify_release};
 use towpath_engine::{Engine, Journey, JourneyStep, PromoteRequest, RevokedPlace};
 use towpath_model::environment::{Outcome, Promotion};
+use towpath_model::pipeline::Origin;
 use towpath_model::revocation::{OnRevocation, Revocation};
 use towpath_model::run::Run;
 use towpath_model::{EnvironmentKey, EnvironmentName, ProjectName};
@@ -111,8 +112,11 @@ async fn stored(engine: &Engine, journey: &Journey) -> Result<(Vec<ArtifactRow>,
 fn workloads(manifest: &ReleaseManifest) -> Vec<WorkloadRow> {
     let row = |workload: &towpath_model::pipeline::Workload| WorkloadRow {
         name: workload.name.to_string(),
-        artifact: workload.artifact.to_string(),
-        command: workload.command.clone(),
+        artifact: match workload.origin() {
+            Origin::Artifact(artifact) => artifact.to_string(),
+            Origin::Image(image) => image.to_owned(),
+        },
+        command: workload.command.clone().unwrap_or_else(|| "what the image runs".to_owned()),
     };
     manifest.workloads.iter().map(row).collect()
 }

@@ -199,6 +199,18 @@ fn the_description_says_what_the_model_writes() {
                 hosts: BTreeMap::new(),
                 instances: 1,
                 replace_after: policy::REPLACE_AFTER,
+                docker: Some(policy::Docker {
+                    network: Some("shop".to_owned()),
+                    writable: true,
+                    tmpfs: vec!["/tmp".to_owned()],
+                    capabilities: vec!["CHOWN".to_owned()],
+                    ulimits: BTreeMap::from([("nofile".to_owned(), 65_536)]),
+                    registries: vec![policy::Registry {
+                        host: "registry.example.com".to_owned(),
+                        username: "robot".to_owned(),
+                        password: "REGISTRY_TOKEN".parse().unwrap(),
+                    }],
+                }),
             },
             listen: "127.0.0.1:8080".parse().unwrap(),
             tls: Some(policy::Tls {
