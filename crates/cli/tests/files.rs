@@ -48,7 +48,36 @@ fn init_lint_and_plan_follow_each_other() {
 
     let (code, _, stderr) = towpath(here, &["init", "--yes"]);
     assert_eq!(code, 2);
-    assert!(stderr.contains("towpath.yaml is there already; nothing was written"), "{stderr}");
+    assert!(stderr.contains("towpath.yaml is there already, and so is a document"), "{stderr}");
+}
+
+#[test]
+fn init_adds_the_documents_that_a_pipeline_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fs::write(here.join("go.mod"), "module shop\n").unwrap();
+    assert_eq!(towpath(here, &["init", "--yes"]).0, 0);
+    let pipeline = fs::read_to_string(here.join("towpath.yaml")).unwrap();
+    let dev = fs::read_to_string(here.join(".towpath/dev.yaml")).unwrap();
+    for gone in ["staging", "production"] {
+        fs::remove_file(here.join(format!(".towpath/{gone}.yaml"))).unwrap();
+    }
+    let (code, stdout, stderr) = towpath(here, &["init", "--yes"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("towpath.yaml is there already, and stays"), "{stdout}");
+    assert!(stdout.contains(".towpath/staging.yaml") && !stdout.contains(".towpath/dev.yaml\n"), "{stdout}");
+    assert_eq!(fs::read_to_string(here.join("towpath.yaml")).unwrap(), pipeline);
+    assert_eq!(fs::read_to_string(here.join(".towpath/dev.yaml")).unwrap(), dev);
+    let (code, stdout, stderr) = towpath(here, &["lint"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("3 environment documents"), "{stdout}");
+    let (_, stdout, _) = towpath(here, &["plan", "--ref", "main"]);
+    assert!(stdout.contains("waits for 1 approval from release-manager"), "{stdout}");
+
+    fs::write(here.join("towpath.yaml"), "name: shop\njobs: [\n").unwrap();
+    let (code, _, stderr) = towpath(here, &["init", "--yes"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("has mistakes") && stderr.contains("towpath lint"), "{stderr}");
 }
 
 #[test]

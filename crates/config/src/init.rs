@@ -3,11 +3,14 @@
 //! What it writes is meant to be read and changed: it teaches by comments, and it is clean by the
 //! linter's own judgement. Files that are there are not touched unless the caller says so.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use towpath_model::ProjectName;
+use towpath_model::pipeline::Pipeline;
+use towpath_model::policy::EnvironmentDocument;
 
 use crate::parse::PIPELINE_FILE;
 
@@ -81,6 +84,25 @@ pub fn scaffold(directory: &Path, kind: Kind) -> Scaffold {
     }));
     let next = template::next(kind, &name);
     Scaffold { kind, name, files, next }
+}
+
+/// Plans the documents of Environments that the Stages of a pipeline name and nobody has written yet.
+#[must_use]
+pub fn missing_documents(pipeline: &Pipeline, documents: &[EnvironmentDocument]) -> Scaffold {
+    let name = pipeline.name.clone();
+    let last = pipeline.stages.last().map(|stage| &stage.environments);
+    let mut ports = (8080..=u16::MAX).filter(|port| documents.iter().all(|known| known.listen.port() != *port));
+    let named: BTreeSet<_> = pipeline.stages.iter().flat_map(|stage| &stage.environments).collect();
+    let missing = named.into_iter().filter(|named| documents.iter().all(|known| known.environment != **named));
+    let files = missing.map(|environment| {
+        let is_last = last.is_some_and(|last| last.contains(environment));
+        let port = ports.next().unwrap_or_default();
+        let text = template::environment(&name, environment.as_str(), port, is_last);
+        NewFile { path: PathBuf::from(".towpath").join(format!("{environment}.yaml")), text }
+    });
+    let files = files.collect();
+    let next = template::next(Kind::Unknown, &name);
+    Scaffold { kind: Kind::Unknown, name, files, next }
 }
 
 /// Writes the files, all or none of those that would overwrite.

@@ -260,12 +260,33 @@ fn toml_name(directory: &Path, file: &str, section: &str) -> Option<String> {
 
 /// The environment documents: name and text.
 pub(super) fn environments(name: &ProjectName) -> Vec<(&'static str, String)> {
-    let head = "# Applied with `towpath apply`; a commit alone changes nothing here.\n";
-    let document = |environment: &str, port: u16, rest: &str| {
-        format!("{head}environment: {environment}\nproject: {name}\nlisten: 127.0.0.1:{port}\n{rest}")
-    };
-    let production = "\
-target: { instances: 3 }
+    vec![
+        ("dev", document(name, "dev", 8081, 1, "")),
+        ("staging", document(name, "staging", 8082, 2, "")),
+        ("production", document(name, "production", 8080, 3, PRODUCTION)),
+    ]
+}
+
+/// The document of one more Environment; the last on the route is the one that users meet.
+pub(super) fn environment(name: &ProjectName, environment: &str, port: u16, is_last: bool) -> String {
+    let (instances, rest) = if is_last { (3, PRODUCTION) } else { (1, "") };
+    document(name, environment, port, instances, rest)
+}
+
+fn document(name: &ProjectName, environment: &str, port: u16, instances: u32, rest: &str) -> String {
+    format!(
+        "\
+# Applied with `towpath apply`; a commit alone changes nothing here.
+environment: {environment}
+project: {name}
+listen: 127.0.0.1:{port}
+target: {{ instances: {instances} }}
+{rest}"
+    )
+}
+
+/// What guards the Environment that users meet.
+const PRODUCTION: &str = "\
 allow: { refs: [refs/heads/main, refs/tags/v*] }
 gates:
   - approval: { by: [release-manager], count: 1, expires: 24h, self_approval: deny }
@@ -275,12 +296,6 @@ values: {}
 # Names only; `towpath secret set` gives the values.
 secrets: []
 ";
-    vec![
-        ("dev", document("dev", 8081, "target: { instances: 1 }\n")),
-        ("staging", document("staging", 8082, "target: { instances: 2 }\n")),
-        ("production", document("production", 8080, production)),
-    ]
-}
 
 /// What to do next.
 pub(super) fn next(kind: Kind, name: &ProjectName) -> String {
