@@ -13,7 +13,7 @@ use towpath_agent::instances::{ChildState, InstanceDirectory, SupervisorStatus};
 use towpath_agent::processes::{INSTANCE_MARKER, Marker};
 use towpath_api::agent::{DesiredInstances, InstanceOrder, InstancePhase, Secret};
 use towpath_artifact::{ReleaseKey, ReleaseManifest, pack, sign_release};
-use towpath_model::pipeline::{Health, Limits, Stop, Workload};
+use towpath_model::pipeline::{Health, Limits, Protocol, Stop, Workload};
 use towpath_model::{Digest, EnvironmentKey, InstanceId, RunId};
 
 /// Seals a Release whose one Workload answers `text`, and orders an Instance of it.
@@ -36,6 +36,7 @@ fn order(server: &Server, key: &ReleaseKey, text: &str) -> InstanceOrder {
         },
         stop: Stop::default(),
         limits: Limits::default(),
+        protocol: Protocol::Http1,
     };
     let manifest = ReleaseManifest {
         schema: 1,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+pub use towpath_model::pipeline::Protocol;
 use towpath_model::{Digest, EnvironmentKey};
 use uuid::Uuid;
 
@@ -41,6 +42,9 @@ pub struct AppliedRoute {
     pub generation: u64,
     /// Why it could not be applied, such as a port that is taken; the older one stays in force.
     pub problem: Option<String>,
+    /// Endpoints that get nothing for a while because they fail what others of their version do well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outliers: Vec<SocketAddr>,
 }
 
 /// Desired state of every listener of one gateway. What is not named is drained and closed.
@@ -168,6 +172,9 @@ pub struct Arm {
     pub revision: Digest,
     /// Its share in thousandths. The weights of a route's arms sum to 1000, or all are 0.
     pub weight: u16,
+    /// What its Instances speak.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// Its Instances.
     pub endpoints: Vec<SocketAddr>,
 }

@@ -231,7 +231,7 @@ fn check_schema(what: &'static str, found: u32) -> Result<(), InvalidDocument> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use towpath_model::pipeline::{Health, Limits, Stop};
+    use towpath_model::pipeline::{Health, Limits, Protocol, Stop};
     use uuid::Uuid;
 
     use super::*;
@@ -248,6 +248,7 @@ pub(crate) mod tests {
             health: Health { ready: Some("/health/ready".into()), ..Health::default() },
             stop: Stop::default(),
             limits: Limits { memory: Some(64 << 20), ..Limits::default() },
+            protocol: Protocol::Http1,
         };
         ReleaseManifest {
             schema: SCHEMA,

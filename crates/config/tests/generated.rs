@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use towpath_config::diagnostic::{Colour, render_all};
 use towpath_config::load::{Includer, Loader};
-use towpath_config::{parse_environments, reference, schema};
+use towpath_config::{parse_environments, parse_notifications, reference, schema};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -41,6 +41,8 @@ fn reference_and_schemas_are_current() {
     check("docs/reference/environment.md", &reference::environment());
     check("docs/reference/towpath.schema.json", &pretty(&schema::pipeline()));
     check("docs/reference/environment.schema.json", &pretty(&schema::environment()));
+    check("docs/reference/notifications.md", &reference::notifications());
+    check("docs/reference/notifications.schema.json", &pretty(&schema::notifications()));
 }
 
 /// Every key of the schema, with its path of definitions.
@@ -129,6 +131,7 @@ workloads:
     health: { ready: /r, live: /l, start_within: 1m, period: 5s, timeout: 1s, failures: 3 }
     stop: { signal: INT, grace: 5s }
     limits: { memory: 1GB, cpu: 2, processes: 50 }
+    protocol: h2c
   proxy: { image: "r.example.com/proxy@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", port: 3128 }
 stages:
   - { name: dev, environments: [dev] }
@@ -215,6 +218,23 @@ listen: 8443
 tls: { names: [shop.internal] }
 "#;
 
+/// Every key of notification documents.
+const EVERY_NOTIFICATION: &str = r#"
+project: shop
+channels:
+  releases: { slack: { secret: SLACK_URL } }
+  team: { teams: { secret: TEAMS_URL } }
+  managers: { email: { to: [ops@example.com, "@grace"], links: true } }
+  audit: { webhook: { url: "https://audit.example.com/t", secret: AUDIT_KEY } }
+  boards: { grafana: { url: "https://grafana.example.com/", token: GRAFANA_TOKEN } }
+  metrics: { datadog: { site: datadoghq.eu, key: DATADOG_KEY } }
+routes:
+  - { on: [needs-people, rolled-back], environments: [production], to: [releases, managers] }
+  - { on: deployed, to: boards }
+templates: { deployed: "{version} is live: {url}" }
+alerts: { secret: ALERT_TOKEN, rules: [{ environments: production, labels: { severity: page }, then: hold }] }
+"#;
+
 /// Finds the objects of a definition in a parsed document and collects the keys they use.
 fn used(schema: &Value, definition: &Value, document: &Value, found: &mut Vec<(String, String)>) {
     if let Some(reference) = definition["$ref"].as_str() {
@@ -275,6 +295,7 @@ fn every_key_of_the_schema_is_read() {
     assert_eq!(pipeline["stages"][3]["promote"]["scheduled"]["timezone"], "Europe/Berlin");
     assert_eq!(pipeline["stages"][3]["strategy"]["steps"][0]["weight"], 50);
     assert_eq!(pipeline["workloads"][0]["limits"]["cpu"], 2000);
+    assert_eq!(pipeline["workloads"][0]["protocol"], "h2c");
 
     let (documents, diagnostics) = parse_environments("production.yaml", EVERY_ENVIRONMENT);
     assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
@@ -282,4 +303,10 @@ fn every_key_of_the_schema_is_read() {
     let (_, diagnostics) = parse_environments("dev.yaml", NAMED_ENVIRONMENT);
     assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
     check_all_keys_are_taken(&schema::environment(), &[EVERY_ENVIRONMENT, NAMED_ENVIRONMENT]);
+
+    let (document, diagnostics) = parse_notifications("notifications.yaml", EVERY_NOTIFICATION);
+    assert!(diagnostics.is_empty(), "{}", render_all(&diagnostics, Colour::No));
+    let document = document.expect("it has no error");
+    assert_eq!((document.channels.len(), document.routes.len()), (6, 2));
+    check_all_keys_are_taken(&schema::notifications(), &[EVERY_NOTIFICATION]);
 }

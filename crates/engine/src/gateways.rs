@@ -65,6 +65,7 @@ impl Engine {
                 gateway: gateway.to_owned(),
                 generation: route.generation,
                 problem: route.problem.clone(),
+                outliers: route.outliers.clone(),
             };
             unit.environment_event(&route.environment, event).await?;
             unit.commit().await?;
@@ -145,6 +146,7 @@ fn route(environment: &Environment) -> Route {
     let arm = |arm: &TrafficArm| Arm {
         revision: arm.revision,
         weight: arm.weight.permille(),
+        protocol: arm.protocol,
         endpoints: arm.endpoints.clone(),
     };
     let preview = environment.policy.document.preview;

@@ -54,7 +54,7 @@ pub fn arm_at(weights: impl Iterator<Item = u16>, place: u16) -> Option<usize> {
 pub struct Candidate {
     /// Requests that it works on.
     pub in_flight: u32,
-    /// When it may be tried again, in milliseconds; 0 for one that takes connections.
+    /// When it may be tried again, in milliseconds; 0 for one that takes connections and answers well.
     pub retry_at: u64,
     /// Whether this very request tried it already.
     pub tried: bool,
@@ -82,6 +82,33 @@ pub fn endpoint(candidates: &[Candidate], turn: u64, now: u64) -> Option<usize> 
 #[must_use]
 pub fn back_off(failures: u32) -> u64 {
     (100u64 << failures.clamp(1, 6)).min(5_000)
+}
+
+/// How many failed answers in a row make an endpoint an outlier: answers 5xx, broken off or too late.
+pub const OUTLIER_AFTER: u32 = 5;
+
+/// How long an outlier is left alone, in milliseconds, the `times`th time in a row: 10 s, 20 s … 5 min.
+#[must_use]
+pub fn ejection(times: u32) -> u64 {
+    10_000 * u64::from(times.clamp(1, 30))
+}
+
+/// Whether an endpoint that failed [`OUTLIER_AFTER`] requests in a row is to be left alone.
+///
+/// `siblings` are the others of its arm: how many requests each failed in a row, or `None` for one that is left alone
+/// already. Half of an arm stays in use, and most of what is in use has to be well: what fails everywhere is the version's fault,
+/// which its judge must see.
+pub fn is_outlier(siblings: impl Iterator<Item = Option<u32>>) -> bool {
+    let (mut well, mut ill, mut ejected) = (0, 0, 0);
+    for bad in siblings {
+        match bad {
+            None => ejected += 1,
+            Some(bad) if bad * 2 < OUTLIER_AFTER => well += 1,
+            Some(_) => ill += 1,
+        }
+    }
+    // This one is among the ejected, then.
+    well >= ill && well > 0 && ejected < (well + ill + ejected + 1) / 2
 }
 
 #[cfg(test)]
@@ -162,6 +189,27 @@ mod tests {
         assert_eq!(endpoint(&[tried, up(9)], 0, 10), Some(1));
         assert_eq!(endpoint(&[tried], 0, 10), None);
         assert_eq!(endpoint(&[], 0, 10), None);
+    }
+
+    #[test]
+    fn outliers_are_left_alone_longer_each_time_and_never_all_of_them() {
+        assert_eq!([1, 2, 30, 99].map(ejection), [10_000, 20_000, 300_000, 300_000]);
+        let (well, ill, gone) = (Some(2), Some(3), None);
+        for (siblings, expected) in [
+            (&[][..], false),
+            (&[well], true),
+            (&[ill], false),
+            (&[gone], false),
+            (&[well, ill], true),
+            (&[well, gone], false),
+            (&[ill, ill], false),
+            (&[well, well, gone], true),
+            (&[well, gone, gone], false),
+            (&[well, ill, gone], true),
+            (&[well, ill, ill], false),
+        ] {
+            assert_eq!(is_outlier(siblings.iter().copied()), expected, "{siblings:?}");
+        }
     }
 
     #[test]

@@ -378,7 +378,8 @@ impl Gateway {
     }
 
     fn collect(&mut self) {
-        if self.plane.refresh_certificates() && !self.handing_over {
+        let (certificates, outliers) = (self.plane.refresh_certificates(), self.plane.refresh_outliers());
+        if (certificates || outliers) && !self.handing_over {
             // The poll under way told an older read-back.
             self.stop_polling();
         }

@@ -11,7 +11,7 @@
 //! | `listen` | which Environment gets which socket; pure but for opening it |
 //! | `tls` | certificates from files, chosen by name, replaced while they serve |
 //! | `outbox` | keeps what the server has not acknowledged; pure |
-//! | `worker` | one thread with its connections: the data path |
+//! | `worker` | one thread with its connections: the data path; `worker/http2` is the one for many requests at once |
 //! | `plane` | makes the workers serve the desired routes, reads back, collects |
 //! | `control` | the control socket: probe, hand-over, shutdown |
 //! | `link`, `disk` | the server, the directory |

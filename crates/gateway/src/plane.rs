@@ -1,6 +1,6 @@
 //! Makes the workers serve the desired routes: sockets, sites, the read-back, the measurements.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ struct Place {
     certificates: Option<Certificates>,
     /// Why changed certificates are not in use; those before them are.
     stale: Option<String>,
+    /// Endpoints that are left alone because they fail what others do well, as they were last looked at.
+    outliers: BTreeSet<SocketAddr>,
 }
 
 struct Socket {
@@ -81,6 +83,7 @@ impl Plane {
             environment: environment.clone(),
             generation: place.in_force.as_ref().map_or(0, |route| route.generation),
             problem: place.problem.clone().or_else(|| place.stale.clone()),
+            outliers: place.outliers.iter().copied().collect(),
         };
         self.places.iter().map(read).collect()
     }
@@ -177,6 +180,18 @@ impl Plane {
             }
             changed |= place.stale != result.clone().err();
             place.stale = result.err();
+        }
+        changed
+    }
+
+    /// Looks which endpoints are left alone as outliers; says whether they are others than before.
+    pub fn refresh_outliers(&mut self) -> bool {
+        let now = table::now();
+        let mut changed = false;
+        for place in self.places.values_mut() {
+            let outliers = place.site.route.load().outliers(now);
+            changed |= outliers != place.outliers;
+            place.outliers = outliers;
         }
         changed
     }
@@ -352,7 +367,8 @@ fn new_place(environment: &EnvironmentKey) -> Place {
     let route = ArcSwap::from_pointee(table::Route::empty());
     let (tls, closed) = (ArcSwapOption::empty(), AtomicBool::new(false));
     let site = Arc::new(Site { environment: environment.clone(), route, tls, closed });
-    Place { site, in_force: None, problem: None, certificates: None, stale: None }
+    let outliers = BTreeSet::new();
+    Place { site, in_force: None, problem: None, certificates: None, stale: None, outliers }
 }
 
 /// Where a route listens, and what for.

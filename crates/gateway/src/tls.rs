@@ -50,7 +50,7 @@ impl Certificates {
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&chosen) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer =
             ring::Ticketer::new().map_err(|error| format!("TLS sessions cannot be resumed: {error}"))?;
         Ok(Self { files: files.to_vec(), paths, stamps, chosen, config: Arc::new(config) })

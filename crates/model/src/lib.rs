@@ -30,6 +30,7 @@ pub mod plan_lint;
 pub mod policy;
 pub mod policy_change;
 pub mod pool;
+mod protocol;
 pub mod queue;
 pub mod reports;
 pub mod retry;

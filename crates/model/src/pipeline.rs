@@ -18,6 +18,7 @@ use crate::intake::Promote;
 use crate::matrix::Cell;
 use crate::migration::Database;
 use crate::origin::{PullRequestTrigger, ReleaseTrigger};
+pub use crate::protocol::Protocol;
 use crate::reports::ReportDeclaration;
 pub use crate::retry::Retry;
 use crate::reuse::{CacheDeclaration, KeepWorkspace, StepInputs};

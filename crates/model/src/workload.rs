@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::Protocol;
 use crate::{ArtifactName, WorkloadName};
 
 /// Something that runs.
@@ -33,6 +34,9 @@ pub struct Workload {
     pub stop: Stop,
     /// What one Instance may use.
     pub limits: Limits,
+    /// What its port speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
 }
 
 /// What a Workload is started from.
@@ -61,7 +65,7 @@ impl Workload {
     }
 }
 
-/// The probes of a Workload. A probe is an HTTP GET that passes with 2xx.
+/// The probes of a Workload. A probe is an HTTP GET that passes with 2xx; with [`Protocol::H2c`] it can be gRPC's health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Health {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use towpath_api::agent::Secret;
 use towpath_api::containers::ContainerOrder;
 use towpath_artifact::LockFile;
-use towpath_model::pipeline::{Health, Limits, Stop};
+use towpath_model::pipeline::{Health, Limits, Protocol, Stop};
 use towpath_model::{Digest, EnvironmentKey, InstanceId, WorkloadName};
 
 /// What a supervisor runs.
@@ -52,6 +52,9 @@ pub struct InstanceSpec {
     pub stop: Stop,
     /// What it may use.
     pub limits: Limits,
+    /// What its port speaks.
+    #[serde(default)]
+    pub protocol: Protocol,
 }
 
 /// What a supervisor needs to make an Instance's container, and the agent to bring its image again.

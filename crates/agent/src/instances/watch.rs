@@ -280,7 +280,7 @@ impl Watch {
     /// Asks the program, and its image's own HEALTHCHECK where there is one.
     async fn ask(&self, spec: &InstanceSpec, address: SocketAddr, path: Option<&str>) -> Result<(), String> {
         let door = if spec.container.is_some() { Door::Engine } else { Door::Program };
-        probe(address, path, spec.health.timeout.unsigned_abs(), door).await?;
+        probe(address, path, spec.protocol, spec.health.timeout.unsigned_abs(), door).await?;
         if !spec.container.as_ref().is_some_and(|container| container.has_healthcheck) {
             return Ok(());
         }
@@ -435,7 +435,7 @@ fn spec_of(order: InstanceOrder, installed: Installed, host: IpAddr) -> Result<I
         env.insert("TOWPATH_WORKLOAD".to_owned(), workload.to_string());
         env.insert("TOWPATH_REVISION".to_owned(), revision.to_string());
     }
-    let (health, stop, limits) = (what.health, what.stop, what.limits);
+    let (health, stop, limits, protocol) = (what.health, what.stop, what.limits, what.protocol);
     let port = free_port(host)?;
     let command = what.command;
     Ok(InstanceSpec {
@@ -454,6 +454,7 @@ fn spec_of(order: InstanceOrder, installed: Installed, host: IpAddr) -> Result<I
         health,
         stop,
         limits,
+        protocol,
     })
 }
 

@@ -670,6 +670,9 @@ pub struct Traffic {
     pub confirmed: BTreeMap<String, u64>,
     /// What gateways complain about.
     pub problems: BTreeMap<String, String>,
+    /// The addresses of Instances that a gateway leaves alone for a while, because they fail what others do well.
+    #[serde(default)]
+    pub outliers: BTreeMap<String, Vec<String>>,
 }
 
 /// Requests that go to one arm whatever the weights say.
@@ -692,6 +695,9 @@ pub struct TrafficArm {
     pub revision: String,
     /// The Workload that takes the requests.
     pub workload: String,
+    /// What it speaks: `http1` where nothing is said, or `h2c`.
+    #[serde(default)]
+    pub protocol: Option<String>,
     /// Its share in thousandths.
     pub weight: u16,
     /// Its Instances' addresses.

@@ -1,7 +1,7 @@
 //! Workloads.
 
 use jiff::SignedDuration;
-use towpath_model::pipeline::{Health, Limits, Stop, Workload};
+use towpath_model::pipeline::{Health, Limits, Protocol, Stop, Workload};
 use towpath_model::{ArtifactName, WorkloadName};
 
 use super::{HOUR, Places, SECOND, plain_variables, request_path, small};
@@ -37,9 +37,13 @@ pub(super) fn lower(
     let health = health(&mut fields);
     let stop = stop(&mut fields);
     let limits = limits(&mut fields);
+    let protocol = match fields.choice("protocol") {
+        Some("h2c") => Protocol::H2c,
+        Some(_) | None => Protocol::Http1,
+    };
     fields.close();
     let artifact = artifact?.value;
-    Some(Workload { name, artifact, image, command, port, env, health, stop, limits })
+    Some(Workload { name, artifact, image, command, port, env, health, stop, limits, protocol })
 }
 
 /// An image of a registry. It is sealed by its digest, so that a Release means the same bytes tomorrow.

@@ -613,6 +613,13 @@ pub(crate) static WORKLOAD: Object = Object {
             "What one Instance may use; enforced where the host has cgroups.",
             "{ memory: 512MiB, cpu: 500m }",
         ),
+        key(
+            "protocol",
+            Kind::OneOf(&["http1", "h2c"]),
+            Default("http1"),
+            "What its port speaks: HTTP/1.1, or HTTP/2 without encryption from the first byte on, as servers of gRPC do.",
+            "h2c",
+        ),
     ],
     foreign: &[
         ("ports", "a Workload has one `port`; the Environment's `listen` is what clients see"),
@@ -620,12 +627,14 @@ pub(crate) static WORKLOAD: Object = Object {
         ("instances", "write `target: { instances: 3 }` in the environment document"),
         ("resources", "write `limits`"),
         ("cmd", "write `command`"),
+        ("grpc", "write `protocol: h2c`"),
+        ("http2", "write `protocol: h2c`"),
     ],
 };
 
 pub(crate) static HEALTH: Object = Object {
     name: "health",
-    doc: "Probes are HTTP GET requests that pass with 2xx.",
+    doc: "Probes are GET requests that pass with 2xx, in what the Workload's `protocol` says. With `h2c`, a path below `/grpc.health.v1.Health/` is asked as gRPC's own health check.",
     keys: &[
         key(
             "ready",

@@ -158,3 +158,32 @@ fn an_environment_that_comes_late_takes_the_newest_release_that_may_enter() {
     let never = world.run(world.engine.promotions_of(&key("dev"), 50)).expect("promotions");
     assert!(never.iter().all(|promotion| promotion.revision.version != old), "an old Release was offered");
 }
+
+#[test]
+fn an_instance_that_a_gateway_leaves_alone_is_told_for_as_long() {
+    let mut world = World::with_environments::<100>();
+    let version = world.release(1, &[("towpath.yaml", PIPELINE)]);
+    assert_eq!(world.outcome("dev", &version), Outcome::Succeeded);
+    let address = world.environment("dev").environment.traffic.arms[0].endpoints[0];
+    let told = |world: &World| {
+        world.environment("dev").waits.iter().any(|text| text.contains(&format!("leaves {address} alone")))
+    };
+    assert!(!told(&world));
+    world.gateway.outliers = vec![address];
+    world.until("it is told", |world| told(world).then_some(()));
+    world.gateway.outliers.clear();
+    world.until("it is told no more", |world| (!told(world)).then_some(()));
+}
+
+#[test]
+fn gateways_are_told_what_a_workload_speaks() {
+    let mut world = World::with_environments::<101>();
+    let pipeline =
+        PIPELINE.replace("health: { ready: /ready } }", "health: { ready: /ready }, protocol: h2c }");
+    assert_ne!(pipeline, PIPELINE);
+    let version = world.release(1, &[("towpath.yaml", &pipeline)]);
+    assert_eq!(world.outcome("dev", &version), Outcome::Succeeded);
+    let routes = world.run(world.engine.routes()).unwrap().routes;
+    let route = routes.iter().find(|route| route.environment == key("dev")).unwrap();
+    assert_eq!(route.arms[0].protocol, towpath_model::pipeline::Protocol::H2c);
+}

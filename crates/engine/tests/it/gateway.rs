@@ -23,6 +23,8 @@ pub struct SimGateway {
     /// The share of each Revision's requests that fail, in thousandths.
     pub failing: BTreeMap<Digest, u64>,
     pub routes: Routes,
+    /// Whom it leaves alone.
+    pub outliers: Vec<std::net::SocketAddr>,
     session: Uuid,
     sequence: u64,
     measured_to: Timestamp,
@@ -34,6 +36,7 @@ impl Default for SimGateway {
             alive: true,
             failing: BTreeMap::new(),
             routes: Routes { generation: 0, routes: Vec::new() },
+            outliers: Vec::new(),
             session: Uuid::now_v7(),
             sequence: 0,
             measured_to: Timestamp::UNIX_EPOCH,
@@ -47,6 +50,7 @@ impl SimGateway {
             environment: route.environment.clone(),
             generation: route.generation,
             problem: None,
+            outliers: self.outliers.clone(),
         });
         Poll {
             gateway: "local".to_owned(),

@@ -91,11 +91,23 @@ impl Answer {
         Self::new(502, format!("an instance of {environment} (revision {short}) {how}"))
     }
 
+    /// The client's own fault: what it sends ended or came too late.
+    #[must_use]
+    pub fn stalled() -> Self {
+        Self::new(408, "the request's body did not arrive in time")
+    }
+
     /// An Instance took the request and said nothing.
     #[must_use]
     pub fn too_slow(environment: &EnvironmentKey, revision: &Digest) -> Self {
         let short = revision.short();
         Self::new(504, format!("an instance of {environment} (revision {short}) did not answer in time"))
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> String {
+        format!("{PREFIX}{}\n", self.text)
     }
 
     /// Writes the whole response. Without `with_body` the length is still told, as a HEAD request wants it.
@@ -119,16 +131,12 @@ impl Answer {
     }
 }
 
-/// Writes the field by which a client is told its number.
-pub fn write_cookie(out: &mut Vec<u8>, sticky: &Sticky, number: u64, secure: bool) {
-    use std::io::Write;
+/// The cookie by which a client is told its number.
+#[must_use]
+pub fn cookie(sticky: &Sticky, number: u64, secure: bool) -> String {
     let Sticky { cookie, seconds } = sticky;
     let secure = if secure { "; Secure" } else { "" };
-    // Writing to a vector cannot fail.
-    let _ = write!(
-        out,
-        "set-cookie: {cookie}={number:016x}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}\r\n"
-    );
+    format!("{cookie}={number:016x}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}")
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

@@ -83,7 +83,8 @@ impl<'b> ConnectionField<'b> {
     }
 }
 
-fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// Appends one field of a head.
+pub fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

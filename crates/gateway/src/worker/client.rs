@@ -9,13 +9,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::buffer::{Buffer, Filled};
-use super::deadline::Deadline;
+use super::deadline::Watch;
 use super::exchange::exchange;
+use super::http2::{self, Peer, Version};
 use super::socket::Socket;
 use super::{Seat, Worker};
 use crate::table::{Door, Purpose, Site};
@@ -43,8 +45,7 @@ pub(super) struct Client {
     pub(super) to_client: Vec<u8>,
     /// Fields that the gateway adds to the response.
     pub(super) more: Vec<u8>,
-    pub(super) deadline: Rc<Deadline>,
-    deadline_id: u64,
+    pub(super) deadline: Watch,
     address: IpAddr,
     _seat: Seat,
 }
@@ -57,7 +58,8 @@ pub(super) async fn serve(seat: Seat, stream: TcpStream, peer: SocketAddr, door:
     let (site, purpose) = (Arc::clone(&door.site), door.purpose);
     drop(door);
     let Some(stream) = encrypt(&worker, &site, purpose, stream).await else { return };
-    let (deadline_id, deadline) = worker.deadlines.add(&site);
+    let address = peer.ip().to_canonical();
+    let deadline = Watch::new(&worker, &site);
     let mut client = Client {
         worker,
         site,
@@ -68,11 +70,14 @@ pub(super) async fn serve(seat: Seat, stream: TcpStream, peer: SocketAddr, door:
         to_client: Vec::new(),
         more: Vec::new(),
         deadline,
-        deadline_id,
-        address: peer.ip().to_canonical(),
+        address,
         _seat: seat,
     };
-    client.run().await;
+    if client.stream.agreed_on_http2() {
+        client.hand_over(Version::Http2).await;
+    } else if let Some(version) = client.run().await {
+        client.hand_over(version).await;
+    }
 }
 
 /// Begins encryption where the listener has certificates. `None` if the client does not bring it about in time.
@@ -89,15 +94,14 @@ async fn encrypt(worker: &Worker, site: &Site, purpose: Purpose, stream: TcpStre
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.worker.deadlines.remove(self.deadline_id);
-    }
-}
+/// What a connection of HTTP/2 begins with, as far as no request of HTTP/1.1 does.
+const PREFACE: &[u8] = b"PRI * HTTP/2";
 
 /// What a client does next.
 enum Next {
     Request(Request),
+    /// It speaks HTTP/2.
+    Preface,
     Refuse(Answer),
     Leave,
 }
@@ -109,30 +113,51 @@ enum Silence {
 }
 
 impl Client {
-    async fn run(&mut self) {
+    /// Serves requests of HTTP/1.1, one after the other. Where another has to go on, says how; nothing of what is in the buffer
+    /// was taken then.
+    async fn run(&mut self) -> Option<Version> {
+        let mut first = true;
         loop {
-            match self.next_request().await {
+            match self.next_request(std::mem::take(&mut first)).await {
                 Next::Request(request) => {
-                    if !exchange(self, request).await {
-                        return;
+                    let route = self.site.route.load_full();
+                    if route.needs_streams() {
+                        return Some(Version::Http1);
+                    }
+                    self.buffer.consume(request.head_length);
+                    if !exchange(self, &route, request).await {
+                        return None;
                     }
                 }
+                Next::Preface => return Some(Version::Http2),
                 Next::Refuse(answer) => {
                     self.answer(&answer, false, true).await;
-                    return;
+                    return None;
                 }
                 Next::Leave => {
                     if self.stream.is_encrypted() {
                         self.linger().await;
                     }
-                    return;
+                    return None;
                 }
             }
         }
     }
 
-    /// Reads a head; the head for the backend is then in `to_backend`.
-    async fn next_request(&mut self) -> Next {
+    /// Goes on with a connection as one that may have many requests at once.
+    async fn hand_over(self, version: Version) {
+        let Self { worker, site, purpose, stream, mut buffer, deadline, address, _seat, .. } = self;
+        let prefix = Bytes::copy_from_slice(buffer.bytes());
+        buffer.consume(prefix.len());
+        buffer.release(&worker.buffers);
+        let secure = stream.is_encrypted();
+        let peer = Peer::new(worker, site, purpose, (address, secure), version, deadline, _seat);
+        // In a box: connections of HTTP/1.1 do not pay for what this one needs.
+        Box::pin(http2::serve(peer, stream, prefix)).await;
+    }
+
+    /// Reads a head; the head for the backend is then in `to_backend`, and the client's still in the buffer.
+    async fn next_request(&mut self, first: bool) -> Next {
         self.to_backend.clear();
         self.to_backend.shrink_to(KEPT_CAPACITY);
         self.deadline.rest(self.worker.millis(self.worker.limits.keep_alive));
@@ -145,6 +170,7 @@ impl Client {
                 match self.parse() {
                     Ok(Some(request)) => return Next::Request(request),
                     Ok(None) => {}
+                    Err(_) if first && self.has_preface() => return Next::Preface,
                     Err(answer) => return Next::Refuse(answer),
                 }
             }
@@ -163,11 +189,12 @@ impl Client {
         let secure = self.stream.is_encrypted();
         let forwarding = Forwarding { client: self.address, request_id: ids.next(), secure };
         let request = request::forward(self.buffer.bytes(), forwarding, &mut self.to_backend)?;
-        drop(ids);
-        if let Some(request) = &request {
-            self.buffer.consume(request.head_length);
-        }
         Ok(request)
+    }
+
+    /// Whether the client knows already that HTTP/2 is spoken here.
+    fn has_preface(&self) -> bool {
+        !self.stream.is_encrypted() && self.buffer.bytes().starts_with(PREFACE)
     }
 
     async fn fill(&mut self) -> Result<(), Silence> {

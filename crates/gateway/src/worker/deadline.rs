@@ -4,11 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Waker};
 
+use super::Worker;
 use crate::table::Site;
 
 /// All deadlines of a worker.
@@ -25,17 +27,47 @@ pub(super) struct Deadline {
     at: Cell<u64>,
     resting: Cell<bool>,
     fired: Cell<bool>,
+    /// Whether it was woken because nobody new is served any more.
+    told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     site: Arc<Site>,
 }
 
+/// A deadline that is looked at for as long as this lives.
+pub(super) struct Watch {
+    worker: Rc<Worker>,
+    id: u64,
+    deadline: Rc<Deadline>,
+}
+
+impl Watch {
+    pub(super) fn new(worker: &Rc<Worker>, site: &Arc<Site>) -> Self {
+        let (id, deadline) = worker.deadlines.add(site);
+        Self { worker: Rc::clone(worker), id, deadline }
+    }
+}
+
+impl Deref for Watch {
+    type Target = Deadline;
+
+    fn deref(&self) -> &Deadline {
+        &self.deadline
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.worker.deadlines.remove(self.id);
+    }
+}
+
 impl Deadlines {
-    /// Makes a deadline that is looked at until [`Deadlines::remove`].
-    pub(super) fn add(&self, site: &Arc<Site>) -> (u64, Rc<Deadline>) {
+    fn add(&self, site: &Arc<Site>) -> (u64, Rc<Deadline>) {
         let deadline = Rc::new(Deadline {
             at: Cell::new(u64::MAX),
             resting: Cell::new(false),
             fired: Cell::new(false),
+            told: Cell::new(false),
             waker: RefCell::new(None),
             site: Arc::clone(site),
         });
@@ -45,19 +77,20 @@ impl Deadlines {
         (id, deadline)
     }
 
-    pub(super) fn remove(&self, id: u64) {
+    fn remove(&self, id: u64) {
         self.all.borrow_mut().remove(&id);
     }
 
-    /// Wakes every connection whose time is over.
+    /// Wakes every connection whose time is over, and once each that may take no new request any more.
     pub(super) fn fire(&self, now: u64) {
+        let draining = self.rests_end.get().is_some();
         let rests_end = self.rests_end.get().unwrap_or(u64::MAX);
         for deadline in self.all.borrow().values() {
-            let rest_is_over =
-                deadline.resting.get() && (now >= rests_end || deadline.site.closed.load(Relaxed));
+            let closed = deadline.site.closed.load(Relaxed);
+            let rest_is_over = deadline.resting.get() && (now >= rests_end || closed);
             let due = now >= deadline.at.get() || rest_is_over;
-            if due
-                && !deadline.fired.replace(true)
+            let news = (draining || closed) && !deadline.told.replace(true);
+            if (due && !deadline.fired.replace(true) || news)
                 && let Some(waker) = deadline.waker.borrow().as_ref()
             {
                 waker.wake_by_ref();

@@ -11,9 +11,10 @@ use tokio::net::TcpStream;
 use super::client::Client;
 use super::upstream;
 use crate::meter::{Ending, Ticket};
-use crate::table::{Arm, Choice, Endpoint, Purpose};
+use crate::table::{Arm, Choice, Endpoint, Purpose, Route};
 use crate::wire::answer::{self, Answer};
 use crate::wire::framing::Body;
+use crate::wire::push_field;
 use crate::wire::request::Request;
 use transfer::{End, Transfer};
 use tunnel::tunnel;
@@ -22,11 +23,10 @@ use tunnel::tunnel;
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Carries out one request whose head is in `to_backend`; says whether the connection stays open.
-pub(super) async fn exchange(client: &mut Client, mut request: Request) -> bool {
+pub(super) async fn exchange(client: &mut Client, route: &Route, mut request: Request) -> bool {
     if !take_early_body(client, &mut request) {
         return refuse(client, &request, &bad_body()).await;
     }
-    let route = client.site.route.load_full();
     let environment = &client.site.environment;
     let choice = match client.purpose {
         Purpose::Front => route
@@ -43,7 +43,8 @@ pub(super) async fn exchange(client: &mut Client, mut request: Request) -> bool 
     };
     client.more.clear();
     if let Some((number, sticky)) = number {
-        answer::write_cookie(&mut client.more, sticky, number, client.stream.is_encrypted());
+        let cookie = answer::cookie(sticky, number, client.stream.is_encrypted());
+        push_field(&mut client.more, "set-cookie", cookie.as_bytes());
     }
     let ticket = meter.begin(client.worker.index, Instant::now());
     let mut tried = Vec::new();
@@ -67,10 +68,10 @@ pub(super) async fn exchange(client: &mut Client, mut request: Request) -> bool 
         let outcome = transfer.outcome();
         drop(busy);
         match end {
-            End::Complete => return complete(client, &request, ticket, outcome, endpoint.address).await,
+            End::Complete => return complete(client, &request, ticket, outcome, (arm, endpoint)).await,
             // The endpoint closed a resting connection as this request set out on it: nobody's fault.
             End::Broken(_) if may_retry => client.worker.pool.forget(&endpoint.address),
-            other => return settle(client, &request, ticket, arm, outcome, other).await,
+            other => return settle(client, &request, ticket, (arm, endpoint), outcome, other).await,
         }
     }
 }
@@ -137,10 +138,14 @@ async fn complete(
     request: &Request,
     mut ticket: Ticket,
     outcome: Outcome,
-    address: SocketAddr,
+    (arm, endpoint): (&Arm, &Endpoint),
 ) -> bool {
+    let (now, address) = (client.worker.now.get(), endpoint.address);
     if outcome.status.is_some_and(|status| status >= 500) {
         ticket.ended(Ending::Error);
+        arm.failed(endpoint, now);
+    } else {
+        endpoint.answered(now);
     }
     drop(ticket);
     if let Some(stream) = outcome.reusable {
@@ -161,19 +166,19 @@ async fn settle(
     client: &mut Client,
     request: &Request,
     mut ticket: Ticket,
-    arm: &Arm,
+    (arm, endpoint): (&Arm, &Endpoint),
     outcome: Outcome,
     end: End,
 ) -> bool {
+    if matches!(end, End::Broken(_) | End::Slow) {
+        arm.failed(endpoint, client.worker.now.get());
+    }
     let environment = client.site.environment.clone();
     let answered = outcome.status.is_some();
     match end {
         End::Complete | End::Switched | End::ClientGone => false,
         End::BadRequest if !answered => refuse_after(client, request, ticket, &bad_body()).await,
-        End::ClientStalled if !answered => {
-            let answer = Answer::new(408, "the request's body did not arrive in time");
-            refuse_after(client, request, ticket, &answer).await
-        }
+        End::ClientStalled if !answered => refuse_after(client, request, ticket, &Answer::stalled()).await,
         End::BadRequest | End::ClientStalled => false,
         End::Broken(how) if !answered => {
             let answer = Answer::broken(&environment, &arm.revision, &how);

@@ -7,6 +7,7 @@ mod buffer;
 mod client;
 mod deadline;
 mod exchange;
+mod http2;
 mod socket;
 mod upstream;
 
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::table::Door;
+use crate::table::{self, Door};
 use buffer::Buffers;
 use deadline::Deadlines;
 use upstream::Pool;
@@ -139,11 +140,11 @@ fn run_thread(
 pub(crate) struct Worker {
     index: usize,
     limits: Limits,
-    begun: Instant,
-    /// Milliseconds since `begun`, as of the last tick: exact enough for time-outs.
+    /// Milliseconds, as [`table::now`] counts them, as of the last tick: exact enough for time-outs.
     now: Cell<u64>,
     buffers: Buffers,
     pool: Pool,
+    senders: http2::Senders,
     deadlines: Deadlines,
     connections: Cell<usize>,
     freed: Notify,
@@ -159,10 +160,10 @@ impl Worker {
         Rc::new(Self {
             index,
             limits,
-            begun: Instant::now(),
-            now: Cell::new(1),
+            now: Cell::new(table::now()),
             buffers: Buffers::default(),
             pool: Pool::default(),
+            senders: http2::Senders::default(),
             deadlines: Deadlines::default(),
             connections: Cell::new(0),
             freed: Notify::new(),
@@ -228,10 +229,11 @@ impl Worker {
     }
 
     fn tick(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX / 2) + 1;
+        let now = table::now();
         self.now.set(now);
         self.deadlines.fire(now);
         self.pool.expire(now);
+        self.senders.expire(now);
     }
 }
 

@@ -19,6 +19,11 @@ impl Socket {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether the client and this end agreed on HTTP/2 as they began to encrypt.
+    pub(super) fn agreed_on_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// Makes the end of the connection a reset.
     pub(super) fn reset_at_end(&self) {
         let stream = match self {

@@ -23,10 +23,10 @@ fn gateway_process() {
     runtime.block_on(towpath_gateway::run(options, std::future::pending())).unwrap();
 }
 
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
-    fn start(data: &Path, version: &str) -> Self {
+    pub fn start(data: &Path, version: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "process::gateway_process", "--nocapture"])
             .env("TEST_GATEWAY_DATA", data)
@@ -36,7 +36,7 @@ impl Process {
         Self(child.unwrap())
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
 
@@ -54,7 +54,7 @@ impl Drop for Process {
 }
 
 /// Waits until a gateway of this version serves.
-async fn serving(data: &Path, version: &str) -> control::Presence {
+pub async fn serving(data: &Path, version: &str) -> control::Presence {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Ok(Some(presence)) = control::probe(data).await

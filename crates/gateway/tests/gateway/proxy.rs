@@ -142,6 +142,52 @@ async fn a_dead_endpoint_costs_no_request_while_another_lives() {
     assert_eq!(world.server.counted("none"), (1, 1, 1));
 }
 
+/// A backend that answers everything with an error.
+async fn sick() -> std::net::SocketAddr {
+    listen(|mut stream| async move {
+        while read_message(&mut stream).await.is_some() {
+            let answer = b"HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n";
+            if stream.get_mut().write_all(answer).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_everything_is_left_alone_and_two_that_do_are_not() {
+    let mut world = World::start().await;
+    let ill = sick().await;
+    world.route(vec![arm("v1", 1000, &[ill, backend("v1").await])]).await;
+    let mut client = world.client().await;
+    for _ in 0..60 {
+        client.get("/").await;
+    }
+    let server = world.server.clone();
+    eventually("the server is told who gets nothing", || {
+        (server.applied("production")?.outliers == [ill]).then_some(())
+    })
+    .await;
+    drop(client);
+    world.stop().await;
+    let (requests, errors, own) = world.server.counted("v1");
+    assert_eq!((requests, own), (60, 0));
+    assert!((5..=15).contains(&errors), "five in a row are enough, again after ten seconds: {errors}");
+    let mut world = World::start().await;
+    world.route(vec![arm("v2", 1000, &[sick().await, sick().await])]).await;
+    let mut client = world.client().await;
+    for _ in 0..40 {
+        assert!(
+            client.get("/").await.0.starts_with("HTTP/1.1 500 "),
+            "what fails everywhere is the version's fault"
+        );
+    }
+    drop(client);
+    world.stop().await;
+    assert_eq!(world.server.counted("v2"), (40, 40, 0));
+}
+
 #[tokio::test]
 async fn a_backend_that_dies_half_way_is_an_error_and_not_a_short_answer() {
     let mut world = World::start().await;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use towpath_api::gateway::{AppliedRoute, Arm, Delta, MeasurementReport, Poll, Route, Routes};
+use towpath_api::gateway::{AppliedRoute, Arm, Delta, MeasurementReport, Poll, Protocol, Route, Routes};
 use towpath_gateway::{GatewayOptions, Limits};
 use towpath_model::{Digest, EnvironmentKey};
 
@@ -26,7 +26,8 @@ pub fn revision(name: &str) -> Digest {
 }
 
 pub fn arm(name: &str, weight: u16, endpoints: &[SocketAddr]) -> Arm {
-    Arm { revision: revision(name), weight, endpoints: endpoints.to_vec() }
+    let protocol = Protocol::Http1;
+    Arm { revision: revision(name), weight, protocol, endpoints: endpoints.to_vec() }
 }
 
 /// A route without anything that is not asked for.

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::streams::Streams;
 use crate::support::{Client, World, arm, backend, eventually, free_address, plain};
 use towpath_api::gateway::{CertificateFiles, Tls};
 
@@ -52,6 +53,11 @@ impl Authority {
     }
 
     async fn connect(&self, address: SocketAddr, name: &str) -> TlsStream<TcpStream> {
+        self.connect_as(address, name, &[b"http/1.1"]).await
+    }
+
+    /// Connects as a client that speaks these protocols.
+    async fn connect_as(&self, address: SocketAddr, name: &str, speaks: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -60,7 +66,7 @@ impl Authority {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = speaks.iter().map(|name| name.to_vec()).collect();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
@@ -131,6 +137,30 @@ async fn each_name_has_its_certificate_and_a_new_one_disturbs_nobody() {
     drop((stream, wild, lost));
     world.stop().await;
     assert_eq!(world.server.counted("v1"), (4, 0, 0), "redirects reach no revision");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_with_whom_it_is_agreed_on() {
+    let mut world = World::start().await;
+    let authority = Authority::new(world.data.path());
+    let (shop, _) = authority.issue("shop.test", "shop");
+    let mut route = plain("production", world.address, vec![arm("v1", 1000, &[backend("v1").await])]);
+    route.tls = Some(Tls { certificates: vec![shop], redirect: None });
+    world.server.put(route).await;
+    let stream = authority.connect_as(world.address, "shop.test", &[b"h2", b"http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut client = Streams::over(stream).await;
+    for _ in 0..3 {
+        let (status, body) = client.get("/").await;
+        assert!(status == 200 && body.contains("x-forwarded-proto: https\r\n"), "{status} {body}");
+    }
+    for speaks in [&[&b"http/1.1"[..]][..], &[]] {
+        let mut stream = authority.connect_as(world.address, "shop.test", speaks).await;
+        assert!(ask(&mut stream, GET, "via:").await.contains("v1 0 GET /"), "whoever does not speak it");
+    }
+    drop(client);
+    world.stop().await;
+    assert_eq!(world.server.counted("v1"), (5, 0, 0));
 }
 
 #[tokio::test]

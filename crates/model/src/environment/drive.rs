@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::promotion::{Outcome, Promotion, Revision};
 use super::requests::{about, settle};
 use super::rollout::{Hold, Phase};
+use super::traffic::Front;
 use super::{Change, Environment, Facts, gates::human};
-use crate::WorkloadName;
-use crate::pipeline::OnFailure;
+use crate::pipeline::{OnFailure, Workload};
 use crate::timeline::Actor;
 
 /// What one look at the active Rollout came to.
@@ -137,8 +137,9 @@ impl Environment {
 }
 
 /// The Workload that takes the listener's requests: the first one.
-pub(super) fn front(revision: &Revision) -> Option<WorkloadName> {
-    revision.workloads.first().map(|workload| workload.name.clone())
+pub(super) fn front(revision: &Revision) -> Option<Front> {
+    let Workload { name, protocol, .. } = revision.workloads.first()?;
+    Some(Front { workload: name.clone(), protocol: *protocol })
 }
 
 /// Leaves the decision to a person.

@@ -28,6 +28,7 @@ mod upkeep;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -281,6 +282,9 @@ pub enum EnvironmentEvent {
         generation: u64,
         /// What it complains about.
         problem: Option<String>,
+        /// The addresses of Instances that it leaves alone for a while, because they fail what others do well.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outliers: Vec<SocketAddr>,
     },
     /// A gateway measured.
     Measured {
@@ -564,7 +568,12 @@ impl Environment {
                 self.fleet.observe(agent, &observed, now);
                 self.traffic.follow(&self.fleet, now);
             }
-            EnvironmentEvent::RouteConfirmed { gateway, generation, problem } => {
+            EnvironmentEvent::RouteConfirmed { gateway, generation, problem, outliers } => {
+                if outliers.is_empty() {
+                    self.traffic.outliers.remove(&gateway);
+                } else {
+                    self.traffic.outliers.insert(gateway.clone(), outliers);
+                }
                 match problem {
                     Some(problem) => self.traffic.problems.insert(gateway.clone(), problem),
                     None => self.traffic.problems.remove(&gateway),

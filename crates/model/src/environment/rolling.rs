@@ -157,13 +157,13 @@ impl Environment {
         now: Timestamp,
     ) -> Weight {
         let (Some((_, rollout)), Some(front)) = (rolling(active), front(stable)) else { return Weight::NONE };
-        let within = stable.workloads.iter().find(|workload| workload.name == front);
+        let within = stable.workloads.iter().find(|workload| workload.name == front.workload);
         let end = within.map(|workload| after(rollout.since, workload.health.start_within));
         if end.is_none_or(|end| now >= end) || !self.has_ready(&active.revision) {
             return Weight::NONE;
         }
         let all = self.full_count();
-        let missing = all.saturating_sub(self.fleet.count(stable.digest, &front).ready);
+        let missing = all.saturating_sub(self.fleet.count(stable.digest, &front.workload).ready);
         share(missing, all).min(self.traffic.weight(active.revision.digest))
     }
 }

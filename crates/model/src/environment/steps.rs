@@ -8,10 +8,11 @@ use super::gates::human;
 use super::promotion::{Promotion, Revision};
 use super::requests::about;
 use super::rollout::{Phase, Rollout, StepRecord};
+use super::traffic::Front;
 use super::{Change, Environment, Facts, judging};
 use crate::pipeline::Strategy;
 use crate::timeline::Actor;
-use crate::{Digest, Weight, WorkloadName};
+use crate::{Digest, Weight};
 
 impl Environment {
     pub(super) fn begin_step(
@@ -61,7 +62,7 @@ impl Environment {
         stable: Option<&Revision>,
         now: Timestamp,
     ) {
-        let arms: Vec<(Digest, WorkloadName, Weight)> =
+        let arms: Vec<(Digest, Front, Weight)> =
             [Some((candidate, weight)), stable.map(|s| (s, weight.rest()))]
                 .into_iter()
                 .flatten()

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, InstanceHealth};
-use crate::pipeline::{Canary, Route, RouteField, Side, Sticky};
+use crate::pipeline::{Canary, Protocol, Route, RouteField, Side, Sticky};
 use crate::{Digest, Weight, WorkloadName};
 
 /// The desired split of one Environment and its read-back.
@@ -32,6 +32,18 @@ pub struct Traffic {
     pub confirmed: BTreeMap<String, u64>,
     /// What gateways complain about.
     pub problems: BTreeMap<String, String>,
+    /// The addresses of Instances that a gateway leaves alone for a while, because they fail what others do well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outliers: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+/// The Workload of a Revision that takes the listener's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Front {
+    /// Its name.
+    pub workload: WorkloadName,
+    /// What it speaks.
+    pub protocol: Protocol,
 }
 
 /// Requests that go to one arm whatever the weights say.
@@ -52,6 +64,9 @@ pub struct TrafficArm {
     pub revision: Digest,
     /// The Workload that takes the requests.
     pub workload: WorkloadName,
+    /// What that Workload speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// Its share.
     pub weight: Weight,
     /// Its Instances' addresses.
@@ -71,6 +86,7 @@ impl Traffic {
             since: now,
             confirmed: BTreeMap::new(),
             problems: BTreeMap::new(),
+            outliers: BTreeMap::new(),
         }
     }
 
@@ -99,16 +115,23 @@ impl Traffic {
         }
     }
 
+    /// The gateways that leave an address alone for a while.
+    pub fn avoided_by(&self, address: SocketAddr) -> impl Iterator<Item = &str> {
+        let avoid = move |(_, outliers): &(&String, &Vec<SocketAddr>)| outliers.contains(&address);
+        self.outliers.iter().filter(avoid).map(|(gateway, _)| gateway.as_str())
+    }
+
     /// Desires a split. Endpoints come from the fleet.
-    pub fn split(&mut self, shares: &[(Digest, WorkloadName, Weight)], fleet: &Fleet, now: Timestamp) {
-        let arm = |(revision, workload, weight): &(Digest, WorkloadName, Weight)| {
+    pub fn split(&mut self, shares: &[(Digest, Front, Weight)], fleet: &Fleet, now: Timestamp) {
+        let arm = |(revision, front, weight): &(Digest, Front, Weight)| {
             let known = self.arms.iter().find(|arm| arm.revision == *revision);
             let last = known.map_or(&[][..], |arm| &arm.endpoints);
             TrafficArm {
                 revision: *revision,
-                workload: workload.clone(),
+                workload: front.workload.clone(),
+                protocol: front.protocol,
                 weight: *weight,
-                endpoints: endpoints(fleet, *revision, workload, *weight, last),
+                endpoints: endpoints(fleet, *revision, &front.workload, *weight, last),
             }
         };
         let arms = shares.iter().map(arm).collect();
@@ -148,18 +171,19 @@ impl Traffic {
         });
         let arms = arms.collect();
         self.replace(arms, now);
-        let shown = self.preview.as_ref().map(|arm| (arm.revision, arm.workload.clone()));
-        if let Some((revision, workload)) = shown {
-            self.show(revision, workload, fleet, now);
+        if let Some(TrafficArm { revision, workload, protocol, .. }) = self.preview.clone() {
+            self.show(revision, Front { workload, protocol }, fleet, now);
         }
     }
 
     /// Desires that the requests of the preview address go to a Revision.
-    pub fn show(&mut self, revision: Digest, workload: WorkloadName, fleet: &Fleet, now: Timestamp) {
+    pub fn show(&mut self, revision: Digest, front: Front, fleet: &Fleet, now: Timestamp) {
+        let Front { workload, protocol } = front;
         let last = self.preview.as_ref().filter(|arm| arm.revision == revision);
         let last = last.map_or(&[][..], |arm| &arm.endpoints);
         let endpoints = endpoints(fleet, revision, &workload, Weight::NONE, last);
-        self.set_preview(Some(TrafficArm { revision, workload, weight: Weight::NONE, endpoints }), now);
+        let arm = TrafficArm { revision, workload, protocol, weight: Weight::NONE, endpoints };
+        self.set_preview(Some(arm), now);
     }
 
     /// Desires that nobody gets the requests of the preview address.

@@ -143,7 +143,7 @@ impl Environment {
     pub(super) fn has_ready(&self, revision: &Revision) -> bool {
         let Some(front) = front(revision) else { return false };
         self.fleet.counted(revision.digest).any(|instance| {
-            instance.workload == front
+            instance.workload == front.workload
                 && instance.health == InstanceHealth::Ready
                 && instance.address.is_some()
         })

@@ -144,6 +144,11 @@ impl Environment {
         reasons.extend(
             self.traffic.problems.iter().map(|(gateway, problem)| format!("gateway {gateway}: {problem}")),
         );
+        reasons.extend(self.traffic.outliers.iter().flat_map(|(gateway, outliers)| {
+            outliers.iter().map(move |address| {
+                format!("gateway {gateway} leaves {address} alone for a while: it fails what other Instances do well")
+            })
+        }));
         reasons
     }
 

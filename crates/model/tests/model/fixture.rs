@@ -9,7 +9,7 @@ use towpath_model::environment::{
 use towpath_model::intake::Intake;
 use towpath_model::pipeline::{
     Amount, Analysis, ApprovalGate, BlueGreen, Canary, CanaryStep, Comment, Gate, Health, Limits, OnFailure,
-    Rolling, SelfApproval, Stop, Strategy, Verification, WebhookGate, When, Workload,
+    Protocol, Rolling, SelfApproval, Stop, Strategy, Verification, WebhookGate, When, Workload,
 };
 use towpath_model::policy::{Allow, EnvironmentDocument, Target};
 use towpath_model::strategy::WARM;
@@ -52,6 +52,7 @@ pub fn revision(version: &str, config: &str) -> Revision {
         health: Health::default(),
         stop: Stop::default(),
         limits: Limits::default(),
+        protocol: Protocol::Http1,
     };
     Revision {
         digest: Digest::of(format!("{version} {config}").as_bytes()),

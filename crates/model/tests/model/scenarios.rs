@@ -380,7 +380,12 @@ impl Script {
 
     fn confirm(&mut self) {
         let (gateway, generation) = ("g1".to_owned(), self.env.traffic.generation);
-        self.send(EnvironmentEvent::RouteConfirmed { gateway, generation, problem: None });
+        self.send(EnvironmentEvent::RouteConfirmed {
+            gateway,
+            generation,
+            problem: None,
+            outliers: Vec::new(),
+        });
     }
 
     /// Time passes; the Environment is looked at whenever it asks to be.

@@ -951,6 +951,7 @@ fn confirmed(gateway: &Gateway) -> EnvironmentEvent {
         gateway: gateway.name.clone(),
         generation: gateway.generation,
         problem: None,
+        outliers: Vec::new(),
     }
 }
 

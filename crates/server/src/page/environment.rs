@@ -125,7 +125,13 @@ fn instance(
 ) -> InstanceRow {
     let version = environment.known_revision(instance.revision).map(|revision| revision.version.clone());
     let kept = environment.warm.as_ref().filter(|warm| warm.revision == instance.revision);
+    let avoided: Vec<&str> =
+        instance.address.iter().flat_map(|address| environment.traffic.avoided_by(*address)).collect();
     let note = match kept {
+        _ if !avoided.is_empty() => Some(format!(
+            "gets no requests of gateway {} for a while: it fails what others do well",
+            avoided.join(", ")
+        )),
         Some(warm) => Some(format!("gets no requests; kept as a quick way back until {}", warm.until)),
         None if instance.moving => {
             Some("its host is lost; it goes when a successor on another host is ready".to_owned())

@@ -253,7 +253,13 @@ fn the_description_says_what_the_model_writes() {
         }],
     });
     let mut traffic = model::Traffic::none(now);
-    let arm = model::TrafficArm { revision: digest, workload, weight, endpoints: Vec::new() };
+    let arm = model::TrafficArm {
+        revision: digest,
+        workload,
+        protocol: pipe::Protocol::H2c,
+        weight,
+        endpoints: Vec::new(),
+    };
     traffic.preview = Some(arm.clone());
     traffic.arms.push(arm);
     traffic.sticky = Some(pipe::Sticky { cookie: "arm".to_owned(), duration: SignedDuration::from_hours(1) });
@@ -262,6 +268,7 @@ fn the_description_says_what_the_model_writes() {
         equals: "1".to_owned(),
         revision: digest,
     });
+    traffic.outliers.insert("local".to_owned(), vec![std::net::SocketAddr::from(([127, 0, 0, 1], 8080))]);
     reads::<Traffic>(&traffic);
     reads::<Warm>(&model::Warm { revision: digest, until: now });
     reads::<Quarantine>(&model::Quarantine { version: "1.0.0".to_owned(), at: now, reason });
