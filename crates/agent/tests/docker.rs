@@ -114,6 +114,7 @@ impl Dock {
             health: Health { period: jiff::SignedDuration::from_millis(200), ..Health::default() },
             stop: Stop { grace: jiff::SignedDuration::from_secs(5), ..Stop::default() },
             limits: Limits { memory: Some(64 << 20), cpu: Some(500), processes: Some(40) },
+            protocol: Default::default(),
         };
         change(&mut workload);
         let manifest = ReleaseManifest {

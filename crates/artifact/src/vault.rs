@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::files;
@@ -26,6 +28,9 @@ const KEY: usize = 32;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 const KEY_ID: usize = 8;
+
+/// The length of a signature of [`Vault::sign`].
+pub const SIGNATURE: usize = 32;
 
 /// The longest secret value.
 pub const MAX_VALUE: usize = 64 << 10;
@@ -99,6 +104,8 @@ impl SecretPlace<'_> {
 /// Seals and opens secret values with the instance's master key.
 pub struct Vault {
     master: XChaCha20Poly1305,
+    /// Made from the master key, for what is signed and not sealed.
+    signing: Zeroizing<[u8; KEY]>,
     id: [u8; KEY_ID],
 }
 
@@ -126,7 +133,21 @@ impl Vault {
         let digest = Sha256::new().chain_update(b"towpath master key id").chain_update(key).finalize();
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
-        Self { master: XChaCha20Poly1305::new(key.into()), id }
+        let signing = Zeroizing::new(mac(key, b"towpath signing key v1"));
+        Self { master: XChaCha20Poly1305::new(key.into()), signing, id }
+    }
+
+    /// Signs bytes that go out and come back, for one purpose.
+    #[must_use]
+    pub fn sign(&self, purpose: &str, bytes: &[u8]) -> [u8; SIGNATURE] {
+        let length = (purpose.len() as u64).to_be_bytes();
+        mac(&self.signing, &[&length, purpose.as_bytes(), bytes].concat())
+    }
+
+    /// Whether this instance signed these bytes for this purpose. Takes as long for any wrong signature.
+    #[must_use]
+    pub fn has_signed(&self, purpose: &str, bytes: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        self.sign(purpose, bytes).ct_eq(signature).into()
     }
 
     /// Seals a value for its place.
@@ -176,6 +197,12 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Vault(**** {})", hex::encode(self.id))
     }
+}
+
+fn mac(key: &[u8; KEY], bytes: &[u8]) -> [u8; SIGNATURE] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
 }
 
 fn encrypt(cipher: &XChaCha20Poly1305, plain: &[u8], aad: &[u8], out: &mut Vec<u8>) {

@@ -108,6 +108,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Opens, closes and lists what users met and should not have.
+    Incident {
+        #[command(subcommand)]
+        args: command::incident::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Shows what a project's jobs hide or waste.
     Insights {
         #[command(subcommand)]
@@ -365,6 +372,13 @@ enum RemoteCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Says who of a project is told of what: Slack, Teams, mail, webhooks, markers in charts.
+    Notify {
+        #[command(subcommand)]
+        args: command::notify::Args,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Sets, lists and removes secrets.
     Secret {
         #[command(subcommand)]
@@ -442,6 +456,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Token { args, remote } => command::token::run(args, &remote).await,
         RemoteCommand::Search { args, remote } => command::search::search(args, &remote).await,
         RemoteCommand::Failures { args, remote } => command::search::failures(args, &remote).await,
+        RemoteCommand::Incident { args, remote } => command::incident::run(args, &remote).await,
         RemoteCommand::Insights { args, remote } => command::insights::run(args, &remote).await,
         RemoteCommand::Tests { args, remote } => command::test_history::list(args, &remote).await,
         RemoteCommand::Test { args, remote } => command::test_history::run(args, &remote).await,
@@ -482,6 +497,7 @@ async fn ask(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         } => {
             env::promote(&place, &NewPromotion { version, comment, override_quarantine }, wait, &remote).await
         }
+        RemoteCommand::Notify { args, remote } => command::notify::run(args, &remote).await,
         RemoteCommand::Lift { args, remote } => command::lift::run(args, &remote).await,
         RemoteCommand::Approve { args, remote } => command::decide::run(args, Way::Approve, &remote).await,
         RemoteCommand::Reject { args, remote } => command::decide::run(args, Way::Reject, &remote).await,

@@ -91,9 +91,11 @@ pub fn scaffold(directory: &Path, kind: Kind) -> Scaffold {
 pub fn missing_documents(pipeline: &Pipeline, documents: &[EnvironmentDocument]) -> Scaffold {
     let name = pipeline.name.clone();
     let last = pipeline.stages.last().map(|stage| &stage.environments);
-    let mut ports = (8080..=u16::MAX).filter(|port| documents.iter().all(|known| known.listen.port() != *port));
+    let mut ports =
+        (8080..=u16::MAX).filter(|port| documents.iter().all(|known| known.listen.port() != *port));
     let named: BTreeSet<_> = pipeline.stages.iter().flat_map(|stage| &stage.environments).collect();
-    let missing = named.into_iter().filter(|named| documents.iter().all(|known| known.environment != **named));
+    let missing =
+        named.into_iter().filter(|named| documents.iter().all(|known| known.environment != **named));
     let files = missing.map(|environment| {
         let is_last = last.is_some_and(|last| last.contains(environment));
         let port = ports.next().unwrap_or_default();

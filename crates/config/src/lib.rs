@@ -39,8 +39,8 @@ pub use diagnostic::{Colour, Diagnostic, Severity, has_errors};
 pub use evaluator::CelEvaluator;
 pub use foresight::{plan, retell};
 pub use parse::{
-    MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_pipeline,
-    parse_pipeline_bytes,
+    MAX_FILE, PIPELINE_FILE, parse_environments, parse_environments_bytes, parse_notifications,
+    parse_notifications_bytes, parse_pipeline, parse_pipeline_bytes,
 };
 pub use together::{Filed, check_together};
 pub use values::{show_duration, size};

@@ -26,6 +26,7 @@ mod job;
 mod limits;
 mod listener;
 mod matrix;
+pub(crate) mod notify;
 mod order;
 mod outside;
 pub(crate) mod pipeline;

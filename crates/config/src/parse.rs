@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use towpath_model::EnvironmentKey;
+use towpath_model::notify::NotificationDocument;
 use towpath_model::pipeline::Pipeline;
 use towpath_model::policy::EnvironmentDocument;
 
@@ -85,6 +86,30 @@ pub fn parse_environments_bytes(file: &str, bytes: &[u8]) -> (Vec<EnvironmentDoc
     }
 }
 
+/// Parses a notification document. There is one exactly where no diagnostic is an error.
+#[must_use]
+pub fn parse_notifications(file: &str, text: &str) -> (Option<NotificationDocument>, Vec<Diagnostic>) {
+    let report = Report::new(file, text);
+    let document = single_document(&report).and_then(|node| {
+        let top = first_line(text, node.span.start);
+        lower::notify::lower(&node, &top, &report)
+    });
+    let document = document.filter(|_| !report.has_errors());
+    (document, report.finish())
+}
+
+/// Parses a notification document of any bytes.
+#[must_use]
+pub fn parse_notifications_bytes(
+    file: &str,
+    bytes: &[u8],
+) -> (Option<NotificationDocument>, Vec<Diagnostic>) {
+    match decode(file, bytes) {
+        Ok(text) => parse_notifications(file, text),
+        Err(diagnostics) => (None, diagnostics),
+    }
+}
+
 /// Bytes to text, within the bound.
 pub(crate) fn decode<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Vec<Diagnostic>> {
     let refuse = |problem| {
@@ -135,8 +160,8 @@ pub(crate) fn single_document(report: &Report<'_>) -> Option<tree::Node> {
     let mut documents = documents_of(report).into_iter();
     let first = documents.next()?;
     if let Some(second) = documents.next() {
-        let problem = Problem::error("several-documents", "the pipeline file holds more than one document")
-            .hint("remove the `---`; environment documents stand in files of their own");
+        let problem = Problem::error("several-documents", "this file holds more than one document")
+            .hint("remove the `---`; only environment documents share a file");
         report.at(&second.span, problem);
     }
     Some(first)

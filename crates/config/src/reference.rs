@@ -1,8 +1,9 @@
-//! The reference pages of both kinds of document, in Markdown.
+//! The reference pages of all kinds of document, in Markdown.
 
 use std::fmt::Write as _;
 
 use crate::spec::environment::ENVIRONMENT;
+use crate::spec::notify::NOTIFICATIONS;
 use crate::spec::pipeline::PIPELINE;
 use crate::spec::reuse::INCLUDED;
 use crate::spec::{Kind, Object, Presence};
@@ -20,6 +21,16 @@ pub fn pipeline() -> String {
 pub fn environment() -> String {
     page("Environment documents", &ENVIRONMENT, ENVIRONMENT_NOTES)
 }
+
+/// The page of notification documents.
+#[must_use]
+pub fn notifications() -> String {
+    page("Notification documents", &NOTIFICATIONS, NOTIFICATIONS_NOTES)
+}
+
+const NOTIFICATIONS_NOTES: &str = "\
+`towpath notify apply FILE` shows the difference to what holds now, and records who changed it. `towpath notify test`\n\
+sends a message to a channel, and `towpath schema notifications` prints the JSON Schema for your editor.\n\n";
 
 const PIPELINE_NOTES: &str = "\
 Keys may be spelled with `_`, with `-` or in camelCase; the linter knows them all, the tables give the canonical one.\n\

@@ -1,8 +1,9 @@
-//! JSON Schema of both kinds of document, for editors.
+//! JSON Schema of all kinds of document, for editors.
 
 use serde_json::{Map, Value, json};
 
 use crate::spec::environment::ENVIRONMENT;
+use crate::spec::notify::NOTIFICATIONS;
 use crate::spec::pipeline::PIPELINE;
 use crate::spec::{Key, Kind, Object, Presence, keys_of};
 
@@ -16,6 +17,12 @@ pub fn pipeline() -> Value {
 #[must_use]
 pub fn environment() -> Value {
     document(&ENVIRONMENT, "Towpath environment document")
+}
+
+/// The schema of a notification document.
+#[must_use]
+pub fn notifications() -> Value {
+    document(&NOTIFICATIONS, "Towpath notification document")
 }
 
 fn document(root: &'static Object, title: &str) -> Value {

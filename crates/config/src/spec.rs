@@ -12,6 +12,7 @@ pub(crate) mod gate;
 pub(crate) mod intake;
 pub(crate) mod limits;
 pub(crate) mod need;
+pub(crate) mod notify;
 pub(crate) mod pipeline;
 pub(crate) mod reports;
 pub(crate) mod retry;
@@ -95,6 +96,17 @@ pub(crate) fn keys_of(
     parts.iter().flat_map(|(object, without)| object.keys.iter().filter(|key| !without.contains(&key.name)))
 }
 
+impl Key {
+    /// The table of its value, or of the items of its value.
+    pub(crate) fn kind_object(&self) -> Option<&'static Object> {
+        match self.kind {
+            Kind::Object(object) => Some(object),
+            Kind::List(&Kind::Object(object)) => Some(object),
+            _ => None,
+        }
+    }
+}
+
 impl Object {
     /// Finds a key by any of its spellings: `runs_on`, `runs-on`, `runsOn`.
     pub(crate) fn key(&self, spelling: &str) -> Option<&'static Key> {
@@ -171,7 +183,12 @@ mod tests {
 
     #[test]
     fn tables_are_spelled_canonically_and_say_what_keys_mean() {
-        for object in pipeline::PIPELINE.reachable().into_iter().chain(environment::ENVIRONMENT.reachable()) {
+        for object in pipeline::PIPELINE
+            .reachable()
+            .into_iter()
+            .chain(environment::ENVIRONMENT.reachable())
+            .chain(notify::NOTIFICATIONS.reachable())
+        {
             for key in object.keys {
                 assert_eq!(canonical(key.name), key.name);
                 assert!(key.doc.ends_with('.'), "{}.{}: {}", object.name, key.name, key.doc);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use towpath_config::diagnostic::{Colour, render_all};
-use towpath_config::{Severity, parse_environments_bytes, parse_pipeline_bytes};
+use towpath_config::{Severity, parse_environments_bytes, parse_notifications_bytes, parse_pipeline_bytes};
 
 fn cases() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
@@ -27,6 +27,9 @@ fn broken_files_are_explained() {
         let (usable, diagnostics) = if name.starts_with("environment.") {
             let (documents, diagnostics) = parse_environments_bytes("production.yaml", &bytes);
             (!documents.is_empty(), diagnostics)
+        } else if name.starts_with("notifications.") {
+            let (document, diagnostics) = parse_notifications_bytes("notifications.yaml", &bytes);
+            (document.is_some(), diagnostics)
         } else {
             let (pipeline, diagnostics) = parse_pipeline_bytes("towpath.yaml", &bytes);
             (pipeline.is_some(), diagnostics)

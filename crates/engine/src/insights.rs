@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use towpath_model::delivery::{Delivery, Shipped, delivery, median};
 use towpath_model::pipeline::Stage;
 use towpath_model::{EnvironmentName, ProjectName};
-use towpath_store::core::{Connection, promotions, releases, runs};
+use towpath_store::core::{Connection, incidents, promotions, releases, runs};
 
 use crate::{Engine, EngineError};
 
@@ -51,7 +51,9 @@ impl Engine {
             .collect();
         let run_time = median(runs::durations(&mut db, project, (since, now)).await?);
         let run_time_before = median(runs::durations(&mut db, project, (before, since)).await?);
-        let delivery = delivery(&shipped, days);
+        let mut reported = incidents::since(&mut db, project, since).await?;
+        reported.retain(|incident| environments.contains(&incident.environment));
+        let delivery = delivery(&shipped, &reported, days);
         Ok(DeliveryInsights { environments, since, delivery, run_time, run_time_before })
     }
 }

@@ -20,16 +20,19 @@ mod error;
 mod evidence;
 mod facts;
 mod failures;
+mod figures;
 pub mod gateways;
 mod git;
 mod history;
 mod hosts;
 mod imported;
+mod incidents;
 mod insights;
 mod instances;
 pub mod kept;
 mod lease;
 mod live;
+pub mod notify;
 mod order;
 mod outgoing;
 mod passable;
@@ -74,7 +77,9 @@ pub use apply::{Applied, ApplyReport, Pending};
 pub use dispatch::{OLDEST_AGENT, QueueEntry, QueueView, standing_of};
 pub use doctor::{Finding, Weight as FindingWeight};
 pub use error::EngineError;
+pub use figures::{ProjectDelivery, Watched};
 pub use imported::Taken;
+pub use incidents::NewIncident;
 pub use insights::DeliveryInsights;
 pub use outgoing::{Allowed, InvalidAllowed};
 pub use people::Person;
@@ -112,6 +117,8 @@ pub struct Parts {
     pub allow_host_executor: bool,
     /// What documents may have the server speak to, besides public addresses.
     pub outgoing: Vec<Allowed>,
+    /// What sends mail; nothing does where there is none.
+    pub smtp: Option<notify::Smtp>,
     /// How many retries of a class a Project may have in a week, where that is not the usual number.
     pub retry_budget: BTreeMap<RetryClass, u32>,
     /// The clock.
@@ -178,7 +185,8 @@ impl Engine {
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = stop => {}
-            () = self.perform_forever() => {}
+            () = self.perform_forever(perform::Lane::Work) => {}
+            () = self.perform_forever(perform::Lane::Messages) => {}
             () = self.watch_clock() => {}
             () = self.watch_leases() => {}
             () = self.watch_hosts() => {}

@@ -5,17 +5,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use towpath_model::environment::EnvironmentEffect;
 use towpath_model::run::RunEffect;
 use towpath_store::core::outbox::{self, Pending};
 
 use crate::error::chain;
+use crate::signals::Signals;
 use crate::unit::Effect;
 use crate::{Engine, EngineError};
 
-/// How many effects are performed at once.
+/// How many effects of a lane are performed at once.
 const AT_ONCE: usize = 8;
+
+/// Effects that keep only each other waiting: a channel that hangs must never keep a Rollout from going back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// All that delivers.
+    Work,
+    /// What tells channels something, one message of a channel at a time.
+    Messages,
+}
+
+impl Lane {
+    /// What must not be performed twice at once.
+    fn place(self, pending: &Pending) -> String {
+        match self {
+            Self::Work => pending.id.to_string(),
+            Self::Messages => format!("{}/{}", pending.project, pending.owner),
+        }
+    }
+
+    const fn signal(self, signals: &Signals) -> &Notify {
+        match self {
+            Self::Work => &signals.work,
+            Self::Messages => &signals.messages,
+        }
+    }
+}
 
 /// The longest sleep between two looks at the outbox.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -25,23 +52,24 @@ const RETRY_FIRST: SignedDuration = SignedDuration::from_millis(500);
 const RETRY_LONGEST: SignedDuration = SignedDuration::from_secs(30);
 
 impl Engine {
-    pub(crate) async fn perform_forever(&self) {
+    pub(crate) async fn perform_forever(&self, lane: Lane) {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let in_flight: Arc<Mutex<HashSet<i64>>> = Arc::default();
+        let in_flight: Arc<Mutex<HashSet<String>>> = Arc::default();
         loop {
-            match self.due_effects().await {
+            match self.due_effects(lane).await {
                 Ok(due) => {
                     for pending in due {
-                        if !in_flight.lock().await.insert(pending.id) {
+                        let place = lane.place(&pending);
+                        if !in_flight.lock().await.insert(place.clone()) {
                             continue;
                         }
                         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
                         let (engine, in_flight) = (self.clone(), Arc::clone(&in_flight));
                         tokio::spawn(async move {
                             engine.perform(&pending).await;
-                            in_flight.lock().await.remove(&pending.id);
+                            in_flight.lock().await.remove(&place);
                             drop(slot);
-                            engine.signals().work.notify_one();
+                            lane.signal(engine.signals()).notify_one();
                         });
                     }
                 }
@@ -50,13 +78,16 @@ impl Engine {
                 }
             }
             let sleep = self.until_next_effect().await;
-            let _ = tokio::time::timeout(sleep, self.signals().work.notified()).await;
+            let _ = tokio::time::timeout(sleep, lane.signal(self.signals()).notified()).await;
         }
     }
 
-    async fn due_effects(&self) -> Result<Vec<Pending>, EngineError> {
+    async fn due_effects(&self, lane: Lane) -> Result<Vec<Pending>, EngineError> {
         let mut reader = self.db().reader().await?;
-        Ok(outbox::due(&mut reader, self.now()).await?)
+        Ok(match lane {
+            Lane::Work => outbox::due(&mut reader, self.now()).await?,
+            Lane::Messages => outbox::due_by_channel(&mut reader, self.now()).await?,
+        })
     }
 
     /// How long nothing becomes due.
@@ -115,6 +146,7 @@ impl Engine {
                 | RunEffect::RememberHelp { .. } => self.forget(id).await,
             },
             Effect::Report { project, run } => self.tell_forge(id, tries, &project, run).await,
+            Effect::Notify { project, delivery } => self.notify(id, tries, &project, delivery).await,
             Effect::Announce { project, release, depth } => {
                 self.announce(id, &project, &release, depth).await
             }

@@ -7,6 +7,8 @@ use tokio::sync::{Notify, watch};
 pub struct Signals {
     /// Effects are due.
     pub(crate) work: Notify,
+    /// Channels are to be told something.
+    pub(crate) messages: Notify,
     /// An Environment's next wake-up has changed.
     pub(crate) clock: Notify,
     /// A schedule's next time has changed.
@@ -23,6 +25,7 @@ impl Default for Signals {
     fn default() -> Self {
         Self {
             work: Notify::new(),
+            messages: Notify::new(),
             clock: Notify::new(),
             schedules: Notify::new(),
             sources: Notify::new(),
@@ -45,6 +48,7 @@ impl Signals {
         self.schedules.notify_one();
         self.sources.notify_one();
         self.work.notify_one();
+        self.messages.notify_one();
     }
 
     /// Changes when an agent may have something to do.

@@ -50,6 +50,11 @@ pub(crate) enum Effect {
         project: ProjectName,
         run: RunId,
     },
+    /// Tell a channel what it waits for.
+    Notify {
+        project: ProjectName,
+        delivery: i64,
+    },
     /// Tell the Projects that wait for it of a sealed Release.
     Announce {
         project: ProjectName,
@@ -75,6 +80,7 @@ impl Unit<'_> {
         let Touched { work, queue, routes, clock, schedules } = touched;
         if work {
             signals.work.notify_one();
+            signals.messages.notify_one();
         }
         if queue {
             signals.queue_changed();
@@ -301,6 +307,9 @@ impl Unit<'_> {
         subject: &str,
         entry: Entry,
     ) -> Result<(), EngineError> {
+        if let Some(project) = project {
+            self.tell(project, environment.map(|key| &key.environment), &entry).await?;
+        }
         let Entry { kind, actor, text, facts } = entry;
         let actor = match &actor {
             Actor::Towpath => "system".to_owned(),

@@ -59,6 +59,7 @@ impl Engine {
             let mut unit = self.begin().await?;
             measurements::forget(&mut unit.tx, now.saturating_sub(KEEP_MEASUREMENTS).unwrap_or(now)).await?;
             unit.commit().await?;
+            self.forget_deliveries(now).await?;
             *forgotten_at = now;
         }
         let mut reader = self.db().reader().await?;

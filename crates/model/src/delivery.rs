@@ -1,13 +1,15 @@
 //! How a Project delivers: the four DORA metrics, rework, and how long Gates keep it waiting. Computed from what happened.
 //!
 //! A deployment is a Promotion whose Rollout began. It failed where users were exposed to it and it was taken back: by a
-//! guard during the Rollout, or by a person who rolled back later. Each failure is an incident of the version that caused it.
+//! guard during the Rollout, or by a person who rolled back later; or where people reported an incident of it. Each failure is an
+//! incident of the version that caused it.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::EnvironmentName;
 use crate::environment::{Outcome, Promotion, PromotionKind};
+use crate::incident::{Incident, Reported, joined};
 
 /// A Promotion, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,21 +78,6 @@ impl Shipped {
             ended,
         }
     }
-}
-
-/// Something that users met and that was taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incident {
-    /// Where.
-    pub environment: EnvironmentName,
-    /// The version that caused it.
-    pub version: String,
-    /// What caught it: the words of the guard, or of the person who rolled back.
-    pub caught_by: String,
-    /// When it was noticed.
-    pub opened_at: Timestamp,
-    /// When what ran before ran again.
-    pub closed_at: Option<Timestamp>,
 }
 
 /// How good a number is, as the DORA reports divide teams.
@@ -164,11 +151,14 @@ pub struct Delivery {
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 24.0 * HOUR;
 
-/// Computes it from the Promotions of some days, oldest first.
+/// Computes it from the Promotions of some days, and from the incidents that people reported, both oldest first.
 #[must_use]
-pub fn delivery(shipped: &[Shipped], days: u32) -> Delivery {
+pub fn delivery(shipped: &[Shipped], reported: &[Reported], days: u32) -> Delivery {
     let days = f64::from(days.max(1));
-    let (mut deployments, mut failures, mut rework) = (0_usize, 0_usize, 0_usize);
+    let (mut deployments, mut rework) = (0_usize, 0_usize);
+    // Whether each version that users met has failed in its place.
+    let mut met: Vec<(&EnvironmentName, &str, bool)> = Vec::new();
+    let mut unseen: Vec<&Reported> = reported.iter().collect();
     let (mut leads, mut waits, mut incidents) = (Vec::new(), Vec::new(), Vec::new());
     let mut broken: Vec<&EnvironmentName> = Vec::new();
     let mut last_good: Vec<(&EnvironmentName, &str)> = Vec::new();
@@ -181,7 +171,7 @@ pub fn delivery(shipped: &[Shipped], days: u32) -> Delivery {
                 && let Some(at) = last_good.iter().position(|(environment, _)| *environment == place)
             {
                 let (_, version) = last_good.remove(at);
-                failures += 1;
+                fails(&mut met, place, version);
                 broken.push(place);
                 incidents.push(incident(one, version, "a person rolled back", one.requested_at));
             }
@@ -196,6 +186,15 @@ pub fn delivery(shipped: &[Shipped], days: u32) -> Delivery {
             continue;
         }
         deployments += 1;
+        met.push((place, &one.version, false));
+        let (before, after) = unseen.into_iter().partition(|report| report.opened_at <= started);
+        unseen = after;
+        let before: Vec<&Reported> = before;
+        for report in before {
+            if !broken.contains(&&report.environment) {
+                broken.push(&report.environment);
+            }
+        }
         waits.push(started.duration_since(one.requested_at));
         if let Some(at) = broken.iter().position(|environment| *environment == place) {
             broken.remove(at);
@@ -208,13 +207,25 @@ pub fn delivery(shipped: &[Shipped], days: u32) -> Delivery {
                 last_good.push((place, &one.version));
             }
             Some(Ended::TakenBack { reason, decided_at, .. }) => {
-                failures += 1;
+                fails(&mut met, place, &one.version);
                 broken.push(place);
                 incidents.push(incident(one, &one.version, reason, *decided_at));
             }
             Some(Ended::Otherwise) | None => {}
         }
     }
+    for report in reported {
+        // One deployment fails once, however often that is reported.
+        let version = report.version.as_deref().unwrap_or_default();
+        if !met
+            .iter()
+            .any(|(place, known, failed)| (*place, *known, *failed) == (&report.environment, version, true))
+        {
+            fails(&mut met, &report.environment, version);
+        }
+    }
+    let failures = met.iter().filter(|(_, _, failed)| *failed).count();
+    let mut incidents = joined(incidents, reported);
     let restores = incidents
         .iter()
         .filter_map(|incident: &Incident| Some(incident.closed_at?.duration_since(incident.opened_at)));
@@ -242,6 +253,14 @@ pub fn delivery(shipped: &[Shipped], days: u32) -> Delivery {
     }
 }
 
+/// The newest deployment of a version has failed; one that is not among the days is none of theirs.
+fn fails(met: &mut [(&EnvironmentName, &str, bool)], place: &EnvironmentName, version: &str) {
+    let newest = met.iter_mut().rfind(|(known, of, _)| *known == place && *of == version);
+    if let Some((_, _, failed)) = newest {
+        *failed = true;
+    }
+}
+
 fn incident(one: &Shipped, version: &str, caught_by: &str, opened_at: Timestamp) -> Incident {
     Incident {
         environment: one.environment.clone(),
@@ -249,6 +268,7 @@ fn incident(one: &Shipped, version: &str, caught_by: &str, opened_at: Timestamp)
         caught_by: caught_by.to_owned(),
         opened_at,
         closed_at: one.finished_at,
+        number: None,
     }
 }
 
@@ -305,7 +325,7 @@ mod tests {
             shipped("4", 300, taken_back(325, false)),
             shipped("5", 400, Ended::Otherwise),
         ];
-        let found = delivery(&history, 1);
+        let found = delivery(&history, &[], 1);
         assert_eq!((found.deployments, found.failures, found.rework), (3, 1, 1));
         assert_eq!(found.lead_time, Some(SignedDuration::from_mins(30)));
         assert_eq!(found.restore, Some(SignedDuration::from_mins(2)));
@@ -329,7 +349,7 @@ mod tests {
             back,
             shipped("3", 300, Ended::Well),
         ];
-        let found = delivery(&history, 30);
+        let found = delivery(&history, &[], 30);
         assert_eq!((found.deployments, found.failures, found.rework), (3, 1, 1));
         assert_eq!(found.incidents[0].version, "2");
         assert_eq!(found.incidents[0].opened_at, at(210));
@@ -337,8 +357,40 @@ mod tests {
     }
 
     #[test]
+    fn what_people_report_fails_the_deployment_that_caused_it_once() {
+        let history =
+            [shipped("1", 0, Ended::Well), shipped("2", 100, Ended::Well), shipped("3", 200, Ended::Well)];
+        let report = |number, version: &str, from, to| Reported {
+            number,
+            environment: "production".parse().unwrap(),
+            version: Some(version.to_owned()),
+            title: "checkout fails".to_owned(),
+            opened_by: "ada".to_owned(),
+            opened_at: at(from),
+            closed_by: None,
+            closed_at: Some(at(to)),
+            comment: String::new(),
+        };
+        // Both are of the second version; the third one mends it. What was deployed long ago has no deployment here.
+        let reports = [report(1, "2", 150, 190), report(2, "2", 160, 200), report(3, "0.9", 10, 40)];
+        let found = delivery(&history, &reports, 1);
+        assert_eq!((found.deployments, found.failures, found.rework), (3, 1, 2));
+        assert_eq!(found.restore, Some(SignedDuration::from_mins(40)));
+        assert_eq!(
+            found.incidents.iter().map(|one| one.number).collect::<Vec<_>>(),
+            [Some(2), Some(1), Some(3)]
+        );
+        // Taken back as well: still one failure, and one incident less.
+        let back = Shipped { is_rollback: true, ..shipped("1", 170, Ended::Well) };
+        let history = [history[0].clone(), history[1].clone(), back, history[2].clone()];
+        let found = delivery(&history, &reports[..1], 1);
+        assert_eq!((found.failures, found.rework, found.incidents.len()), (1, 1, 1));
+        assert_eq!(found.incidents[0].closed_at, Some(at(190)));
+    }
+
+    #[test]
     fn nothing_is_not_made_up_where_nothing_happened() {
-        let found = delivery(&[], 30);
+        let found = delivery(&[], &[], 30);
         assert_eq!((found.deployments, found.frequency), (0, Band::Low));
         assert_eq!(
             (found.lead_time, found.failure_rate, found.restore, found.gate_wait),
@@ -350,7 +402,7 @@ mod tests {
     fn bands_begin_where_they_are_said_to() {
         let band = |per_week: usize| {
             let many: Vec<Shipped> = (0..per_week).map(|_| shipped("1", 0, Ended::Well)).collect();
-            delivery(&many, 7).frequency
+            delivery(&many, &[], 7).frequency
         };
         assert_eq!([band(8), band(7), band(1), band(0)], [Band::Elite, Band::High, Band::High, Band::Low]);
     }

@@ -890,7 +890,11 @@ impl Run {
         self.finished_at = Some(now);
         if state != RunState::Cancelled {
             let text = format!("{} {}: {reason}", self.title(), state.word());
-            handled.entry(Entry::new("run-finished", Actor::Towpath, text).fact("state", state.word()));
+            handled.entry(
+                Entry::new("run-finished", Actor::Towpath, text)
+                    .fact("state", state.word())
+                    .fact("run", self.number),
+            );
         }
         self.reason = reason;
     }

@@ -16,6 +16,7 @@ use crate::git::GitHost;
 use crate::metrics::Metrics;
 use crate::page::LogIndex;
 use crate::pools::Pools;
+use crate::scrape::Scraped;
 
 /// The server's shared state; clones share it.
 #[derive(Clone)]
@@ -51,6 +52,10 @@ pub struct Shared {
     pub(crate) pools: Pools,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What it showed last.
+    pub(crate) scraped: Scraped,
+    /// Whether it shows that to this host without a token.
+    pub open_metrics: bool,
     /// Fires when the server begins to stop; long answers end then.
     pub stopping: CancellationToken,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use towpath_artifact::{ContentError, ContentStore, KeyError, LogStore, ReleaseKey, Vault, VaultError};
 use towpath_engine::kept::Keeping;
+use towpath_engine::notify::Smtp;
 use towpath_engine::{Allowed, Engine, EngineError, Parts};
 use towpath_model::retry::RetryClass;
 use towpath_store::Db;
@@ -40,6 +41,14 @@ pub enum ComposeError {
     Engine(#[from] EngineError),
 }
 
+/// What the server may reach outside.
+pub(crate) struct Outside {
+    /// What documents may have it speak to, besides public addresses.
+    pub(crate) outgoing: Vec<Allowed>,
+    /// The mail server.
+    pub(crate) smtp: Option<Smtp>,
+}
+
 /// Opens stores and keys, makes keys at the first start, and puts the engine together.
 pub(crate) fn engine(
     data_dir: &Path,
@@ -47,7 +56,7 @@ pub(crate) fn engine(
     public_url: &Url,
     allow_host_executor: bool,
     retry_budget: BTreeMap<RetryClass, u32>,
-    outgoing: Vec<Allowed>,
+    outside: Outside,
     clock: fn() -> Timestamp,
 ) -> Result<Engine, ComposeError> {
     let keys = data_dir.join("keys");
@@ -78,7 +87,8 @@ pub(crate) fn engine(
         public_url: public_url.to_string(),
         allow_host_executor,
         retry_budget,
-        outgoing,
+        outgoing: outside.outgoing,
+        smtp: outside.smtp,
         clock,
     };
     Ok(Engine::new(parts)?)

@@ -23,6 +23,7 @@ mod pools;
 mod problem;
 mod push_note;
 mod rest;
+mod scrape;
 mod serve;
 mod subject;
 mod tls;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use towpath_artifact::SecretValue;
 use towpath_artifact::authority::AGENT_LIFE;
+use towpath_engine::notify::{MailSecurity, Smtp};
 use towpath_engine::{Allowed, InvalidAllowed};
 use towpath_model::retry::RetryClass;
 use url::Url;
@@ -60,8 +62,49 @@ struct File {
     pools: BTreeMap<String, PoolFile>,
     #[serde(default)]
     outgoing: Vec<String>,
+    smtp: Option<SmtpFile>,
+    #[serde(default)]
+    open_metrics: bool,
     #[serde(default)]
     allow_unsandboxed: bool,
+}
+
+/// The mail server, as the configuration file names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SmtpFile {
+    host: String,
+    port: Option<u16>,
+    #[serde(default)]
+    security: MailSecurity,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    from: String,
+}
+
+impl SmtpFile {
+    /// As the engine takes it.
+    ///
+    /// # Errors
+    /// When the password's file cannot be read, or a password has no user.
+    fn open(self) -> Result<Smtp, OptionsError> {
+        let Self { host, port, security, user, password_file, from } = self;
+        let login = match (user, password_file) {
+            (None, None) => None,
+            (Some(user), Some(path)) => {
+                let password = std::fs::read(&path).map_err(|source| OptionsError::Read { path, source })?;
+                Some((user, SecretValue::new(password)))
+            }
+            _ => return Err(OptionsError::HalfLogin),
+        };
+        let usual = match security {
+            MailSecurity::Starttls => 587,
+            MailSecurity::Tls => 465,
+            MailSecurity::None => 25,
+        };
+        let port = port.unwrap_or(usual);
+        Ok(Smtp { host, port, security, login, from })
+    }
 }
 
 /// Everything that the server needs to know.
@@ -87,6 +130,10 @@ pub struct ServeOptions {
     pub pools: Vec<PoolOptions>,
     /// What documents may have the server speak to, besides public addresses.
     pub outgoing: Vec<Allowed>,
+    /// The mail server.
+    pub smtp: Option<Smtp>,
+    /// Whether `/metrics` answers to this host without a token.
+    pub open_metrics: bool,
     /// Whether Jobs may run where neither bubblewrap nor Landlock confines them.
     pub allow_unsandboxed: bool,
 }
@@ -138,6 +185,9 @@ pub enum OptionsError {
     /// An entry of `outgoing` is neither a host nor a network.
     #[error("`outgoing` in the configuration file is not valid")]
     Outgoing(#[from] InvalidAllowed),
+    /// Only one half of a login was given.
+    #[error("`smtp` in the configuration file has one of `user` and `password_file`; give both or neither")]
+    HalfLogin,
     /// Only one half of a key pair was given.
     #[error("--tls-cert and --tls-key belong together; give both or neither")]
     HalfPair,
@@ -183,6 +233,8 @@ impl ServeOptions {
             },
             retry_budget: file.retry_budget,
             pools: file.pools.into_iter().map(PoolFile::check).collect::<Result<_, _>>()?,
+            open_metrics: file.open_metrics,
+            smtp: file.smtp.map(SmtpFile::open).transpose()?,
             outgoing: file.outgoing.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             allow_unsandboxed: given.allow_unsandboxed || file.allow_unsandboxed,
         })

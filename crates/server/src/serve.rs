@@ -11,7 +11,6 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +32,7 @@ use crate::options::ServeOptions;
 use crate::pools::{self, Pools};
 use crate::push_note::PushNote;
 use crate::tls::{Certificates, TlsError};
-use crate::{agent_api, events, gateway_api, git, hooks, layers, listen, page, rest};
+use crate::{agent_api, events, gateway_api, git, hooks, layers, listen, page, rest, scrape};
 
 /// The largest JSON body.
 const MAX_JSON: usize = 1 << 20;
@@ -111,6 +110,8 @@ impl Server {
             git,
             retry_budget,
             outgoing,
+            smtp,
+            open_metrics,
             pools,
             allow_unsandboxed,
         } = options;
@@ -161,7 +162,7 @@ impl Server {
             &public_url,
             allow_unsandboxed,
             retry_budget,
-            outgoing,
+            compose::Outside { outgoing, smtp },
             clock,
         )?;
         let sink = Arc::new(PushNote(engine.clone()));
@@ -180,6 +181,8 @@ impl Server {
             pools: Pools::new(pools, allow_unsandboxed),
             log_index: page::LogIndex::default(),
             metrics: Metrics::default(),
+            scraped: scrape::Scraped::default(),
+            open_metrics,
             stopping: CancellationToken::new(),
         });
         Ok(Self { app, listener, tls: acceptor, for_agents, certificates, address, setup })
@@ -329,7 +332,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/events", get(events::events))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape::metrics))
         .fallback(page::missing)
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn_with_state(app.clone(), layers::around))
@@ -357,8 +360,4 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
         Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
     }
-}
-
-async fn metrics(State(app): State<App>) -> ([(http::HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }

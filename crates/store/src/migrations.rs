@@ -30,6 +30,8 @@ const STEPS: &[(i64, &str, &str)] = &[
     (32, "pool members", include_str!("../migrations/0032_pool_members.sql")),
     (33, "check runs", include_str!("../migrations/0033_check_runs.sql")),
     (34, "ways of requests", include_str!("../migrations/0034_ways_of_requests.sql")),
+    (36, "notifications", include_str!("../migrations/0036_notifications.sql")),
+    (37, "incidents", include_str!("../migrations/0037_incidents.sql")),
     (39, "revocations", include_str!("../migrations/0039_revocations.sql")),
 ];
 

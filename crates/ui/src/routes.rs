@@ -25,6 +25,8 @@ pub const ACCOUNT: &str = "/account";
 pub const ACCOUNT_PASSWORD: &str = "/account/password";
 /// Makes an API token, by POST.
 pub const ACCOUNT_TOKENS: &str = "/account/tokens";
+/// The question behind a mailed link, by GET and POST.
+pub const DECIDE: &str = "/decide";
 /// Findings.
 pub const DOCTOR: &str = "/doctor";
 /// Signs in, by GET and POST.
@@ -52,6 +54,7 @@ pub const TEMPLATES: &[&str] = &[
     "/account/password",
     "/account/tokens",
     "/account/tokens/{token}/revoke",
+    "/decide",
     "/doctor",
     "/login",
     "/logout",
@@ -85,6 +88,10 @@ pub const TEMPLATES: &[&str] = &[
     "/p/{project}/logs",
     "/p/{project}/tests",
     "/p/{project}/insights",
+    "/p/{project}/insights/open",
+    "/p/{project}/incidents/{number}/close",
+    "/p/{project}/notifications",
+    "/p/{project}/notifications/{channel}/test",
     "/p/{project}/caches",
     "/p/{project}/caches/{id}/revoke",
     "/promotions/{promotion}",
@@ -105,6 +112,24 @@ pub const TEMPLATES: &[&str] = &[
 #[must_use]
 pub fn project(project: &str) -> String {
     format!("/p/{}", encode(project))
+}
+
+/// Who of a Project is told of what.
+#[must_use]
+pub fn notifications(project: &str) -> String {
+    format!("/p/{}/notifications", encode(project))
+}
+
+/// Tries a channel, by POST.
+#[must_use]
+pub fn test_channel(project: &str, channel: &str) -> String {
+    format!("{}/{}/test", notifications(project), encode(channel))
+}
+
+/// An incident; its form is sent below it.
+#[must_use]
+pub fn incident(project: &str, number: u64) -> String {
+    format!("/p/{}/incidents/{number}", encode(project))
 }
 
 /// The form that starts a Run.

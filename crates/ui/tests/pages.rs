@@ -25,6 +25,8 @@ fn rich() -> Vec<(&'static str, String)> {
         ("tests", page::tests(&moment.tests())),
         ("test", page::test(&moment.test())),
         ("caches", page::caches(&moment.caches())),
+        ("notifications", page::notifications(&moment.notifications())),
+        ("insights", page::insights(&moment.insights())),
         ("promotion", page::promotion(&moment.promotion())),
         ("rolled back", page::promotion(&moment.rolled_back())),
         ("environment", page::environment(&moment.environment())),
@@ -37,6 +39,7 @@ fn rich() -> Vec<(&'static str, String)> {
         ("doctor", page::doctor(&moment.doctor())),
         ("sign in", page::sign_in(&moment.sign_in())),
         ("setup", page::setup(&moment.setup())),
+        ("decide", page::decide(&moment.decide())),
     ];
     pages.extend(
         [400, 401, 403, 404, 409, 429, 500, 503].map(|status| ("error", page::error(&moment.error(status)))),
@@ -71,6 +74,7 @@ fn bare() -> Vec<(&'static str, String)> {
         shell: shell(),
         previous: None,
         gates: vec![],
+        told: vec![],
         approvals: vec![],
         rollout: None,
         checks: vec![],
@@ -109,7 +113,21 @@ fn bare() -> Vec<(&'static str, String)> {
         filter: TimelineFilter::default(),
         ..moment.timeline()
     };
+    let notifications = NotificationsView {
+        shell: shell(),
+        document: None,
+        channels: vec![],
+        refused: Some("that needs the role admin".into()),
+        alerts: vec![],
+        told: vec![],
+        ..moment.notifications()
+    };
     vec![
+        ("notifications", page::notifications(&notifications)),
+        (
+            "decide",
+            page::decide(&DecideView { shell: shell(), done: Some("Approved.".into()), ..moment.decide() }),
+        ),
         (
             "overview",
             page::overview(&OverviewView { shell: shell(), url: "http://x".into(), projects: vec![] }),

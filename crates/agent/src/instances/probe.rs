@@ -50,12 +50,7 @@ pub(super) async fn probe(
     }
 }
 
-async fn ask(
-    address: SocketAddr,
-    path: Option<&str>,
-    protocol: Protocol,
-    door: Door,
-) -> Result<(), String> {
+async fn ask(address: SocketAddr, path: Option<&str>, protocol: Protocol, door: Door) -> Result<(), String> {
     let refused = |error: std::io::Error| format!("{address} does not answer: {error}");
     let mut stream = TcpStream::connect(address).await.map_err(refused)?;
     match (path, protocol, door) {

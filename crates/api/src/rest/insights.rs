@@ -51,19 +51,74 @@ pub struct DeliveryInsights {
     pub incidents: Vec<Incident>,
 }
 
-/// Something that users met and that was taken back.
+/// Something that users met: it was taken back, or people reported it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Incident {
     /// Where.
     pub environment: String,
-    /// The version that caused it.
+    /// The version that caused it; empty where that is not known.
     pub version: String,
     /// What caught it.
     pub caught_by: String,
     /// When it was noticed.
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
-    /// When what ran before ran again.
+    /// When what ran before ran again, or people said that it is over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub closed_at: Option<Timestamp>,
+    /// Its number, where people reported it.
+    pub number: Option<u64>,
+}
+
+/// An incident that people opened, and perhaps closed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReportedIncident {
+    /// 1, 2, 3 … in its Project.
+    pub number: u64,
+    /// Where.
+    pub environment: String,
+    /// The version that caused it; absent where nothing ran.
+    pub version: Option<String>,
+    /// What users met.
+    pub title: String,
+    /// The login of who opened it.
+    pub opened_by: String,
+    /// Since when it was noticed.
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: Timestamp,
+    /// The login of who closed it.
+    pub closed_by: Option<String>,
+    /// Since when it is over; absent while it lasts.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub closed_at: Option<Timestamp>,
+    /// What they said.
+    pub comment: String,
+}
+
+/// An incident to open.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OpenIncident {
+    /// Where.
+    pub environment: String,
+    /// What users meet.
+    pub title: String,
+    /// The version that caused it; what ran there at that time if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Since when it was noticed; now if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub opened_at: Option<Timestamp>,
+}
+
+/// An incident that is over.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct CloseIncident {
+    /// What it was.
+    #[serde(default)]
+    pub comment: String,
+    /// Since when it is over; now if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub closed_at: Option<Timestamp>,
 }

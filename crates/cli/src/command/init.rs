@@ -60,7 +60,9 @@ fn complete(args: &Args, directory: &Path) -> anyhow::Result<ExitCode> {
         let hint = "`towpath lint` checks them, and `towpath init --force` writes over them";
         return Err(Failure::new(failure::Kind::Usage, why).hint(hint).into());
     }
-    anstream::println!("{PIPELINE_FILE} is there already, and stays. Environments that it names have no document yet:");
+    anstream::println!(
+        "{PIPELINE_FILE} is there already, and stays. Environments that it names have no document yet:"
+    );
     list(&scaffold);
     write_after_asking(args, directory, &scaffold, Overwrite::No)
 }

@@ -89,7 +89,7 @@ async fn delivery(
     output::table(["what", "how much", "band"], rows, "");
     anstream::println!();
     let rows = found.incidents.into_iter().map(|incident| {
-        let Incident { environment, version, caught_by, opened_at, closed_at } = incident;
+        let Incident { environment, version, caught_by, opened_at, closed_at, number: _ } = incident;
         let closed = closed_at.map(output::time).unwrap_or_default();
         [environment, version, output::time(opened_at), closed, caught_by]
     });

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towpath_config::schema;
 
-/// Prints the JSON Schema of towpath.yaml or of environment documents.
+/// Prints the JSON Schema of towpath.yaml, of environment documents or of notification documents.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which file.
@@ -20,6 +20,8 @@ pub enum Document {
     Pipeline,
     /// An environment document.
     Environment,
+    /// A notification document.
+    Notifications,
 }
 
 /// Runs the command.
@@ -30,6 +32,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schema = match args.document {
         Document::Pipeline => schema::pipeline(),
         Document::Environment => schema::environment(),
+        Document::Notifications => schema::notifications(),
     };
     anstream::println!("{schema:#}");
     Ok(ExitCode::SUCCESS)

@@ -33,6 +33,10 @@ async fn environment(place: &Place, client: &Client, json: bool) -> anyhow::Resu
         return output::json(&status);
     }
     show(&status);
+    if let Some(waiting) = &status.environment.waiting {
+        let told: Vec<String> = client.get(&format!("/api/v1/promotions/{}/told", part(&waiting.id))).await?;
+        told.iter().for_each(|words| line("told", &output::words(words)));
+    }
     Ok(())
 }
 

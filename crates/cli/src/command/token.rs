@@ -16,7 +16,7 @@ pub enum Args {
     Create {
         /// What it is for.
         name: String,
-        /// What it may be used for: read, write or admin; each includes the ones before it.
+        /// What it may be used for: metrics, read, write or admin; each includes the ones before it.
         #[arg(long = "scope", default_value = "write")]
         scopes: Vec<String>,
         /// How many days it lives.

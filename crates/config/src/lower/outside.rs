@@ -93,7 +93,7 @@ fn bound(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<f64> {
 }
 
 /// An address of http or https without credentials in it: documents are read by many.
-fn address(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<String> {
+pub(super) fn address(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<String> {
     let text = fields.text(key)?;
     let rest = text.value.strip_prefix("https://").or_else(|| text.value.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());

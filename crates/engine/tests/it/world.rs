@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use towpath_artifact::{ContentStore, LogStore, ReleaseKey, Vault};
+use towpath_engine::notify::Smtp;
 use towpath_engine::{Engine, EngineError, EnvironmentStatus, Parts, Person, RefChange};
 use towpath_model::environment::{Outcome, Promotion};
 use towpath_model::retry::RetryClass;
@@ -90,6 +91,7 @@ pub struct World {
     pub runtime: Runtime,
     clock: fn() -> Timestamp,
     place: usize,
+    smtp: Option<Smtp>,
     directory: TempDir,
 }
 
@@ -101,10 +103,10 @@ impl World {
         git(directory.path(), &["init", "-q", "--bare", "-b", "main", "git/shop.git"]);
         git(directory.path(), &["init", "-q", "-b", "main", "work"]);
         let clock = clock::<PLACE>;
-        let (runtime, engine) = bring_to_life(directory.path(), clock);
+        let (runtime, engine) = bring_to_life(directory.path(), clock, None);
         let agent = SimAgent::new(1, engine.content().clone());
-        let world =
-            Self { agent, gateway: SimGateway::default(), engine, runtime, clock, place: PLACE, directory };
+        let gateway = SimGateway::default();
+        let world = Self { agent, gateway, engine, runtime, clock, place: PLACE, smtp: None, directory };
         let project = Project {
             name: shop(),
             protected_refs: vec!["refs/heads/main".to_owned(), "refs/tags/v*".to_owned()],
@@ -129,12 +131,17 @@ impl World {
 
     /// Kills the engine wherever it is, and makes a new one on the same files.
     pub fn crashed(self) -> Self {
-        let Self { agent, gateway, engine, runtime, clock, place, directory } = self;
+        let Self { agent, gateway, engine, runtime, clock, place, smtp, directory } = self;
         runtime.shutdown_timeout(PATIENCE);
         // The last clone: with it the lock of the database goes.
         drop(engine);
-        let (runtime, engine) = bring_to_life(directory.path(), clock);
-        Self { agent, gateway, engine, runtime, clock, place, directory }
+        let (runtime, engine) = bring_to_life(directory.path(), clock, smtp.clone());
+        Self { agent, gateway, engine, runtime, clock, place, smtp, directory }
+    }
+
+    /// The same with a mail server.
+    pub fn with_mail(self, smtp: Smtp) -> Self {
+        Self { smtp: Some(smtp), ..self }.crashed()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -310,11 +317,11 @@ impl World {
     }
 }
 
-fn bring_to_life(directory: &Path, clock: fn() -> Timestamp) -> (Runtime, Engine) {
+fn bring_to_life(directory: &Path, clock: fn() -> Timestamp, smtp: Option<Smtp>) -> (Runtime, Engine) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let engine = runtime.block_on(async {
         let db = open(&directory.join("towpath.db")).await;
-        let engine = Engine::new(parts(directory, db, clock)).unwrap();
+        let engine = Engine::new(Parts { smtp, ..parts(directory, db, clock) }).unwrap();
         let life = engine.clone();
         tokio::spawn(async move { life.run(std::future::pending()).await });
         engine
@@ -351,6 +358,7 @@ fn parts(directory: &Path, db: Db, clock: fn() -> Timestamp) -> Parts {
         release_key: ReleaseKey::load_or_create(&directory.join("keys/release.key")).unwrap(),
         repositories: directory.join("git"),
         public_url: "http://127.0.0.1:7878/".to_owned(),
+        smtp: None,
         outgoing: vec!["127.0.0.1".parse().unwrap()],
         retry_budget: BTreeMap::from([(RetryClass::Pattern, 2)]),
         allow_host_executor: false,

@@ -4,6 +4,7 @@
 //! the Instances and the split of the traffic. [`Environment::handle`] takes an event and the
 //! facts of the moment; what it returns is stored in the same transaction as the new value.
 
+mod alert;
 mod back;
 mod bisect;
 mod checks;
@@ -48,6 +49,7 @@ pub use waiting::Wakeup;
 
 use crate::attempt::AttemptReport;
 use crate::evidence::ReleaseEvidence;
+use crate::notify::OnAlert;
 use crate::policy::EnvironmentDocument;
 use crate::revocation::{OnRevocation, Revocation};
 use crate::run::Handled;
@@ -211,6 +213,13 @@ pub enum EnvironmentEvent {
         words: String,
         /// When it wants to be asked again, where it says so.
         again: Option<SignedDuration>,
+    },
+    /// An alert of a monitoring fires.
+    AlertFired {
+        /// What it says.
+        reason: String,
+        /// What it does to a Rollout that runs.
+        then: OnAlert,
     },
     /// What a Promotion changes was read.
     ChangeRead {
@@ -539,6 +548,7 @@ impl Environment {
                     waiting.answered(index, opens, words, again, now);
                 }
             }
+            EnvironmentEvent::AlertFired { reason, then } => self.alerted(reason, then, change, now)?,
             EnvironmentEvent::ChangeRead { promotion, change } => {
                 if let Some(waiting) = self.waiting_as(promotion) {
                     waiting.comparing = None;

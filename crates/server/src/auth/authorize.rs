@@ -52,6 +52,8 @@ impl FromStr for Role {
 /// What a token may be used for; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
+    /// To scrape `/metrics`.
+    Metrics,
     /// To look.
     Read,
     /// To push, run, promote and decide.
@@ -62,7 +64,8 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, weakest first, with its meaning.
-    pub const ALL: [(Self, &'static str, &'static str); 3] = [
+    pub const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::Metrics, "metrics", "scrape /metrics, and nothing else"),
         (Self::Read, "read", "look at everything that you may see"),
         (Self::Write, "write", "push, run, promote, approve, hold and roll back where you may"),
         (Self::Admin, "admin", "everything that you may do"),
@@ -72,6 +75,7 @@ impl Scope {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Metrics => "metrics",
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
@@ -102,6 +106,8 @@ pub enum Action {
     Decide,
     /// Stop a Promotion or an Environment where it is.
     Hold,
+    /// Open and close incidents.
+    Report,
     /// Let it go on.
     Resume,
     /// Go back to an earlier Revision.
@@ -120,11 +126,13 @@ pub enum Action {
     ManageAgents,
     /// See how the instance itself does.
     Operate,
+    /// Read its numbers.
+    Scrape,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::View,
         Self::Push,
         Self::ControlRun,
@@ -132,6 +140,7 @@ impl Action {
         Self::Promote,
         Self::Decide,
         Self::Hold,
+        Self::Report,
         Self::Resume,
         Self::RollBack,
         Self::ApplyPolicy,
@@ -141,6 +150,7 @@ impl Action {
         Self::ManageUsers,
         Self::ManageAgents,
         Self::Operate,
+        Self::Scrape,
     ];
 
     /// The weakest role that may, and the scope that a token needs.
@@ -150,9 +160,13 @@ impl Action {
             Self::View => (Role::Viewer, Scope::Read),
             // A Gate may name anybody who can see the Project, as `@login` or as a group.
             Self::Decide => (Role::Viewer, Scope::Write),
-            Self::Push | Self::ControlRun | Self::Promote | Self::Hold => (Role::Developer, Scope::Write),
+            Self::Push | Self::ControlRun | Self::Promote | Self::Hold | Self::Report => {
+                (Role::Developer, Scope::Write)
+            }
             Self::Resume | Self::RollBack | Self::Quarantine => (Role::ReleaseManager, Scope::Write),
             Self::Operate => (Role::Admin, Scope::Read),
+            // Numbers of all Projects: whoever sees all of them may.
+            Self::Scrape => (Role::Viewer, Scope::Metrics),
             Self::ApplyPolicy
             | Self::ManageSecrets
             | Self::ManageRoles
@@ -171,6 +185,7 @@ impl Action {
             Self::Promote => "promote",
             Self::Decide => "approve or reject",
             Self::Hold => "hold",
+            Self::Report => "open or close an incident",
             Self::Resume => "resume",
             Self::RollBack => "roll back",
             Self::ApplyPolicy => "change the policy of an Environment",
@@ -180,6 +195,7 @@ impl Action {
             Self::ManageUsers => "manage users",
             Self::ManageAgents => "manage agents",
             Self::Operate => "see how the server does",
+            Self::Scrape => "read its metrics",
         }
     }
 }
@@ -290,6 +306,7 @@ mod tests {
             (Action::Promote, "nyyy"),
             (Action::Decide, "yyyy"),
             (Action::Hold, "nyyy"),
+            (Action::Report, "nyyy"),
             (Action::Resume, "nnyy"),
             (Action::RollBack, "nnyy"),
             (Action::ApplyPolicy, "nnny"),
@@ -299,6 +316,7 @@ mod tests {
             (Action::ManageUsers, "nnny"),
             (Action::ManageAgents, "nnny"),
             (Action::Operate, "nnny"),
+            (Action::Scrape, "yyyy"),
         ];
         assert_eq!(table.map(|(action, _)| action), Action::ALL);
         let shop = "shop".parse().unwrap();

@@ -220,7 +220,7 @@ async fn by_basic(app: &App, encoded: &str, address: Option<IpAddr>) -> Result<P
         return by_token(app, given).await;
     }
     let user = by_password(app, login, given, address).await?;
-    let grants = grants::of_user(&mut app.db.reader().await?, user.id).await?;
+    let grants = grants::of_user(&mut *app.db.reader().await?, user.id).await?;
     Ok(Principal { user, grants, proof: Proof::Password })
 }
 

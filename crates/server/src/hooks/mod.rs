@@ -3,6 +3,7 @@
 //! The signature is checked over the raw body before anything of it is read. What it then says is only where to look:
 //! the source itself tells what there is.
 
+mod alerts;
 mod event;
 mod signature;
 
@@ -37,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/hooks/{project}", post(take))
+        .route("/hooks/{project}/alerts", post(alerts::take))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn(in_turn))
 }

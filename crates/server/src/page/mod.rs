@@ -6,6 +6,7 @@ mod agents;
 mod approvals;
 mod assets;
 mod caches;
+mod decide;
 mod decisions;
 mod diagnostic;
 mod doctor;
@@ -16,6 +17,7 @@ mod insights;
 mod log;
 mod log_index;
 mod logs;
+mod notifications;
 mod overview;
 mod policy;
 mod project;
@@ -54,6 +56,7 @@ pub(crate) fn router() -> Router<App> {
         .route(routes::OVERVIEW, get(overview::show))
         .route(routes::LOGIN, get(sign_in::show).post(sign_in::submit))
         .route(routes::LOGOUT, post(sign_in::out))
+        .route(routes::DECIDE, get(decide::show).post(decide::submit))
         .route("/setup/{token}", get(setup::show).post(setup::submit))
         .route(routes::TIMELINE, get(timeline::show))
         .route(routes::APPROVALS, get(approvals::show))
@@ -81,6 +84,10 @@ fn work() -> Router<App> {
         .route("/p/{project}/logs", get(logs::show))
         .route("/p/{project}/tests", get(tests::show))
         .route("/p/{project}/insights", get(insights::show))
+        .route("/p/{project}/insights/open", form(post(insights::open)))
+        .route("/p/{project}/incidents/{number}/close", post(insights::close))
+        .route("/p/{project}/notifications", get(notifications::show))
+        .route("/p/{project}/notifications/{channel}/test", post(notifications::test))
         .route("/p/{project}/caches", get(caches::show))
         .route("/p/{project}/caches/{id}/revoke", post(caches::revoke))
         .route("/p/{project}/runs/{number}", get(run::show))

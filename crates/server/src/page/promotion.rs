@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::auth::csrf::CheckedForm;
 use crate::auth::{Action as Deed, Principal};
 use crate::problem::Problem;
+use crate::rest::told_of;
 
 /// How many entries of its Environment are searched for decisions about a Promotion.
 const SEARCHED: u32 = 500;
@@ -94,6 +95,7 @@ async fn render(
         created: promotion.requested_at,
         finished: promotion.finished_at,
         gates: words::gates(&promotion),
+        told: told_of(app, &promotion).await?,
         approvals: promotion.votes.iter().map(approval).collect(),
         rollout: rollout::view(&environment, &promotion, &totals, series),
         checks: rollout::checks(&promotion),

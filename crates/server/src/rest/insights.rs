@@ -64,10 +64,16 @@ pub(crate) async fn insights(
     } = delivery;
     let seconds = |time: Option<SignedDuration>| time.map(|time| time.as_secs());
     let word = |band: Option<Band>| band.map(|band| band.word().to_owned());
-    let incident = |incident: towpath_model::delivery::Incident| {
-        let towpath_model::delivery::Incident { environment, version, caught_by, opened_at, closed_at } =
-            incident;
-        Incident { environment: environment.to_string(), version, caught_by, opened_at, closed_at }
+    let incident = |incident: towpath_model::incident::Incident| {
+        let towpath_model::incident::Incident {
+            environment,
+            version,
+            caught_by,
+            opened_at,
+            closed_at,
+            number,
+        } = incident;
+        Incident { environment: environment.to_string(), version, caught_by, opened_at, closed_at, number }
     };
     Ok(DeliveryInsights {
         days,

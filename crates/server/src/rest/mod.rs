@@ -6,12 +6,14 @@ mod environments;
 mod gateways;
 mod history;
 mod imported;
+mod incidents;
 mod insights;
 mod invitations;
 mod join_tokens;
 mod kept;
 mod logs;
 mod me;
+mod notifications;
 mod page_of;
 mod places;
 mod policy_changes;
@@ -43,6 +45,7 @@ pub(crate) use agents::held as held_words;
 pub(crate) use imported::{LogOf, file as imported_file, log as imported_log};
 pub(crate) use insights::insights as delivery_insights;
 pub(crate) use join_tokens::{check_labels, make as make_join_token, mint as mint_join_token};
+pub(crate) use notifications::{told_of, wire as wire_delivery};
 pub(crate) use pools::all as all_pools;
 pub(crate) use portable::export as export_run;
 pub(crate) use queue::seen as queue_as_seen;
@@ -95,6 +98,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(logs::failures))
         .routes(routes!(retries::show))
         .routes(routes!(insights::delivery))
+        .routes(routes!(incidents::list, incidents::open))
+        .routes(routes!(incidents::close))
         .routes(routes!(tests::evidence))
         .routes(routes!(tests::list))
         .routes(routes!(tests::show))
@@ -124,6 +129,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(promotions::reject))
         .routes(routes!(promotions::lift))
         .routes(routes!(promotions::withdraw))
+        .routes(routes!(promotions::told))
+        .routes(routes!(notifications::show, notifications::apply))
+        .routes(routes!(notifications::deliveries))
+        .routes(routes!(notifications::test))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(agents::list))

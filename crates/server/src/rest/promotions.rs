@@ -107,3 +107,15 @@ pub(super) async fn withdraw(
     let person = principal.person(Some(&project));
     Ok(Json((&app.engine.withdraw(id, &why.comment, &person).await?).into()))
 }
+
+/// Says who was told that a Promotion waits for people, one sentence each.
+#[utoipa::path(get, path = "/api/v1/promotions/{promotion}/told", responses((status = 200, body = Vec<String>)))]
+pub(super) async fn told(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<PromotionId>,
+) -> Result<Json<Vec<String>>, Problem> {
+    let promotion = app.engine.promotion(id).await?;
+    let _permit = principal.may(Action::View, Some(&promotion.environment.project))?;
+    Ok(Json(super::told_of(&app, &promotion).await?))
+}

@@ -53,11 +53,11 @@ pub(crate) async fn make(
         return Err(Problem::invalid(format!("a token needs a name of 1 to {MAX_NAME} characters")));
     }
     if scopes.is_empty() {
-        return Err(Problem::invalid("a token needs at least one scope: read, write or admin"));
+        return Err(Problem::invalid("a token needs at least one scope: metrics, read, write or admin"));
     }
     for scope in &scopes {
         let wanted = Scope::named(scope).ok_or_else(|| {
-            Problem::invalid(format!("`{scope}` is no scope; there are read, write and admin"))
+            Problem::invalid(format!("`{scope}` is no scope; there are metrics, read, write and admin"))
         })?;
         match &principal.proof {
             Proof::Token { scopes, .. } if !scopes.iter().any(|held| *held >= wanted) => {

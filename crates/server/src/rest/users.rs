@@ -43,7 +43,7 @@ pub(crate) async fn require(app: &App, login: &str) -> Result<users::User, Probl
 
 async fn load(app: &App, login: &str) -> Result<User, Problem> {
     let user = require(app, login).await?;
-    let grants = grants::of_user(&mut app.db.reader().await?, user.id).await?;
+    let grants = grants::of_user(&mut *app.db.reader().await?, user.id).await?;
     Ok(wire(user, grants))
 }
 

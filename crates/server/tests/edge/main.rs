@@ -6,6 +6,8 @@ mod delivery;
 mod git;
 mod hooks;
 mod imported;
+mod metrics;
+mod notifications;
 mod observed;
 mod openapi;
 mod people;

@@ -39,7 +39,11 @@ impl World {
             listen: "127.0.0.1:0".parse().ok(),
             ..Overrides::default()
         };
-        let options = ServeOptions { git, ..ServeOptions::resolve(given).unwrap() };
+        Self::with(dir, ServeOptions { git, ..ServeOptions::resolve(given).unwrap() }).await
+    }
+
+    /// Starts a server with these options on a directory.
+    async fn with(dir: tempfile::TempDir, options: ServeOptions) -> Self {
         let server = Server::start(options, Timestamp::now).await.unwrap();
         let url = format!("http://{}", server.address());
         let setup = server.setup_link().map(ToString::to_string);
@@ -51,6 +55,21 @@ impl World {
             .build()
             .unwrap();
         Self { dir, url, setup, http, stop, task: Some(task) }
+    }
+
+    /// Starts a server that shows its metrics to its own host.
+    pub(crate) async fn with_open_metrics() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.yaml");
+        std::fs::write(&file, "open_metrics: true\n").unwrap();
+        let given = Overrides {
+            config: Some(file),
+            data_dir: Some(dir.path().join("data")),
+            listen: "127.0.0.1:0".parse().ok(),
+            ..Overrides::default()
+        };
+        Self::with(dir, ServeOptions::resolve(given).unwrap()).await
     }
 
     /// Starts a server with the project `shop`, an admin `root`, a release manager `rhea`, a developer `dora` and a viewer `vic`.

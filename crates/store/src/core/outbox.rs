@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::Connection;
 use crate::time::{from_micros, to_micros};
@@ -51,29 +52,51 @@ pub async fn push(
     row.try_get("id")
 }
 
-/// Up to 100 effects that are due, oldest first.
+/// The kind of effects that tell a channel something: its owner is the channel.
+pub const NOTIFY: &str = "notify";
+
+/// Up to 100 effects that are due, oldest first; without those that tell channels something.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn due(db: &mut Connection, now: Timestamp) -> sqlx::Result<Vec<Pending>> {
     let rows = sqlx::query(
-        "SELECT id, kind, project, owner, body, tries FROM outbox WHERE due_at <= $1 ORDER BY id LIMIT 100",
+        "SELECT id, kind, project, owner, body, tries FROM outbox WHERE due_at <= $1 AND kind <> $2 \
+         ORDER BY id LIMIT 100",
     )
     .bind(to_micros(now))
+    .bind(NOTIFY)
     .fetch_all(db)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Pending {
-                id: row.try_get("id")?,
-                kind: row.try_get("kind")?,
-                project: row.try_get("project")?,
-                owner: row.try_get("owner")?,
-                body: row.try_get("body")?,
-                tries: u32::try_from(row.try_get::<i64, _>("tries")?).unwrap_or(u32::MAX),
-            })
-        })
-        .collect()
+    rows.iter().map(pending).collect()
+}
+
+/// Of each channel that is to be told something now what came first; of up to 100 channels, those that waited longest.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn due_by_channel(db: &mut Connection, now: Timestamp) -> sqlx::Result<Vec<Pending>> {
+    let rows = sqlx::query(
+        "SELECT id, kind, project, owner, body, tries FROM outbox WHERE id IN \
+         (SELECT MIN(id) FROM outbox WHERE kind = $2 AND due_at <= $1 GROUP BY project, owner) \
+         ORDER BY due_at, id LIMIT 100",
+    )
+    .bind(to_micros(now))
+    .bind(NOTIFY)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(pending).collect()
+}
+
+fn pending(row: &SqliteRow) -> sqlx::Result<Pending> {
+    Ok(Pending {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        project: row.try_get("project")?,
+        owner: row.try_get("owner")?,
+        body: row.try_get("body")?,
+        tries: u32::try_from(row.try_get::<i64, _>("tries")?).unwrap_or(u32::MAX),
+    })
 }
 
 /// When the next effect is due after a moment.

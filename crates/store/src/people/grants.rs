@@ -82,10 +82,10 @@ async fn note(tx: &mut WriteTx, user: &User, grant: &Grant, kind: &str, by: By<'
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn of_user(reader: &mut Reader, user: UserId) -> sqlx::Result<Vec<Grant>> {
+pub async fn of_user(db: &mut crate::core::Connection, user: UserId) -> sqlx::Result<Vec<Grant>> {
     let rows = sqlx::query("SELECT project, role FROM grants WHERE user_id = $1 ORDER BY project, role")
         .bind(user.to_string())
-        .fetch_all(&mut **reader)
+        .fetch_all(db)
         .await?;
     rows.iter().map(read).collect()
 }

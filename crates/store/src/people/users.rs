@@ -100,9 +100,9 @@ pub async fn with_password(
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn by_id(reader: &mut Reader, id: UserId) -> sqlx::Result<Option<User>> {
+pub async fn by_id(db: &mut crate::core::Connection, id: UserId) -> sqlx::Result<Option<User>> {
     let sql = "SELECT id, login, display_name, email, disabled, created_at FROM users WHERE id = $1";
-    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&mut **reader).await?;
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(db).await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -132,6 +132,16 @@ pub async fn list(reader: &mut Reader, after: &str, limit: u32) -> sqlx::Result<
     .fetch_all(&mut **reader)
     .await?;
     rows.iter().map(read).collect()
+}
+
+/// Finds a user by login.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn by_login(db: &mut crate::core::Connection, login: &str) -> sqlx::Result<Option<User>> {
+    let sql = "SELECT id, login, display_name, email, disabled, created_at FROM users WHERE login = $1";
+    let row = sqlx::query(sql).bind(login).fetch_optional(db).await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// Whether there is any user yet.

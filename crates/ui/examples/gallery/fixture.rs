@@ -524,6 +524,7 @@ impl Moment {
                 .into_iter()
                 .map(|gate| GateView { state: State::Open, opens_at: None, ..gate })
                 .collect(),
+            told: vec!["releases was told 2026-11-21T09:14:00Z.".to_owned()],
             approvals: vec![ApprovalRow {
                 by: "noah".into(),
                 state: State::Open,
@@ -1007,6 +1008,23 @@ impl Moment {
     }
 
     /// The first admin's door.
+    pub fn decide(self) -> DecideView {
+        DecideView {
+            shell: self.stranger(),
+            link: "bGluaw".into(),
+            login: "grace".into(),
+            title: "1.4.0 to shop/production".into(),
+            current: Some("1.3.2".into()),
+            commit: self.promotion().commit,
+            needs: vec!["0 of 1 approvals from release-manager".into()],
+            plan: vec!["canary: 5 % for 5m, then everything".into()],
+            comment_needed: true,
+            expires: self.ago(-7_000),
+            error: None,
+            done: None,
+        }
+    }
+
     pub fn setup(self) -> SetupView {
         SetupView {
             shell: self.stranger(),
@@ -1214,6 +1232,71 @@ impl Moment {
                 releases: vec!["1.0.1".into()],
                 revoke: Some(revoke),
             }),
+        }
+    }
+
+    pub fn notifications(self) -> NotificationsView {
+        let delivery = |whom: &str, state, word: &str, error: &str| DeliveryRow {
+            at: self.ago(700),
+            whom: whom.into(),
+            state,
+            word: word.into(),
+            title: "shop/production 1.4.0: needs people".into(),
+            promotion: Some(PROMOTION.into()),
+            error: error.into(),
+        };
+        let channel = |name: &str, kind: &str, told_of: Vec<String>| ChannelRow {
+            name: name.into(),
+            kind: kind.into(),
+            told_of,
+        };
+        NotificationsView {
+            shell: self.shell(),
+            project: "shop".into(),
+            document: Some("Version 3, applied by mona.".into()),
+            channels: vec![
+                channel("releases", "slack", vec!["needs-people, rolled-back in production".into()]),
+                channel("managers", "email", vec![]),
+            ],
+            refused: None,
+            alerts: vec!["An alert with severity=page takes the rollout in production back.".into()],
+            told: vec![
+                delivery("releases", State::Passed, "sent", ""),
+                delivery(
+                    "managers (@grace)",
+                    State::Failed,
+                    "failed",
+                    "this server knows no address of grace",
+                ),
+            ],
+        }
+    }
+
+    pub fn insights(self) -> InsightsView {
+        let incident = |version: &str, close: Option<Action>| IncidentRow {
+            environment: "production".into(),
+            version: version.into(),
+            caught_by: "grace: checkout fails for cards of one bank".into(),
+            opened: self.ago(7_000),
+            closed: close.is_none().then(|| self.ago(3_000)),
+            close,
+        };
+        let words = "Says that it is over, as of now.";
+        let close = Action::on(&routes::incident("shop", 3), ActionKind::Close, "Close", words);
+        let words = "Opens an incident of what runs in `production`.";
+        let open = Action::on(&routes::insights("shop"), ActionKind::Open, "Report an incident", words);
+        InsightsView {
+            shell: self.shell(),
+            project: "shop".into(),
+            scope: "Into production, the last 30 days.".into(),
+            metrics: vec![MetricRow {
+                name: "Deployment frequency".into(),
+                value: "1.37 a day".into(),
+                band: Some("elite".into()),
+                meaning: "Rollouts that users met.",
+            }],
+            incidents: vec![incident("1.4.0", Some(close)), incident("", None)],
+            actions: vec![open.sending("environment", "production")],
         }
     }
 }

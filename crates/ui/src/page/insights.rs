@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::part::action::{button, buttons};
 use crate::part::frame::{Page, frame};
 use crate::part::small::{prose, time};
 use crate::routes;
@@ -10,9 +11,9 @@ use crate::view::{InsightsView, Tone};
 /// Renders the insights.
 #[must_use]
 pub fn insights(view: &InsightsView) -> Markup {
-    let InsightsView { shell, project, scope, metrics, incidents } = view;
+    let InsightsView { shell, project, scope, metrics, incidents, actions } = view;
     let body = html! {
-        div.title { h1 { "Insights" } }
+        div.title { h1 { "Insights" } (buttons(shell, "report", actions)) }
         p.lead { (scope) }
         section.card #metrics data-region {
             div.scroll { table {
@@ -24,15 +25,18 @@ pub fn insights(view: &InsightsView) -> Markup {
         }
         section.card #incidents data-region {
             h2 { "What failed" }
-            @if incidents.is_empty() { p.muted { "Nothing that users met was taken back." } } @else {
+            @if incidents.is_empty() { p.muted { "Nothing that users met was taken back, and nobody reported an incident." } } @else {
                 div.scroll { table {
                     thead { tr { th { "Version" } th { "Environment" } th { "Noticed" } th { "Restored" } th { "Caught by" } } }
-                    tbody { @for incident in incidents {
+                    tbody { @for (index, incident) in incidents.iter().enumerate() {
                         tr {
-                            td { a href=(routes::release(project, &incident.version)) { (incident.version) } }
+                            td { @if incident.version.is_empty() { "unknown" } @else { a href=(routes::release(project, &incident.version)) { (incident.version) } } }
                             td { a href=(routes::environment(project, &incident.environment)) { (incident.environment) } }
                             td { (time(incident.opened, shell.now)) }
-                            td { @match incident.closed { Some(closed) => (time(closed, shell.now)), None => "not yet" } }
+                            td {
+                                @match incident.closed { Some(closed) => (time(closed, shell.now)), None => "not yet" }
+                                @if let Some(close) = &incident.close { " " (button(shell, &format!("close-{index}"), close)) }
+                            }
                             td.wide { (prose(&incident.caught_by)) }
                         }
                     } }

@@ -19,6 +19,7 @@ pub fn project(view: &ProjectView) -> Markup {
             h1 { (view.name) }
             a.button.plain href=(routes::tests(&view.name)) { "Tests" }
             a.button.plain href=(routes::insights(&view.name)) { "Insights" }
+            a.button.plain href=(routes::notifications(&view.name)) { "Notifications" }
             a.button.plain href=(routes::caches(&view.name)) { "Caches" }
             a.button.plain href=(routes::logs(&view.name, "", None)) { "Logs" }
             a.button.plain href=(routes::timeline(&view.name, "", "", None)) { "Timeline" }

@@ -198,6 +198,7 @@ fn gates(view: &PromotionView) -> Markup {
                         p { (prose(&gate.reason)) @if let Some(at) = gate.opens_at { " (" (time(at, now)) ")" } }
                     } }
                 }
+                @for line in &view.told { li { span.dot {} div { p.muted { (line) } } } }
                 @for approval in &view.approvals {
                     li { (dot(approval.state)) div {
                         strong { (approval.by) } " " span.muted { (if approval.state == State::Open { "approved" } else { approval.state.label() }) " " (time(approval.at, now)) }

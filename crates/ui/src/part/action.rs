@@ -63,14 +63,23 @@ const fn look(kind: ActionKind) -> &'static str {
         | ActionKind::Cancel
         | ActionKind::Revoke
         | ActionKind::Remove => "danger",
-        ActionKind::Hold | ActionKind::Rerun | ActionKind::Release | ActionKind::Unrevoke => "plain",
+        ActionKind::Hold
+        | ActionKind::Rerun
+        | ActionKind::Release
+        | ActionKind::Open
+        | ActionKind::Close
+        | ActionKind::Unrevoke => "plain",
     }
 }
 
 /// Whether others will ask why.
 const fn comment_needed(kind: ActionKind) -> bool {
     match kind {
-        ActionKind::Reject | ActionKind::Hold | ActionKind::Release | ActionKind::Revoke => true,
+        ActionKind::Reject
+        | ActionKind::Hold
+        | ActionKind::Release
+        | ActionKind::Revoke
+        | ActionKind::Open => true,
         ActionKind::Approve
         | ActionKind::Lift
         | ActionKind::Resume
@@ -80,6 +89,7 @@ const fn comment_needed(kind: ActionKind) -> bool {
         | ActionKind::Allow
         | ActionKind::Rerun
         | ActionKind::Remove
+        | ActionKind::Close
         | ActionKind::Unrevoke => false,
     }
 }

@@ -272,6 +272,10 @@ pub enum ActionKind {
     Unrevoke,
     /// Forgets something.
     Remove,
+    /// Opens an incident.
+    Open,
+    /// Closes an incident.
+    Close,
 }
 
 impl ActionKind {
@@ -293,6 +297,8 @@ impl ActionKind {
             Self::Revoke => "revoke",
             Self::Unrevoke => "unrevoke",
             Self::Remove => "remove",
+            Self::Open => "open",
+            Self::Close => "close",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Shell;
+use super::{Action, Shell};
 
 /// The insights of a Project.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct InsightsView {
     pub metrics: Vec<MetricRow>,
     /// What failed, newest first.
     pub incidents: Vec<IncidentRow>,
+    /// What can be done: opening an incident in each Environment.
+    pub actions: Vec<Action>,
 }
 
 /// A metric.
@@ -32,17 +34,19 @@ pub struct MetricRow {
     pub meaning: &'static str,
 }
 
-/// Something that users met and that was taken back.
+/// Something that users met.
 #[derive(Debug, Clone)]
 pub struct IncidentRow {
     /// Where.
     pub environment: String,
-    /// The version that caused it.
+    /// The version that caused it; empty where that is not known.
     pub version: String,
     /// What caught it.
     pub caught_by: String,
     /// When it was noticed.
     pub opened: Timestamp,
-    /// When what ran before ran again.
+    /// When what ran before ran again, or people said that it is over.
     pub closed: Option<Timestamp>,
+    /// Closes it, where people reported it and it lasts.
+    pub close: Option<Action>,
 }

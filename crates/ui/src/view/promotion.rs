@@ -38,6 +38,8 @@ pub struct PromotionView {
     pub finished: Option<Timestamp>,
     /// Every Gate.
     pub gates: Vec<GateView>,
+    /// Who was told of it, and what went wrong with that, one sentence each.
+    pub told: Vec<String>,
     /// What people said.
     pub approvals: Vec<ApprovalRow>,
     /// The Rollout, once it was planned.
