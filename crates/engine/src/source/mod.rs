@@ -56,7 +56,7 @@ pub enum Delivered {
 /// New values for the secrets of a source; what is `None` stays.
 #[derive(Debug, Default)]
 pub struct SourceSecrets {
-    /// The token, or what [`github_app`] makes of an App; empty takes it away.
+    /// The token, or what [`app::github_app`] makes of an App; empty takes it away.
     pub token: Option<SecretValue>,
     /// The SSH key; empty takes it away.
     pub ssh_key: Option<SecretValue>,
