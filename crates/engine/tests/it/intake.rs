@@ -3,38 +3,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use towpath_artifact::Revision as RevisionName;
-use towpath_engine::PromoteRequest;
 use towpath_model::Digest;
 use towpath_model::environment::Outcome;
 
+use crate::canary::{self, document};
 use crate::world::{World, admin, key, manager, shop};
 
-/// A pipeline with one Stage: a canary.
-const ROUTE: &str = "
-name: shop
-on: { push: { branches: [main] } }
-jobs:
-  build: { steps: [make], artifacts: { shop: { files: [shop] } } }
-workloads:
-  shop: { artifact: shop, command: ./shop --port $PORT, health: { ready: /ready } }
-stages:
-  - name: production
-    environments: [production]
-    deploy: { strategy: canary, steps: [{ weight: 50%, for: 2s }] }
-    analysis: { error_rate: { max_increase: 5pp, max: 20%, min_requests: 100 } }
-";
-
-fn document(rest: &str) -> String {
-    format!(
-        "environment: production\nproject: shop\ntarget: {{ hosts: {{ role: web }} }}\nlisten: 127.0.0.1:18080\n{rest}"
-    )
-}
-
-/// Pushes and waits for the Release. Says its version.
+/// Pushes a version with a short canary. Says which it is.
 fn seal(world: &mut World, number: u64) -> String {
-    world.push(&[("towpath.yaml", ROUTE), ("greeting", &number.to_string())]);
-    let run = world.ended_run(number);
-    run.release.unwrap_or_else(|| panic!("run {number} sealed nothing: {}", run.reason)).version
+    canary::seal(world, number, "2s")
 }
 
 /// The Revision that a Release is in production.
@@ -59,13 +36,7 @@ fn serves(world: &mut World, version: &str) {
 }
 
 fn promote(world: &World, version: &str) {
-    let request = PromoteRequest {
-        environment: key("production"),
-        version: version.to_owned(),
-        comment: String::new(),
-        override_quarantine: false,
-    };
-    world.run(world.engine.promote(&request, &manager())).unwrap();
+    canary::promote(world, version, false).unwrap();
 }
 
 #[test]

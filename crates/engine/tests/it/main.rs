@@ -5,6 +5,7 @@
 
 mod agent;
 mod bad_luck;
+mod canary;
 mod crashes;
 mod delivery;
 mod docker;

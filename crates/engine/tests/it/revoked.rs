@@ -1,35 +1,15 @@
 //! Releases that were taken back.
 
-use towpath_engine::{Person, PromoteRequest};
+use towpath_engine::Person;
 use towpath_model::environment::{Outcome, Phase};
 use towpath_model::revocation::OnRevocation;
 
+use crate::canary::{self, document};
 use crate::world::{World, admin, key, manager, shop};
 
-const ROUTE: &str = "
-name: shop
-on: { push: { branches: [main] } }
-jobs:
-  build: { steps: [make], artifacts: { shop: { files: [shop] } } }
-workloads:
-  shop: { artifact: shop, command: ./shop --port $PORT, health: { ready: /ready } }
-stages:
-  - name: production
-    environments: [production]
-    deploy: { strategy: canary, steps: [{ weight: 50%, for: 5s }] }
-    analysis: { error_rate: { max_increase: 5pp, max: 20%, min_requests: 100 } }
-";
-
-fn document(rest: &str) -> String {
-    format!(
-        "environment: production\nproject: shop\ntarget: {{ hosts: {{ role: web }} }}\nlisten: 127.0.0.1:18080\n{rest}"
-    )
-}
-
+/// Pushes a version with a canary that can be met on its way. Says which it is.
 fn seal(world: &mut World, number: u64) -> String {
-    world.push(&[("towpath.yaml", ROUTE), ("greeting", &number.to_string())]);
-    let run = world.ended_run(number);
-    run.release.unwrap_or_else(|| panic!("run {number} sealed nothing: {}", run.reason)).version
+    canary::seal(world, number, "5s")
 }
 
 fn serves(world: &mut World, version: &str) {
@@ -41,14 +21,7 @@ fn serves(world: &mut World, version: &str) {
 }
 
 fn promote(world: &World, version: &str) -> Result<(), String> {
-    let request = PromoteRequest {
-        environment: key("production"),
-        version: version.to_owned(),
-        comment: String::new(),
-        override_quarantine: true,
-    };
-    let done = world.run(world.engine.promote(&request, &manager()));
-    done.map(drop).map_err(|error| error.to_string())
+    canary::promote(world, version, true)
 }
 
 #[test]
